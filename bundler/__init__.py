@@ -1,0 +1,1 @@
+"""Sealift's bundler: images and their evidence into one signed file, and that file checked offline."""

@@ -1,0 +1,1 @@
+"""THE FILE: one signed, compressed tar that a stranger can read."""

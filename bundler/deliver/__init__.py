@@ -1,0 +1,1 @@
+"""From a bundle file to elsewhere."""

@@ -1,0 +1,1 @@
+"""WHAT IS CLAIMED: envelopes, statements, signatures, and what binds them to an image. Pure."""

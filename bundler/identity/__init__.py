@@ -1,0 +1,1 @@
+"""WHO signed: keys, certificates, certificate timestamps. Pure."""

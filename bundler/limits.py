@@ -1,0 +1,56 @@
+"""Every upper bound, with its reason. Sizes are bytes. Nothing that comes from outside is read or counted without one."""
+
+from __future__ import annotations
+
+KIB = 1024
+MIB = 1024 * KIB
+GIB = 1024 * MIB
+
+# JSON. Depth: deep enough for SPDX and provenance, far from any parser's stack.
+JSON_DEPTH = 64
+JSON_DOCUMENT_BYTES = 128 * MIB  # cosign's own bound for one attachment
+
+# OCI. Registries refuse manifests over 4 MiB (distribution-spec "pushing manifests").
+MANIFEST_BYTES = 4 * MIB
+INDEX_CHILDREN = 1000  # the largest public indexes have some dozens
+MANIFEST_LAYERS = 1000  # cosign's bound for signatures in one object
+INDEX_NESTING = 4  # index of indexes is rare; deeper is an attack
+IMAGE_NODES = 10_000  # manifests and indexes reachable from one image
+LAYOUT_INDEX_BYTES = 16 * MIB  # an index.json with tens of thousands of entries
+REFERENCE_CHARACTERS = 255 + 128 + 1 + 71 + 2
+
+# Evidence.
+EVIDENCE_BLOB_BYTES = 128 * MIB  # cosign's bound for one attachment; BuildKit's is 40 MiB
+LOG_ENTRY_BYTES = 8 * MIB
+ANNOTATION_CHARACTERS = 1 * MIB  # certificates, chains and promises are a few kB
+CERTIFICATES_IN_CHAIN = 10
+STATEMENT_SUBJECTS = 1024
+SUBJECT_DIGESTS = 32
+LOG_ENTRIES = 32
+TIMESTAMPS = 32
+TRUSTED_ROOT_BYTES = 1 * MIB
+TRUSTED_ROOT_AUTHORITIES = 256
+
+# Trust metadata in a bundle. Roots: one a week for twenty years.
+ROOTS = 1024
+TRUST_METADATA_BYTES = 1 * MIB
+TRUST_TARGETS = 1024
+TRUST_TARGET_BYTES = 4 * MIB
+TRUST_TOTAL_BYTES = 64 * MIB
+ROLE_KEYS = 64
+KEY_FILE_BYTES = 64 * KIB
+
+# The file.
+INVENTORY_BYTES = 64 * MIB  # about 150 000 blobs
+INVENTORY_BLOBS = 200_000
+INVENTORY_IMAGES = 10_000
+BLOB_BYTES = 1 << 50  # 1 PiB: far above any layer, far below what arithmetic could get wrong
+ZSTD_WINDOW_BYTES = 8 * MIB  # what stock `zstd -d` opens without a flag
+COMPRESS_FROM_BYTES = 64 * KIB  # below, a frame saves less than a tar block or two
+READ_BUFFER_BYTES = 2 * MIB  # measured: 1 to 4 MiB is flat
+KEPT_IN_MEMORY_BYTES = 64 * MIB  # manifests and evidence kept while a pipe is read
+
+# Settings files typed by people.
+SETTINGS_BYTES = 1 * MIB
+SITE_NAME_CHARACTERS = 64
+STATE_FILE_BYTES = 64 * MIB

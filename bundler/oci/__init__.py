@@ -1,0 +1,1 @@
+"""WHAT a registry holds: references, descriptors, manifests, image graphs. Pure."""

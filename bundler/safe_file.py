@@ -1,0 +1,135 @@
+"""Files that are whole or absent: temporary file beside the target, fsync, rename, fsync of the folder.
+
+Rules of this module:
+- A file under its final name is whole. Whatever is interrupted leaves the old file, or none.
+- Every read is bounded. Disk errors become EnvError (exit 6) with the file's name.
+- Locks are flock on a file of their own; they vanish with the process.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import os
+import secrets
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+from bundler.errors import EnvError
+
+TEMPORARY_PREFIX = ".sealift-"
+
+
+def read_bounded(path: Path, max_bytes: int, what: str = "file") -> bytes:
+    """Read a regular file of at most `max_bytes`.
+
+    Raises:
+        EnvError: absent (``file-absent``), not a regular file, unreadable, or larger (``file-size``).
+    """
+    with disk_errors(what, path):
+        # Non-blocking, so that a FIFO in the place of a file cannot hang us; it means nothing for regular files.
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    with os.fdopen(descriptor, "rb") as source, disk_errors(what, path):
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise EnvError("file-kind", what, str(path), got="not a regular file", want="a regular file")
+        raw = source.read(max_bytes + 1)
+    if len(raw) > max_bytes:
+        raise EnvError("file-size", what, str(path), got=f"over {max_bytes} bytes", want=f"at most {max_bytes}")
+    return raw
+
+
+def write_atomically(path: Path, raw: bytes, *, mode: int = 0o644, what: str = "file") -> None:
+    """Replace `path` by a file that holds `raw`, or leave it as it was."""
+    with new_file(path, mode=mode, what=what) as target:
+        target.write(raw)
+
+
+@contextlib.contextmanager
+def new_file(path: Path, *, mode: int = 0o644, what: str = "file") -> Iterator[BinaryIO]:
+    """A file that appears under `path` when the block ends well, and never otherwise."""
+    temporary = temporary_beside(path)
+    try:
+        with disk_errors(what, path):
+            descriptor = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, mode)
+            with os.fdopen(descriptor, "w+b") as target:
+                yield target
+                sync_file(target)
+            temporary.rename(path)
+            sync_folder(path.parent)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def temporary_beside(path: Path) -> Path:
+    """A fresh name in the folder of `path`, so that a rename stays on one file system."""
+    return path.parent / f"{TEMPORARY_PREFIX}{secrets.token_hex(8)}.tmp"
+
+
+def sync_file(target: BinaryIO) -> None:
+    """Flush Python's and the kernel's buffers to the disk."""
+    target.flush()
+    os.fsync(target.fileno())
+
+
+def sync_folder(folder: Path) -> None:
+    """Make names in `folder` durable."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno != errno.EINVAL:  # some file systems (FUSE, SMB) cannot sync folders
+            raise
+    finally:
+        os.close(descriptor)
+
+
+def remove(path: Path) -> None:
+    """Remove a file if it is there, durably."""
+    with disk_errors("file", path):
+        path.unlink(missing_ok=True)
+        if path.parent.is_dir():
+            sync_folder(path.parent)
+
+
+@contextlib.contextmanager
+def locked(path: Path, *, what: str = "lock", wait: bool = False) -> Iterator[None]:
+    """Hold an exclusive lock on the file `path` (created if need be).
+
+    Raises:
+        EnvError: another process holds it and `wait` is false (``locked``).
+    """
+    with disk_errors(what, path):
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        except BlockingIOError as error:
+            raise EnvError(
+                "locked",
+                what,
+                str(path),
+                got="held by another sealift process",
+                want="free",
+                hints=["wait until the other run has ended, then try again"],
+            ) from error
+        yield
+    finally:
+        os.close(descriptor)
+
+
+@contextlib.contextmanager
+def disk_errors(what: str, path: Path | str) -> Iterator[None]:
+    """Turn OSError into EnvError that names the file. BrokenPipeError passes."""
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except FileNotFoundError as error:
+        raise EnvError("file-absent", what, str(error.filename or path), got="no such file", want="a file") from error
+    except OSError as error:
+        code = "disk-full" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "disk"
+        raise EnvError(code, what, str(path), got=error.strerror or str(error), want="success") from error

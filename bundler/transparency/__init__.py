@@ -1,0 +1,1 @@
+"""PROOF that something was logged: log entries, promises, Merkle proofs. Pure."""

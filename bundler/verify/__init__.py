@@ -1,0 +1,1 @@
+"""From a bundle file to a report, offline."""
