@@ -1,6 +1,6 @@
 """Typed access to parsed JSON: each getter returns the type it names, or refuses.
 
-Rules: a missing key, a null and a value of another type are all refused unless the getter says `optional`; a bool is not
+Rules: a missing key, a null and a value of another type are refused unless the getter says `optional`; a bool is not
 an int; errors name the document and the path of the field.
 """
 
@@ -17,7 +17,7 @@ _T = TypeVar("_T")
 class Fields:
     """One JSON object, its place in its document, and the strict getters."""
 
-    __slots__ = ("what", "where", "_values")
+    __slots__ = ("_values", "what", "where")
 
     def __init__(self, values: Any, what: str, where: str = "") -> None:
         if not isinstance(values, dict):

@@ -1,4 +1,4 @@
-"""Every upper bound, with its reason. Sizes are bytes. Nothing that comes from outside is read or counted without one."""
+"""Every upper bound, with its reason. Sizes are bytes. Nothing from outside is read or counted without one."""
 
 from __future__ import annotations
 
