@@ -18,6 +18,8 @@ INDEX_NESTING = 4  # index of indexes is rare; deeper is an attack
 IMAGE_NODES = 10_000  # manifests and indexes reachable from one image
 LAYOUT_INDEX_BYTES = 16 * MIB  # an index.json with tens of thousands of entries
 REFERENCE_CHARACTERS = 255 + 128 + 1 + 71 + 2
+REPOSITORY_NAME_CHARACTERS = 255  # Docker's bound for registry and path together
+DESCRIPTOR_URLS = 64
 
 # Evidence.
 EVIDENCE_BLOB_BYTES = 128 * MIB  # cosign's bound for one attachment; BuildKit's is 40 MiB

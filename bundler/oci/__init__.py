@@ -1,1 +1,1 @@
-"""WHAT a registry holds: references, descriptors, manifests, image graphs. Pure."""
+"""What a registry holds: references, descriptors, manifests with their raw bytes, and the graph they form. Pure."""
