@@ -1,0 +1,157 @@
+"""`sealift`: the group of commands, and the one place where errors become exit codes and messages.
+
+Rules of this module:
+- Nothing heavy is imported before a command runs (DESIGN section 7: `--help` within 100 ms). A command is named here by
+  module and attribute, with its one-line help, so that listing them imports none.
+- Results go to stdout, everything else to stderr: `sealift: <what> <which>: <got>, expected <want>`, then `hint:` lines.
+  With `--json` the error is also a JSON document on stdout.
+- Exit codes are those of DESIGN section 5. What nobody foresaw is exit 70 and never looks like success.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from importlib import import_module
+from typing import NoReturn
+
+import click
+
+from bundler.errors import EXIT_BUG, SealiftError, UsageError
+from bundler.escaping import escape
+from bundler.version import FORMAT_VERSION, VERSION
+
+_COMMANDS = {
+    "export": ("bundler.cli.export", "export", "Export images with their evidence into one signed bundle file."),
+    "verify": ("bundler.cli.verify", "verify", "Verify a bundle offline, against the pinned root and your policy."),
+    "inspect": ("bundler.cli.inspect", "inspect", "Show what a bundle holds, without reading its layers."),
+    "trust": ("trust_root.cli", "trust", "Make, publish, pin and show trust roots."),
+    "help": ("bundler.cli.pages", "pages", "Print a manual page: format, policy, report, ceremony."),
+}
+_INTERRUPTED = 130
+_EPILOG = """\b
+Examples:
+  sealift trust init REPO --keys KEYS --stream plant
+  sealift export oci:./image --name registry.example.org/app:1 -o app.bundle.tar --repository REPO --keys KEYS
+  sealift trust pin 1.root.json --sha256 HEX --site plant-7
+  sealift verify app.bundle.tar --policy policy.toml
+
+Exit codes: 0 verified, 1 rejected, 2 usage, 3 damaged, 4 trust, 5 unsupported, 6 environment, 70 our bug.
+"""
+
+
+class LazyGroup(click.Group):
+    """A group that imports a command's module only when that command is called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
+        """Names in the order of a delivery's way."""
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        """Import the module of one command."""
+        if cmd_name not in _COMMANDS:
+            return None
+        module, attribute, _ = _COMMANDS[cmd_name]
+        command: click.Command = getattr(import_module(module), attribute)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        """List commands from the table, importing none."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, summary) for name, (_, _, summary) in _COMMANDS.items()])
+
+
+def _print_version(ctx: click.Context, _parameter: click.Parameter, value: bool) -> None:
+    if value and not ctx.resilient_parsing:
+        click.echo(f"sealift {VERSION}\nbundle format {FORMAT_VERSION}")
+        ctx.exit()
+
+
+@click.group(cls=LazyGroup, epilog=_EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option(
+    "--version",
+    is_flag=True,
+    expose_value=False,
+    is_eager=True,
+    callback=_print_version,
+    help="Print tool and format versions.",
+)
+def sealift() -> None:
+    """Carry container images across an air gap with everything needed to trust them."""
+
+
+def run() -> NoReturn:
+    """Entry point of the console script."""
+    sys.exit(main(sys.argv[1:]))
+
+
+def main(arguments: list[str]) -> int:
+    """Run one command line and return its exit code. Never raises, except for SystemExit of the interpreter."""
+    try:
+        result = sealift.main(args=arguments, prog_name="sealift", standalone_mode=False)
+        sys.stdout.flush()
+        return result if isinstance(result, int) else 0
+    except SealiftError as error:
+        return _report(error, arguments)
+    except click.exceptions.Abort:
+        return _interrupted()
+    except KeyboardInterrupt:
+        return _interrupted()
+    except click.exceptions.Exit as stop:
+        return stop.exit_code
+    except click.ClickException as error:
+        return _report(_usage(error), arguments)
+    except BrokenPipeError:
+        # The reader went away (`sealift … | head`). Nothing more can be said; Python must not try at exit either.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+    except RecursionError as error:
+        return _bug(error)
+    except Exception as error:  # noqa: BLE001  the last line of defence: an unforeseen error must not pass as success
+        return _bug(error)
+
+
+def _report(error: SealiftError, arguments: list[str]) -> int:
+    if "--json" in arguments:
+        _print_json(error)
+    print_error(error)
+    return error.exit_code
+
+
+def print_error(error: SealiftError) -> None:
+    """The error form of DESIGN section 5, on stderr."""
+    click.echo(f"sealift: {escape(str(error))} [{error.code}]", err=True)
+    for hint in error.hints:
+        click.echo(f"hint: {escape(hint)}", err=True)
+
+
+def _print_json(error: SealiftError) -> None:
+    import json
+
+    document = {
+        "error": {
+            "reason": error.code, "exit_code": error.exit_code, "message": str(error), "what": error.what,
+            "which": error.which, "got": error.got, "expected": error.want, "hints": list(error.hints),
+        }
+    }  # fmt: skip
+    click.echo(json.dumps(document, indent=2))
+
+
+def _usage(error: click.ClickException) -> UsageError:
+    command = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else "sealift"
+    return UsageError("usage", "command line", got=error.format_message(), hints=[f"{command} --help"])
+
+
+def _interrupted() -> int:
+    click.echo("sealift: interrupted", err=True)
+    return _INTERRUPTED
+
+
+def _bug(error: BaseException) -> int:
+    if os.environ.get("SEALIFT_TRACEBACK"):
+        import traceback
+
+        traceback.print_exception(error)
+    click.echo(f"sealift: bug: {escape(type(error).__name__)}: {escape(str(error))[:400]}", err=True)
+    click.echo("hint: please report it; SEALIFT_TRACEBACK=1 shows where it happened", err=True)
+    return EXIT_BUG

@@ -1,0 +1,23 @@
+"""`sealift help PAGE`: manual pages that travel with the program, for sites that have nothing else to look at."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+
+import click
+
+_PAGES = {
+    "format": ("bundler.archive", "FORMAT.md"),
+    "policy": ("bundler.verify", "POLICY.md"),
+    "report": ("bundler.report", "REPORT.md"),
+    "reasons": ("bundler", "REASONS.md"),
+    "ceremony": ("trust_root", "CEREMONY.md"),
+}
+
+
+@click.command(name="help", epilog="\b\nExample:\n  sealift help policy | less")
+@click.argument("page", type=click.Choice(list(_PAGES)))
+def pages(page: str) -> None:
+    """Print the manual page PAGE."""
+    package, name = _PAGES[page]
+    click.echo(files(package).joinpath(name).read_text(encoding="utf-8"), nl=False)

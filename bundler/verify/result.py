@@ -1,0 +1,255 @@
+"""What a verification found: checks, facts about evidence, verdicts. Values only; report/ gives them to readers.
+
+Rules of this module:
+- A check has one outcome. MISSING is never FAILED, and neither is silence: what was not checked is said (`unchecked`).
+- A verdict is derived, never set: an image is verified only if at least one demand held and no check failed; a bundle
+  only if every image is, and there is at least one. Empty is not success.
+- Nothing here reads a clock, a disk or a terminal, so equal inputs give equal reports (THREATS A5).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+
+from bundler.digest import Digest
+from bundler.errors import SealiftError
+
+
+class Outcome(StrEnum):
+    """How one check ended."""
+
+    HELD = "held"
+    FAILED = "failed"  # evidence is there and wrong
+    MISSING = "missing"  # evidence is not there
+    UNTRUSTED = "untrusted"  # evidence is sound, but not by whom the policy names
+    DAMAGED = "damaged"  # bytes are not what was signed
+    OMITTED = "omitted"  # left out on purpose, and listed
+    POLICY = "policy"  # no rule, or a rule that cannot be applied
+    NOTE = "note"  # a fact worth saying that decides nothing
+    UNCHECKED = "unchecked"  # carried, listed, not judged
+
+
+REFUSALS = frozenset(
+    {Outcome.FAILED, Outcome.MISSING, Outcome.UNTRUSTED, Outcome.DAMAGED, Outcome.OMITTED, Outcome.POLICY}
+)
+
+
+class Verdict(StrEnum):
+    """What became of an image, or of the bundle."""
+
+    VERIFIED = "verified"
+    REJECTED = "rejected"
+    DAMAGED = "damaged"
+    UNTRUSTED = "untrusted"  # the head: pin, TUF, state
+    UNSUPPORTED = "unsupported"
+    FAILED = "failed"  # environment
+    INTACT = "intact-not-verified"
+
+
+VERDICT_OF_EXIT = {
+    1: Verdict.REJECTED,
+    2: Verdict.FAILED,
+    3: Verdict.DAMAGED,
+    4: Verdict.UNTRUSTED,
+    5: Verdict.UNSUPPORTED,
+    6: Verdict.FAILED,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One verdict about one thing.
+
+    Attributes:
+        name: what was checked, e.g. `signature`, `sbom`, `completeness`.
+        outcome: how it ended.
+        code: reason code; empty when it held.
+        about: platform or digest that it speaks of; empty for the whole image.
+        detail: one sentence for people.
+        strength: how strong what held is: `signed`, `covered by the image signature`, `unsigned`, …
+    """
+
+    name: str
+    outcome: Outcome
+    code: str = ""
+    about: str = ""
+    detail: str = ""
+    strength: str = ""
+
+    @property
+    def refuses(self) -> bool:
+        """Whether this outcome rejects the image."""
+        return self.outcome in REFUSALS
+
+
+@dataclass(frozen=True, slots=True)
+class EvidenceFact:
+    """One signature, attestation or statement: what it is, and how strong.
+
+    `strength` is one of `signed, inclusion promise`, `signed, not logged`, `covered by the image signature`,
+    `unsigned, no covering signature`, `not verified`.
+    """
+
+    kind: str
+    subject: Digest
+    digest: Digest
+    platform: str
+    strength: str
+    predicate_type: str = ""
+    signer: str = ""
+    issuer: str = ""
+    log: str = ""
+    log_index: int | None = None
+    signed_at: datetime | None = None
+    claimed_reference: str = ""
+    code: str = ""
+    detail: str = ""
+    demanded: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ImageResult:
+    """All checks of one image."""
+
+    name: str
+    digest: Digest
+    media_type: str
+    platforms: tuple[tuple[str, Digest], ...]
+    omitted: tuple[tuple[str, Digest], ...]
+    rule: str
+    checks: tuple[Check, ...]
+    evidence: tuple[EvidenceFact, ...]
+    searches: tuple[tuple[Digest, str, str], ...]
+    size_bytes: int
+
+    @property
+    def verdict(self) -> Verdict:
+        """Derived from the checks; an image about which nothing held is not verified."""
+        outcomes = {check.outcome for check in self.checks}
+        if Outcome.DAMAGED in outcomes:
+            return Verdict.DAMAGED
+        if outcomes & REFUSALS or Outcome.HELD not in outcomes:
+            return Verdict.REJECTED
+        return Verdict.VERIFIED
+
+    @property
+    def reason(self) -> str:
+        """Code of the first check that refuses; empty when verified."""
+        ordered = sorted(self.checks, key=lambda check: check.outcome is not Outcome.DAMAGED)
+        return next((check.code for check in ordered if check.refuses), "" if self.checks else "nothing-checked")
+
+
+@dataclass(frozen=True, slots=True)
+class DamageFact:
+    """A member whose bytes are not what the inventory says."""
+
+    member: str
+    digest: Digest | None
+    code: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class RoleFact:
+    """A TUF role as it was at the time of the verdict."""
+
+    role: str
+    version: int
+    expires_at: datetime
+    stale: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class TrustFacts:
+    """What the head of the file proved."""
+
+    pin: Digest | None
+    root_version: int
+    development: bool
+    roles: tuple[RoleFact, ...]
+    standing: str
+    site: str = ""
+    accepted_at: datetime | None = None
+    warnings: tuple[tuple[str, str], ...] = ()
+    today: str = ""
+    recorded: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class BundleFacts:
+    """What the signed inventory says of the delivery."""
+
+    stream: str
+    sequence: int
+    previous: Digest | None
+    created_at: datetime
+    audience: tuple[str, ...]
+    tool: str
+    inventory: Digest
+    images: int
+    blobs: int
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class TimeFact:
+    """The time that everything was judged at, and where it came from."""
+
+    at: datetime
+    source: str
+    reason: str = ""
+
+
+@dataclass(slots=True)
+class Report:
+    """All verdicts of one run, filled stage by stage; `failure` is the error of the first stage that ended the run."""
+
+    file: str
+    tool: str
+    time: TimeFact | None = None
+    bundle: BundleFacts | None = None
+    trust: TrustFacts | None = None
+    policy_digest: Digest | None = None
+    integrity_only: bool = False
+    members: int = 0
+    bytes_read: int = 0
+    damages: tuple[DamageFact, ...] = ()
+    images: tuple[ImageResult, ...] = ()
+    checks: tuple[Check, ...] = ()
+    failure: SealiftError | None = None
+    weakened: tuple[str, ...] = field(default_factory=tuple)
+
+    @property
+    def exit_code(self) -> int:
+        """DESIGN section 5: the first failing stage decides; damage beats claims."""
+        if self.failure is not None:
+            return self.failure.exit_code
+        if self.damages:
+            return 3
+        if self.integrity_only:
+            return 0
+        refused = any(check.refuses for check in self.checks)
+        held = bool(self.images) and all(image.verdict is Verdict.VERIFIED for image in self.images)
+        return 0 if held and not refused else 1
+
+    @property
+    def verdict(self) -> Verdict:
+        """One word for the whole bundle."""
+        if self.exit_code == 0:
+            return Verdict.INTACT if self.integrity_only else Verdict.VERIFIED
+        return VERDICT_OF_EXIT.get(self.exit_code, Verdict.FAILED)
+
+    @property
+    def reason(self) -> str:
+        """The reason code that goes with the exit code; empty on success."""
+        if self.failure is not None:
+            return self.failure.code
+        if self.damages:
+            return self.damages[0].code
+        if self.exit_code == 0:
+            return ""
+        codes = [check.code for check in self.checks if check.refuses]
+        codes += [image.reason for image in self.images if image.reason]
+        return codes[0] if codes else "nothing-checked"
