@@ -3,8 +3,8 @@
 Rules of this module:
 - Nothing heavy is imported before a command runs (DESIGN section 7: `--help` within 100 ms). A command is named here by
   module and attribute, with its one-line help, so that listing them imports none.
-- Results go to stdout, everything else to stderr: `sealift: <what> <which>: <got>, expected <want>`, then `hint:` lines.
-  With `--json` the error is also a JSON document on stdout.
+- Results go to stdout, everything else to stderr: `sealift: <what> <which>: <got>, expected <want>`, then `hint:`
+  lines. With `--json` the error is also a JSON document on stdout.
 - Exit codes are those of DESIGN section 5. What nobody foresaw is exit 70 and never looks like success.
 """
 
@@ -28,7 +28,8 @@ _COMMANDS = {
     "trust": ("trust_root.cli", "trust", "Make, publish, pin and show trust roots."),
     "help": ("bundler.cli.pages", "pages", "Print a manual page: format, policy, report, ceremony."),
 }
-_INTERRUPTED = 130
+_INTERRUPTED = 130  # as shells report SIGINT
+_READER_GONE = 141  # as shells report SIGPIPE
 _EPILOG = """\b
 Examples:
   sealift trust init REPO --keys KEYS --stream plant
@@ -86,29 +87,26 @@ def run() -> NoReturn:
 
 
 def main(arguments: list[str]) -> int:
-    """Run one command line and return its exit code. Never raises, except for SystemExit of the interpreter."""
+    """Run one command line and return its exit code. Errors of every kind end here."""
     try:
         result = sealift.main(args=arguments, prog_name="sealift", standalone_mode=False)
         sys.stdout.flush()
-        return result if isinstance(result, int) else 0
     except SealiftError as error:
-        return _report(error, arguments)
-    except click.exceptions.Abort:
-        return _interrupted()
-    except KeyboardInterrupt:
-        return _interrupted()
+        result = _report(error, arguments)
     except click.exceptions.Exit as stop:
-        return stop.exit_code
+        result = stop.exit_code
     except click.ClickException as error:
-        return _report(_usage(error), arguments)
+        result = _report(_usage(error), arguments)
+    except (click.exceptions.Abort, KeyboardInterrupt):
+        click.echo("sealift: interrupted", err=True)
+        result = _INTERRUPTED
     except BrokenPipeError:
         # The reader went away (`sealift … | head`). Nothing more can be said; Python must not try at exit either.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 141
-    except RecursionError as error:
-        return _bug(error)
-    except Exception as error:  # noqa: BLE001  the last line of defence: an unforeseen error must not pass as success
-        return _bug(error)
+        result = _READER_GONE
+    except Exception as error:  # noqa: BLE001  the last line of defence: what nobody foresaw must not pass as success
+        result = _bug(error)
+    return result if isinstance(result, int) else 0
 
 
 def _report(error: SealiftError, arguments: list[str]) -> int:
@@ -140,11 +138,6 @@ def _print_json(error: SealiftError) -> None:
 def _usage(error: click.ClickException) -> UsageError:
     command = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else "sealift"
     return UsageError("usage", "command line", got=error.format_message(), hints=[f"{command} --help"])
-
-
-def _interrupted() -> int:
-    click.echo("sealift: interrupted", err=True)
-    return _INTERRUPTED
 
 
 def _bug(error: BaseException) -> int:

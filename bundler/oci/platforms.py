@@ -1,8 +1,8 @@
 """Which platforms an image has: its manifests that run somewhere, without the attestation manifests beside them.
 
 Rules: an index names the platform of each child (image-index.md "platform"); where it does not, and for an image
-without an index, the config does (config.md "os", "architecture", "variant"). What names none is `unknown`. Exporter and
-verifier both derive platforms by this function, so that the inventory cannot say anything else.
+without an index, the config does (config.md "os", "architecture", "variant"). What names none is `unknown`.
+Exporter and verifier both derive platforms by this function, so that the inventory cannot say anything else.
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ def platform_manifests(graph: ImageGraph, read: Callable[[Descriptor], bytes]) -
         MalformedError: a config that has no one meaning, or an attestation manifest that names no digest.
     """
     listed: dict[Digest, Descriptor] = {}
-    for document in graph.documents.values():
-        if isinstance(document, ImageIndex):
-            for child in document.manifests:
+    for index in graph.documents.values():
+        if isinstance(index, ImageIndex):
+            for child in index.manifests:
                 listed.setdefault(child.digest, child)
     found = []
     for node in graph.nodes:

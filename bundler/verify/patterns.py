@@ -2,8 +2,8 @@
 
 Rules: `*` stands for any characters within one path component, `**` for any characters at all; everything else is
 literal. A pattern without a tag or digest speaks of every tag of the repository. A pattern without wildcards is
-normalised as Docker does (`alpine` means docker.io/library/alpine); one with wildcards has to name its registry, so that
-nobody believes that `team/*` meant something.
+normalised as Docker does (`alpine` means docker.io/library/alpine); one with wildcards has to name its registry, so
+that nobody believes that `team/*` meant something.
 """
 
 from __future__ import annotations

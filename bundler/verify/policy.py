@@ -196,7 +196,8 @@ def _parse_signer(fields: Fields) -> Signer:
     trusted_root = fields.optional_text("trusted_root")
     if trusted_root is not None and not _NAME.fullmatch(trusted_root):
         raise _wrong(f"{fields.where}.trusted_root", repr(trusted_root), "the name of a published trusted root")
-    keyless = any(key.startswith("certificate_") for key in fields.keys())
+    names = fields.keys()
+    keyless = any(name.startswith("certificate_") for name in names)
     if keyless == ("key" in fields):
         raise _wrong(fields.where, "no signer, or two kinds", "an identity with its issuer, or a key")
     if not keyless:
