@@ -1,0 +1,222 @@
+"""Completeness: the signed inventory and the documents that it lists say the same (THREATS E8, E9, M5, I14).
+
+Rules of this module:
+- Every image is walked from its digest. Whatever its indexes and manifests name is either a blob of the inventory, with
+  equal size, or listed as omitted; and nothing is listed as omitted that no index names.
+- Platforms and attestation manifests of an image are derived here and compared with what the inventory says, so an
+  exporter can neither hide an attestation manifest nor invent a platform.
+- Every blob of the inventory belongs to some image or some evidence. Nothing travels that nobody asked for.
+- A document that could not be read because its bytes are damaged makes its image DAMAGED, not incomplete.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from bundler.archive.inventory import Blob, Evidence, Image, Inventory
+from bundler.digest import Digest
+from bundler.errors import RejectedError
+from bundler.oci.annotations import attested_digest
+from bundler.oci.descriptor import Descriptor
+from bundler.oci.graph import ImageGraph, walk
+from bundler.oci.manifest import ImageIndex, ImageManifest, is_index, is_manifest, parse_manifest
+from bundler.oci.platforms import platform_manifests
+
+ReadBlob = Callable[[Digest], bytes]
+BUILDKIT_ATTESTATION = "buildkit-attestation"
+
+
+@dataclass(frozen=True, slots=True)
+class AttestationManifest:
+    """A BuildKit attestation manifest in an index: what it is about, and which indexes lead to it."""
+
+    subject: Digest
+    digest: Digest
+    indexes: frozenset[Digest]
+
+
+@dataclass(frozen=True, slots=True)
+class CompleteImage:
+    """An image whose closure was walked and agrees with the inventory.
+
+    Attributes:
+        image: its entry in the inventory.
+        graph: every document of it.
+        platforms: platform and digest of each image manifest in the bundle.
+        indexes_over: for each manifest, all indexes that lead to it (the signed index covers what hangs below it).
+        attestations: attestation manifests found in its indexes.
+        evidence: manifests of evidence that lie beside the image.
+    """
+
+    image: Image
+    graph: ImageGraph
+    platforms: tuple[tuple[str, Digest], ...]
+    indexes_over: dict[Digest, frozenset[Digest]]
+    attestations: tuple[AttestationManifest, ...]
+    evidence: tuple[tuple[Evidence, ImageManifest], ...]
+
+    def platform_of(self, digest: Digest) -> str:
+        """The platform of a manifest of this image; empty for an index."""
+        return next((platform for platform, known in self.platforms if known == digest), "")
+
+    @property
+    def subjects(self) -> frozenset[Digest]:
+        """Every digest that evidence of this image can be about."""
+        return frozenset(self.graph.documents)
+
+
+def open_image(image: Image, inventory: Inventory, read_blob: ReadBlob) -> CompleteImage:
+    """Walk one image and compare it with the inventory.
+
+    Raises:
+        RejectedError: ``incomplete``, ``omission-unknown``, ``platforms-mismatch``, ``evidence-mismatch``, or a code of
+            the parsers.
+        DamagedError: a document whose bytes are damaged (from `read_blob`).
+    """
+    blobs = {blob.digest: blob for blob in inventory.blobs}
+    omitted = {omission.digest for omission in image.omitted}
+    top = Descriptor(image.media_type, image.digest, image.size_bytes)
+
+    def read(descriptor: Descriptor) -> bytes:
+        _require(blobs, descriptor, image)
+        return read_blob(descriptor.digest)
+
+    graph = walk(top, read, omit=lambda descriptor: descriptor.digest in omitted)
+    for node in graph.nodes:
+        _require(blobs, node, image)
+    _compare_omissions(image, graph)
+    platforms = platform_manifests(graph, read)
+    listed = tuple((child.platform, child.digest) for child in image.platforms)
+    if listed != platforms:
+        raise RejectedError(
+            "platforms-mismatch", "image", image.name, got=f"platforms {_names(listed)} in the inventory",
+            want=f"{_names(platforms)}, as its index says",
+        )  # fmt: skip
+    over = _indexes_over(graph)
+    attestations = _attestation_manifests(graph, over)
+    _compare_attestations(image, attestations)
+    return CompleteImage(image, graph, platforms, over, attestations, _open_evidence(image, graph, blobs, read_blob))
+
+
+def check_no_strays(inventory: Inventory, images: tuple[CompleteImage, ...]) -> None:
+    """Refuse blobs that belong to no image and no evidence.
+
+    Raises:
+        RejectedError: code ``unreferenced-blob``.
+    """
+    used: set[Digest] = set()
+    for image in images:
+        used.update(node.digest for node in image.graph.nodes)
+        for evidence, manifest in image.evidence:
+            used.add(evidence.digest)
+            used.add(manifest.config.digest)
+            used.update(layer.digest for layer in manifest.layers)
+    for blob in inventory.blobs:
+        if blob.digest not in used:
+            raise RejectedError(
+                "unreferenced-blob", "blob", str(blob.digest), got="in the inventory, but in no image or evidence",
+                want="only what images need",
+            )  # fmt: skip
+
+
+def _require(blobs: dict[Digest, Blob], descriptor: Descriptor, image: Image) -> Blob:
+    blob = blobs.get(descriptor.digest)
+    if blob is None:
+        raise RejectedError(
+            "incomplete", "image", image.name, got=f"no blob {descriptor.digest} ({descriptor.media_type})",
+            want="every blob that its manifests name",
+        )  # fmt: skip
+    document = is_index(descriptor.media_type) or is_manifest(descriptor.media_type)
+    if blob.size_bytes != descriptor.size_bytes or (document and blob.media_type != descriptor.media_type):
+        raise RejectedError(
+            "incomplete", "image", image.name, got=f"blob {blob.digest} of {blob.size_bytes} bytes, {blob.media_type}",
+            want=f"{descriptor.size_bytes} bytes, {descriptor.media_type}",
+        )  # fmt: skip
+    return blob
+
+
+def _compare_omissions(image: Image, graph: ImageGraph) -> None:
+    listed = {
+        (omission.digest, omission.media_type, omission.size_bytes, omission.platform) for omission in image.omitted
+    }
+    found = {
+        (entry.digest, entry.media_type, entry.size_bytes, str(entry.platform or "unknown")) for entry in graph.omitted
+    }
+    if listed != found:
+        differing = min(listed ^ found)
+        raise RejectedError(
+            "omission-unknown", "image", image.name, got=f"omission {differing[0]} differs from its index",
+            want="omissions exactly as the index lists them",
+        )  # fmt: skip
+
+
+def _indexes_over(graph: ImageGraph) -> dict[Digest, frozenset[Digest]]:
+    """For each document, every index above it. Walks each edge once; documents stand in walking order."""
+    over: dict[Digest, set[Digest]] = {digest: set() for digest in graph.documents}
+    pending = [graph.top.digest]
+    while pending:
+        document = graph.documents[pending.pop()]
+        if not isinstance(document, ImageIndex):
+            continue
+        above = over[document.digest] | {document.digest}
+        for child in document.manifests:
+            known = over.get(child.digest)
+            if known is not None and not above <= known:
+                known |= above
+                pending.append(child.digest)
+    return {digest: frozenset(above) for digest, above in over.items()}
+
+
+def _attestation_manifests(graph: ImageGraph, over: dict[Digest, frozenset[Digest]]) -> tuple[AttestationManifest, ...]:
+    found: dict[tuple[Digest, Digest], AttestationManifest] = {}
+    for document in graph.documents.values():
+        if not isinstance(document, ImageIndex):
+            continue
+        for child in document.manifests:
+            subject = attested_digest(child)
+            if subject is not None and child.digest in graph.documents:
+                indexes = over[document.digest] | {document.digest}
+                key = (subject, child.digest)
+                known = found[key].indexes if key in found else frozenset()
+                found[key] = AttestationManifest(subject, child.digest, indexes | known)
+    return tuple(found.values())
+
+
+def _compare_attestations(image: Image, attestations: tuple[AttestationManifest, ...]) -> None:
+    listed = {(item.subject, item.digest) for item in image.evidence if item.kind == BUILDKIT_ATTESTATION}
+    found = {(item.subject, item.digest) for item in attestations}
+    if listed != found:
+        subject, digest = min(listed ^ found)
+        raise RejectedError(
+            "evidence-mismatch", "image", image.name, got=f"attestation manifest {digest} about {subject}",
+            want="attestation manifests exactly as the index lists them",
+        )  # fmt: skip
+
+
+def _open_evidence(
+    image: Image, graph: ImageGraph, blobs: dict[Digest, Blob], read_blob: ReadBlob
+) -> tuple[tuple[Evidence, ImageManifest], ...]:
+    opened = []
+    for evidence in image.evidence:
+        if evidence.kind == BUILDKIT_ATTESTATION:
+            continue
+        if evidence.subject not in graph.documents:
+            raise RejectedError(
+                "evidence-subject", "evidence", str(evidence.digest), got=f"about {evidence.subject}",
+                want=f"about a manifest or index of {image.name}",
+            )  # fmt: skip
+        _require(blobs, Descriptor(evidence.media_type, evidence.digest, evidence.size_bytes), image)
+        manifest = parse_manifest(read_blob(evidence.digest), evidence.media_type)
+        if not isinstance(manifest, ImageManifest):
+            raise RejectedError(
+                "evidence-mismatch", "evidence", str(evidence.digest), got="an index", want="a manifest"
+            )
+        for part in (manifest.config, *manifest.layers):
+            _require(blobs, part, image)
+        opened.append((evidence, manifest))
+    return tuple(opened)
+
+
+def _names(platforms: tuple[tuple[str, Digest], ...]) -> str:
+    return ", ".join(platform for platform, _ in platforms) or "none"
