@@ -21,11 +21,19 @@ REFERENCE_CHARACTERS = 255 + 128 + 1 + 71 + 2
 REPOSITORY_NAME_CHARACTERS = 255  # Docker's bound for registry and path together
 DESCRIPTOR_URLS = 64
 
+LAYOUT_ENTRIES = 50_000  # entries of one index.json
+LAYOUT_MEMBERS = 1_000_000  # files in an oci-archive, also those that no image needs
+TAR_EXTENSION_BYTES = 1 * MIB  # a pax header or a long name in an oci-archive
+HINTS = 20  # names listed after an error
+LAYOUT_MARK_BYTES = 4 * KIB  # the file oci-layout
+CONFIG_BYTES = 8 * MIB  # an image config that is read for its platform; real ones are some kB
+
 # Evidence.
 EVIDENCE_BLOB_BYTES = 128 * MIB  # cosign's bound for one attachment; BuildKit's is 40 MiB
 LOG_ENTRY_BYTES = 8 * MIB
 ANNOTATION_CHARACTERS = 1 * MIB  # certificates, chains and promises are a few kB
 CERTIFICATES_IN_CHAIN = 10
+CERTIFICATE_BYTES = 64 * KIB  # Fulcio leaves have 1 to 2 kB
 STATEMENT_SUBJECTS = 1024
 SUBJECT_DIGESTS = 32
 LOG_ENTRIES = 32
@@ -41,6 +49,7 @@ TRUST_TARGET_BYTES = 4 * MIB
 TRUST_TOTAL_BYTES = 64 * MIB
 ROLE_KEYS = 64
 KEY_FILE_BYTES = 64 * KIB
+RSA_KEY_BITS = 8192  # larger ones only cost time
 
 # The file.
 INVENTORY_BYTES = 64 * MIB  # about 150 000 blobs
@@ -49,6 +58,12 @@ INVENTORY_IMAGES = 10_000
 BLOB_BYTES = 1 << 50  # 1 PiB: far above any layer, far below what arithmetic could get wrong
 ZSTD_WINDOW_BYTES = 8 * MIB  # what stock `zstd -d` opens without a flag
 COMPRESS_FROM_BYTES = 64 * KIB  # below, a frame saves less than a tar block or two
+INVENTORY_TEXT_CHARACTERS = 1024  # a place that was searched is a URL at most
+AUDIENCE_SITES = 1000
+CRITICAL_NAMES = 64
+IMAGE_EVIDENCE = 10_000  # several for each of an index's children
+IMAGE_SEARCHES = 100_000  # some places for each subject
+VERIFY_THREADS = 8  # 8 x (buffer and zstd window) stay below the memory budget; disks are slower than 8 cores
 READ_BUFFER_BYTES = 2 * MIB  # measured: 1 to 4 MiB is flat
 KEPT_IN_MEMORY_BYTES = 64 * MIB  # manifests and evidence kept while a pipe is read
 

@@ -62,7 +62,7 @@ class Descriptor:
     digest: Digest
     size_bytes: int
     platform: Platform | None = None
-    annotations: Mapping[str, str] = field(default=_NO_ANNOTATIONS, hash=False)
+    annotations: Mapping[str, str] = field(default_factory=dict, hash=False)
     artifact_type: str | None = None
     urls: tuple[str, ...] = ()
 

@@ -1,0 +1,235 @@
+"""OCI image layouts as sources, read in place: `oci:FOLDER[:REF]` and `oci-archive:FILE[:REF]` (image-layout.md).
+
+Rules of this module:
+- Nothing is unpacked, copied or written. Bytes are handed out as they lie there; the exporter hashes them.
+- FOLDER or FILE ends at the first colon, as with skopeo. REF is an entry's name in index.json, its full image name
+  (`io.containerd.image.name`), or its digest.
+- Without REF there must be exactly one image. Evidence does not count: entries that `cosign save` marked with a `kind`
+  of sigs or atts, names that end in cosign's tag (`sha256-<hex>.sig`), and unnamed artifacts.
+- Evidence about an image: every entry whose name ends in cosign's tag for the digest asked for, and in a layout written
+  by `cosign save` the sigs and atts entries, which carry no digest and so belong to the one image there; with more than
+  one image they could be anyone's, and the layout is refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import BinaryIO
+
+from bundler import limits
+from bundler.digest import Digest
+from bundler.errors import MalformedError, RejectedError, UnsupportedError, UsageError
+from bundler.fields import Fields
+from bundler.network.layout_files import INDEX, MARK, ArchiveFiles, FolderFiles, LayoutFiles, blob_name
+from bundler.network.source import EvidenceAnswer, ResolvedImage
+from bundler.oci.annotations import (
+    COSIGN_ATTESTATIONS,
+    COSIGN_IMAGE,
+    COSIGN_INDEX,
+    COSIGN_SIGNATURES,
+    EVIDENCE_SUFFIXES,
+    IMAGE_NAME,
+    KIND,
+    REF_NAME,
+    parse_evidence_tag,
+)
+from bundler.oci.descriptor import Descriptor, parse_descriptor
+from bundler.oci.manifest import OCI_INDEX, is_index, is_manifest
+from bundler.oci.reference import parse_reference
+from bundler.oci.spelling import check_spelling
+from bundler.safe_file import disk_errors
+from bundler.strict_json import parse_foreign
+
+_VERSION = "1.0.0"
+_COSIGN_KINDS = {"sig": COSIGN_SIGNATURES, "att": COSIGN_ATTESTATIONS}
+_INDEX_KEYS = frozenset({"schemaVersion", "mediaType", "manifests", "annotations", "config", "layers", "fsLayers"})
+
+
+class Layout:
+    """A source: one image in an OCI layout. Made by `open_layout`."""
+
+    def __init__(self, kind: str, place: str, files: LayoutFiles, reference: str | None) -> None:
+        self.kind = kind
+        self.place = place
+        self._files = files
+        self._entries = _read_entries(files, place)
+        self._image = _select(self._entries, reference, place)
+
+    def resolve(self) -> ResolvedImage:
+        """The image's entry in index.json."""
+        return ResolvedImage(self._image, _suggest_name(self._image))
+
+    def read_document(self, descriptor: Descriptor) -> bytes:
+        """Bytes of a document, at most one over its size, unchecked.
+
+        Raises:
+            RejectedError: the layout lacks it (``incomplete-source``).
+        """
+        with self.open_blob(descriptor) as stream, disk_errors("blob", str(descriptor.digest)):
+            return _read_at_most(stream, descriptor.size_bytes + 1)
+
+    def open_blob(self, descriptor: Descriptor) -> BinaryIO:
+        """A stream of a blob's bytes, unchecked.
+
+        Raises:
+            RejectedError: the layout lacks it (``incomplete-source``).
+        """
+        stream = self._files.open(blob_name(descriptor.digest))
+        if stream is None:
+            raise RejectedError(
+                "incomplete-source", "blob", str(descriptor.digest), got=f"not in {self.place}", want="a whole image"
+            )
+        return stream
+
+    def missing(self, descriptors: Sequence[Descriptor]) -> tuple[Descriptor, ...]:
+        """Those that are absent or have another size; contents are not read."""
+        return tuple(item for item in descriptors if self._files.size_bytes(blob_name(item.digest)) != item.size_bytes)
+
+    def find_evidence(self, subject: Digest) -> tuple[EvidenceAnswer, ...]:
+        """Ask names for each suffix, and in a cosign-saved layout the `kind` annotations too."""
+        answers = [
+            EvidenceAnswer(subject, suffix, "tag", self._tagged(subject, suffix)) for suffix in EVIDENCE_SUFFIXES
+        ]
+        if subject == self._image.digest and KIND in self._image.annotations:
+            answers += [
+                EvidenceAnswer(subject, suffix, "cosign-layout", self._of_kind(kind))
+                for suffix, kind in _COSIGN_KINDS.items()
+            ]
+        return tuple(answers)
+
+    def close(self) -> None:
+        """Release the archive, if it is one."""
+        self._files.close()
+
+    def _tagged(self, subject: Digest, suffix: str) -> tuple[Descriptor, ...]:
+        wanted = (subject, suffix)
+        return _distinct(
+            entry for entry in self._entries if parse_evidence_tag(entry.annotations.get(REF_NAME, "")) == wanted
+        )
+
+    def _of_kind(self, kind: str) -> tuple[Descriptor, ...]:
+        found = _distinct(entry for entry in self._entries if entry.annotations.get(KIND) == kind)
+        images = [entry for entry in self._entries if _is_image(entry)]
+        if found and len(images) != 1:
+            raise RejectedError(
+                "cosign-layout",
+                "layout",
+                self.place,
+                got=f"{len(images)} images beside signatures that name none",
+                want="one image in a layout written by cosign save",
+                hints=["save each image into a folder of its own: cosign save --dir FOLDER IMAGE"],
+            )
+        return found
+
+
+def open_layout(kind: str, location: str) -> Layout:
+    """Open a layout that lies in a folder (`oci`) or in a tar archive (`oci-archive`).
+
+    Args:
+        kind: `oci` or `oci-archive`.
+        location: `PATH` or `PATH:REF`.
+
+    Raises:
+        EnvError: the folder or file cannot be read.
+        UsageError: REF names no image, or more than one image is there and REF was not given (``layout-reference``).
+        MalformedError, UnsupportedError: not an OCI layout.
+    """
+    path, _, reference = location.partition(":")
+    if not path:
+        raise UsageError("source", "source", f"{kind}:{location}", got="no path", want=f"{kind}:PATH[:REF]")
+    files: LayoutFiles = FolderFiles(Path(path)) if kind == "oci" else ArchiveFiles(Path(path))
+    try:
+        return Layout(kind, f"{kind}:{location}", files, reference or None)
+    except BaseException:
+        files.close()
+        raise
+
+
+def _read_entries(files: LayoutFiles, place: str) -> tuple[Descriptor, ...]:
+    mark = Fields(_read_json(files, MARK, limits.LAYOUT_MARK_BYTES, place), MARK)
+    if mark.text("imageLayoutVersion") != _VERSION:
+        raise UnsupportedError(
+            "layout-version", "layout", place, got=mark.text("imageLayoutVersion")[:40], want=f"version {_VERSION}"
+        )
+    index = Fields(_read_json(files, INDEX, limits.LAYOUT_INDEX_BYTES, place), INDEX)
+    check_spelling(index, _INDEX_KEYS)
+    index.integer("schemaVersion", minimum=2, maximum=2)
+    if index.raw("mediaType") not in (None, OCI_INDEX) or "layers" in index or "config" in index:
+        raise MalformedError("manifest-ambiguous", INDEX, place, got="another kind of document", want="an OCI index")
+    return tuple(map(parse_descriptor, index.each("manifests", maximum=limits.LAYOUT_ENTRIES)))
+
+
+def _read_json(files: LayoutFiles, name: str, max_bytes: int, place: str) -> object:
+    stream = files.open(name)
+    if stream is None:
+        raise MalformedError("layout", "layout", place, got=f"no {name}", want="an OCI image layout")
+    with stream, disk_errors("layout", place):
+        raw = _read_at_most(stream, max_bytes + 1)
+    value: object = parse_foreign(raw, name, max_bytes=max_bytes)
+    return value
+
+
+def _read_at_most(stream: BinaryIO, size_bytes: int) -> bytes:
+    parts: list[bytes] = []
+    while size_bytes > 0:
+        part = stream.read(min(size_bytes, limits.READ_BUFFER_BYTES))
+        if not part:
+            break
+        parts.append(part)
+        size_bytes -= len(part)
+    return b"".join(parts)
+
+
+def _select(entries: Sequence[Descriptor], reference: str | None, place: str) -> Descriptor:
+    images = [entry for entry in entries if is_index(entry.media_type) or is_manifest(entry.media_type)]
+    if reference is None:
+        images = [entry for entry in images if _is_image(entry)]
+    else:
+        images = list(_distinct(entry for entry in images if reference in _names(entry)))
+    if len(images) == 1:
+        return images[0]
+    names = sorted({name for entry in entries if _is_image(entry) for name in _names(entry)})
+    raise UsageError(
+        "layout-reference",
+        "source",
+        place,
+        got=f"{len(images)} images" + (f" named {reference}" if reference else ""),
+        want="one; name it as PATH:REF",
+        hints=[f"in it: {name}" for name in names[: limits.HINTS]],
+    )
+
+
+def _is_image(entry: Descriptor) -> bool:
+    if entry.annotations.get(KIND) in (COSIGN_IMAGE, COSIGN_INDEX):
+        return True
+    if entry.annotations.get(KIND) in _COSIGN_KINDS.values():
+        return False
+    name = entry.annotations.get(REF_NAME)
+    if name is None:
+        return entry.artifact_type is None
+    return parse_evidence_tag(name) is None
+
+
+def _names(entry: Descriptor) -> tuple[str, ...]:
+    named = (entry.annotations.get(REF_NAME), entry.annotations.get(IMAGE_NAME), str(entry.digest))
+    return tuple(name for name in named if name)
+
+
+def _suggest_name(entry: Descriptor) -> str | None:
+    """A full reference recorded for the entry. A bare word such as `latest` is a tag, and no name."""
+    for name in (entry.annotations.get(IMAGE_NAME), entry.annotations.get(REF_NAME)):
+        if name and any(mark in name for mark in "/:@"):
+            try:
+                parse_reference(name)
+            except MalformedError:
+                continue
+            return name
+    return None
+
+
+def _distinct(entries: Iterable[Descriptor]) -> tuple[Descriptor, ...]:
+    first: dict[Digest, Descriptor] = {}
+    for entry in entries:
+        first.setdefault(entry.digest, entry)
+    return tuple(first.values())
