@@ -1,0 +1,1 @@
+"""Tests. Simulators and helpers are imported as `tests.simulators.…`."""
