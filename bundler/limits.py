@@ -26,11 +26,11 @@ LAYOUT_MEMBERS = 1_000_000  # files in an oci-archive, also those that no image 
 TAR_EXTENSION_BYTES = 1 * MIB  # a pax header or a long name in an oci-archive
 HINTS = 20  # names listed after an error
 LAYOUT_MARK_BYTES = 4 * KIB  # the file oci-layout
-CONFIG_BYTES = 8 * MIB  # an image config that is read for its platform; real ones are some kB
 
 # Evidence.
 EVIDENCE_BLOB_BYTES = 128 * MIB  # cosign's bound for one attachment; BuildKit's is 40 MiB
 LOG_ENTRY_BYTES = 8 * MIB
+SIGNATURE_PAYLOAD_BYTES = 1 * MIB  # simple signing; real ones have some 250 bytes
 ANNOTATION_CHARACTERS = 1 * MIB  # certificates, chains and promises are a few kB
 CERTIFICATES_IN_CHAIN = 10
 CERTIFICATE_BYTES = 64 * KIB  # Fulcio leaves have 1 to 2 kB
@@ -48,6 +48,8 @@ TRUST_TARGETS = 1024
 TRUST_TARGET_BYTES = 4 * MIB
 TRUST_TOTAL_BYTES = 64 * MIB
 ROLE_KEYS = 64
+TRUST_KEYS = 1024  # in one metadata file: every exporter has its keys in it
+TRUST_STREAMS = 256  # one exporter each
 KEY_FILE_BYTES = 64 * KIB
 RSA_KEY_BITS = 8192  # larger ones only cost time
 

@@ -7,6 +7,7 @@ has whole seconds and ends in `Z`; text of others may have fractions.
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from bundler.errors import MalformedError
@@ -14,6 +15,20 @@ from bundler.errors import MalformedError
 _SIGNED = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", re.ASCII)
 _FOREIGN = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?(Z|[+-]\d\d:\d\d)", re.ASCII)
 _TYPED = re.compile(r"\d{4}-\d\d-\d\d(T\d\d:\d\d(:\d\d)?Z)?", re.ASCII)
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """A closed interval of time: both ends belong to it. Without an end it is still open."""
+
+    start: datetime
+    end: datetime | None = None
+
+    def __contains__(self, moment: datetime) -> bool:
+        return self.start <= moment and (self.end is None or moment <= self.end)
+
+    def __str__(self) -> str:
+        return f"{self.start.isoformat()} to {self.end.isoformat() if self.end else 'now'}"
 
 
 def format_moment(moment: datetime) -> str:

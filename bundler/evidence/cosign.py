@@ -1,0 +1,160 @@
+"""cosign's `.sig` and `.att` manifests: one layer per signature or attestation (cosign specs/SIGNATURE_SPEC.md).
+
+Rules of this module:
+- A manifest gives items. One bad item does not hide a good one, so each is read when it is judged, and fails alone.
+- Annotations carry the certificate and the log's promise. The annotations `chain` and `predicateType` are never used:
+  intermediates come from the trusted root, the predicate type from inside the statement.
+- An empty annotation is an absent one, as for cosign. White space is stripped in the base64 of the signature only: real
+  ones hold newlines.
+- The number of layers and the size of each are bounded (CVE-2023-46737, CVE-2024-29902).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from bundler import limits
+from bundler.digest import Digest, sha256_of
+from bundler.encoding import ASCII_SPACE, decode_base64, parse_pem
+from bundler.errors import MalformedError, RejectedError
+from bundler.evidence.envelope import Envelope, parse_envelope
+from bundler.evidence.kind import COSIGN_ATTESTATION, COSIGN_SIGNATURE, EvidenceKind
+from bundler.identity.certificate import Certificate, parse_certificate
+from bundler.oci.manifest import ImageManifest
+from bundler.transparency.promise import Promise, parse_promise
+
+SIMPLE_SIGNING = "application/vnd.dev.cosign.simplesigning.v1+json"
+DSSE_ENVELOPE = "application/vnd.dsse.envelope.v1+json"
+
+SIGNATURE = "dev.cosignproject.cosign/signature"
+CERTIFICATE = "dev.sigstore.cosign/certificate"
+CHAIN = "dev.sigstore.cosign/chain"
+BUNDLE = "dev.sigstore.cosign/bundle"
+TIMESTAMP = "dev.sigstore.cosign/rfc3161timestamp"
+PREDICATE_TYPE = "predicateType"
+
+_WITHOUT_SPACE = str.maketrans("", "", ASCII_SPACE)
+_MEDIA_TYPES = {COSIGN_SIGNATURE: SIMPLE_SIGNING, COSIGN_ATTESTATION: DSSE_ENVELOPE}
+
+
+@dataclass(frozen=True, slots=True)
+class CosignItem:
+    """One signature or attestation as it stands in a manifest. Nothing in it is verified.
+
+    Attributes:
+        kind: `cosign-signature` or `cosign-attestation`.
+        manifest: digest of the `.sig` or `.att` manifest.
+        position: number of the layer, from 0.
+        media_type: of the layer.
+        raw: the layer: a simple signing payload or a DSSE envelope.
+        annotations: of the layer.
+    """
+
+    kind: EvidenceKind
+    manifest: Digest
+    position: int
+    media_type: str
+    raw: bytes = field(repr=False)
+    annotations: Mapping[str, str] = field(repr=False, hash=False)
+
+    @property
+    def has_certificate(self) -> bool:
+        """Whether it claims to be keyless."""
+        return bool(self.annotations.get(CERTIFICATE))
+
+    @property
+    def has_promise(self) -> bool:
+        """Whether it carries a log's promise."""
+        return bool(self.annotations.get(BUNDLE))
+
+    @property
+    def has_timestamp(self) -> bool:
+        """Whether it carries an RFC 3161 timestamp."""
+        return bool(self.annotations.get(TIMESTAMP))
+
+
+@dataclass(frozen=True, slots=True)
+class CosignParts:
+    """An item taken apart; still nothing verified.
+
+    Attributes:
+        signature: the raw signature.
+        signed_bytes: what it must be over: the payload, or the envelope's PAE.
+        envelope: for attestations.
+    """
+
+    signature: bytes
+    signed_bytes: bytes = field(repr=False)
+    envelope: Envelope | None
+    certificate: Certificate | None
+    promise: Promise | None
+
+
+def read_items(manifest: ImageManifest, kind: EvidenceKind, read: Callable[[Digest], bytes]) -> tuple[CosignItem, ...]:
+    """The items of a `.sig` (kind `cosign-signature`) or `.att` (`cosign-attestation`) manifest, in its order.
+
+    Args:
+        manifest: as parsed from bytes whose digest was checked.
+        kind: what the manifest was found as.
+        read: gives a blob's bytes; hashed again here.
+
+    Raises:
+        MalformedError: too many layers, or one too large (code ``limits``); not its digest (``blob-digest``).
+        SealiftError: whatever `read` raises.
+    """
+    if len(manifest.layers) > limits.MANIFEST_LAYERS:
+        raise _too_much(f"{len(manifest.layers)} layers", limits.MANIFEST_LAYERS)
+    items = []
+    for position, layer in enumerate(manifest.layers):
+        if layer.size_bytes > limits.EVIDENCE_BLOB_BYTES:
+            raise _too_much(f"{layer.size_bytes} bytes", limits.EVIDENCE_BLOB_BYTES)
+        raw = read(layer.digest)
+        if layer.digest.algorithm != "sha256" or sha256_of(raw) != layer.digest or len(raw) != layer.size_bytes:
+            raise MalformedError(
+                "blob-digest", "evidence layer", str(layer.digest), got="other bytes", want="its bytes"
+            )
+        items.append(CosignItem(kind, manifest.digest, position, layer.media_type, raw, layer.annotations))
+    return tuple(items)
+
+
+def parse_item(item: CosignItem) -> CosignParts:
+    """Take an item apart.
+
+    Raises:
+        RejectedError: the certificate annotation holds a key (code ``key-material``; GHSA-fx35-mq7g-6g98).
+        MalformedError: another media type (``evidence-type``), no signature (``signature``), or a part that does not
+            parse.
+    """
+    _check_kind(item)
+    certificate = _parse_certificate(item.annotations.get(CERTIFICATE, ""))
+    promise = parse_promise(item.annotations[BUNDLE].encode("utf-8", "surrogatepass")) if item.has_promise else None
+    said = item.annotations.get(SIGNATURE, "")
+    if item.kind == COSIGN_ATTESTATION:
+        if said:
+            raise MalformedError("signature", "attestation", SIGNATURE, got="a second signature", want="none")
+        envelope = parse_envelope(item.raw)
+        return CosignParts(envelope.signature, envelope.signed_bytes, envelope, certificate, promise)
+    signature = decode_base64(said.translate(_WITHOUT_SPACE), "signature", SIGNATURE)
+    if not signature:
+        raise MalformedError("signature", "signature", SIGNATURE, got="no signature", want="one")
+    return CosignParts(signature, item.raw, None, certificate, promise)
+
+
+def _check_kind(item: CosignItem) -> None:
+    expected = _MEDIA_TYPES.get(item.kind)
+    if expected is None or item.media_type != expected:
+        raise MalformedError("evidence-type", item.kind, got=item.media_type[:160], want=expected or "another kind")
+
+
+def _parse_certificate(text: str) -> Certificate | None:
+    if not text:
+        return None
+    label, der = parse_pem(text, "certificate annotation")
+    if label != "CERTIFICATE":
+        raise RejectedError("key-material", "certificate annotation", got=f"PEM {label}"[:80], want="a certificate")
+    return parse_certificate(der)
+
+
+def _too_much(got: str, limit: int) -> MalformedError:
+    return MalformedError("limits", "evidence manifest", got=got, want=f"at most {limit}")

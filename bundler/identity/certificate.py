@@ -1,0 +1,225 @@
+"""One X.509 certificate, read strictly (RFC 5280), with its exact bytes kept.
+
+Rules of this module:
+- `der` is the certificate; equality is equality of `der`. Names and keys are compared as they stand in it.
+- Everything that a check needs later is read here once, so that a certificate in hand cannot fail to answer. Duplicate
+  extensions, extensions that do not parse and other encodings are refused.
+- A critical extension that no check of ours looks at is refused (RFC 5280 section 4.2).
+- Nothing here says whom a certificate belongs to, or that anybody trusts it: chain.py and fulcio.py do.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from hashlib import sha256
+from typing import TypeVar
+
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509.oid import ExtensionOID, SignatureAlgorithmOID
+
+from bundler import limits
+from bundler.digest import Digest, sha256_of
+from bundler.encoding import parse_pem
+from bundler.errors import MalformedError, RejectedError
+from bundler.identity.der import EXPLICIT_3, SEQUENCE, Element, parse_der, parse_elements
+from bundler.identity.keys import PublicKey, wrap_public_key
+from bundler.moment import Window
+
+CODE_SIGNING = "1.3.6.1.5.5.7.3.3"
+ANY_EXTENDED_KEY_USAGE = "2.5.29.37.0"
+
+# Positions in TBSCertificate, which in version 3 starts with the version.
+_SERIAL, _ISSUER, _SUBJECT, _SPKI = 1, 3, 5, 6
+_SERIAL_BYTES = 20
+
+_CHECKED_EXTENSIONS = frozenset(
+    {
+        ExtensionOID.BASIC_CONSTRAINTS,
+        ExtensionOID.KEY_USAGE,
+        ExtensionOID.EXTENDED_KEY_USAGE,
+        ExtensionOID.SUBJECT_ALTERNATIVE_NAME,
+    }
+)
+_SIGNATURE_ALGORITHMS = frozenset(
+    {
+        SignatureAlgorithmOID.ECDSA_WITH_SHA256,
+        SignatureAlgorithmOID.ECDSA_WITH_SHA384,
+        SignatureAlgorithmOID.ECDSA_WITH_SHA512,
+        SignatureAlgorithmOID.RSA_WITH_SHA256,
+        SignatureAlgorithmOID.RSA_WITH_SHA384,
+        SignatureAlgorithmOID.RSA_WITH_SHA512,
+        SignatureAlgorithmOID.ED25519,
+    }
+)
+_Extension = TypeVar("_Extension", bound=x509.ExtensionType)
+
+
+@dataclass(frozen=True, slots=True)
+class Certificate:
+    """A certificate that was read. Nobody vouches for it yet.
+
+    Attributes:
+        der: the whole certificate.
+        tbs: its signed part, TBSCertificate.
+        issuer, subject: the names, as DER.
+        spki: SubjectPublicKeyInfo as it stands in the certificate.
+        validity: notBefore to notAfter, both included.
+        ca: whether BasicConstraints says that it is an authority; `path_length` is its bound, if any.
+        can_sign_content, can_sign_certificates: KeyUsage; None when the extension is absent.
+        purposes: the OIDs of ExtendedKeyUsage; None when the extension is absent.
+        extensions: the value of every extension, as DER, by OID.
+    """
+
+    der: bytes
+    tbs: bytes = field(compare=False, repr=False)
+    issuer: bytes = field(compare=False, repr=False)
+    subject: bytes = field(compare=False, repr=False)
+    spki: bytes = field(compare=False, repr=False)
+    key: PublicKey = field(compare=False, repr=False)
+    validity: Window = field(compare=False)
+    ca: bool = field(compare=False)
+    path_length: int | None = field(compare=False)
+    can_sign_content: bool | None = field(compare=False)
+    can_sign_certificates: bool | None = field(compare=False)
+    purposes: frozenset[str] | None = field(compare=False)
+    names: tuple[x509.GeneralName, ...] = field(compare=False, repr=False)
+    extensions: dict[str, bytes] = field(compare=False, repr=False)
+    _parsed: x509.Certificate = field(compare=False, repr=False)
+
+    @property
+    def fingerprint(self) -> Digest:
+        """SHA-256 of the certificate."""
+        return sha256_of(self.der)
+
+    @property
+    def spki_sha256(self) -> bytes:
+        """SHA-256 of the key as it stands in the certificate (RFC 6962 "issuer_key_hash")."""
+        return sha256(self.spki).digest()
+
+    def check_issued_by(self, issuer: Certificate) -> None:
+        """Check that `issuer` signed this certificate and that the names chain.
+
+        Raises:
+            RejectedError: code ``cert-chain``.
+        """
+        if self.issuer != issuer.subject:
+            raise _chain_error("another issuer name", "the subject of the certificate above")
+        if self._parsed.signature_algorithm_oid not in _SIGNATURE_ALGORITHMS:
+            raise _chain_error(f"signature algorithm {self._parsed.signature_algorithm_oid.dotted_string}", "SHA-2")
+        try:
+            self._parsed.verify_directly_issued_by(issuer._parsed)
+        except (InvalidSignature, ValueError, TypeError, UnsupportedAlgorithm) as error:
+            raise _chain_error("a signature that is not by its issuer", "a valid one") from error
+
+
+def parse_certificate_pem(text: str, what: str = "certificate") -> Certificate:
+    """Read a text that is exactly one PEM block `CERTIFICATE`.
+
+    Raises:
+        MalformedError: code ``pem``, ``base64`` or ``certificate``.
+    """
+    label, der = parse_pem(text, what)
+    if label != "CERTIFICATE":
+        raise _malformed(what, f"PEM {label}", "PEM CERTIFICATE")
+    return parse_certificate(der, what)
+
+
+def parse_certificate(der: bytes, what: str = "certificate") -> Certificate:
+    """Read one certificate in DER.
+
+    Raises:
+        MalformedError: not one certificate, or one that this module refuses (code ``certificate``, ``key``, ``der``).
+    """
+    if len(der) > limits.CERTIFICATE_BYTES:
+        raise _malformed(what, f"{len(der)} bytes", f"at most {limits.CERTIFICATE_BYTES}")
+    fields = _cut(der)
+    serial = fields[_SERIAL].content
+    if not any(serial) or serial[0] >= 0x80 or len(serial) > _SERIAL_BYTES:
+        raise _malformed(what, "a serial number that is not positive, or too long", "RFC 5280 section 4.1.2.2")
+    try:
+        parsed = x509.load_der_x509_certificate(der)
+        if parsed.public_bytes(Encoding.DER) != der or parsed.version is not x509.Version.v3:
+            raise _malformed(what, "another encoding or version", "X.509 version 3 in DER")
+        return _read(parsed, fields, what)
+    except (
+        ValueError,
+        TypeError,
+        UnsupportedAlgorithm,
+        x509.DuplicateExtension,
+        x509.UnsupportedGeneralNameType,
+        x509.InvalidVersion,
+    ) as error:
+        raise _malformed(what, str(error)[:120], "one X.509 certificate in DER") from error
+
+
+def _cut(der: bytes) -> tuple[Element, ...]:
+    """The fields of a version 3 TBSCertificate (RFC 5280 section 4.1), as they stand."""
+    certificate = parse_elements(parse_der(der, SEQUENCE).content)
+    fields = parse_elements(certificate[0].content) if certificate and certificate[0].tag == SEQUENCE else ()
+    if len(fields) <= _SPKI:
+        raise _malformed("certificate", "too few fields", "X.509 version 3")
+    return fields
+
+
+def _read(parsed: x509.Certificate, fields: tuple[Element, ...], what: str) -> Certificate:
+    _check_critical(parsed.extensions, what)
+    constraints = _extension(parsed.extensions, x509.BasicConstraints)
+    usage = _extension(parsed.extensions, x509.KeyUsage)
+    purposes = _extension(parsed.extensions, x509.ExtendedKeyUsage)
+    names = _extension(parsed.extensions, x509.SubjectAlternativeName)
+    return Certificate(
+        der=parsed.public_bytes(Encoding.DER),
+        tbs=parsed.tbs_certificate_bytes,
+        issuer=fields[_ISSUER].raw,
+        subject=fields[_SUBJECT].raw,
+        spki=fields[_SPKI].raw,
+        key=wrap_public_key(parsed.public_key(), what),
+        validity=_validity(parsed, what),
+        ca=constraints is not None and constraints.ca,
+        path_length=constraints.path_length if constraints else None,
+        can_sign_content=usage.digital_signature if usage else None,
+        can_sign_certificates=usage.key_cert_sign if usage else None,
+        purposes=frozenset(purpose.dotted_string for purpose in purposes) if purposes else None,
+        names=tuple(names) if names else (),
+        extensions=_values(parsed.extensions, fields),
+        _parsed=parsed,
+    )
+
+
+def _check_critical(extensions: x509.Extensions, what: str) -> None:
+    for extension in extensions:
+        if extension.critical and extension.oid not in _CHECKED_EXTENSIONS:
+            raise _malformed(what, f"critical extension {extension.oid.dotted_string}", "none that we do not check")
+
+
+def _extension(extensions: x509.Extensions, kind: type[_Extension]) -> _Extension | None:
+    found = [extension.value for extension in extensions if isinstance(extension.value, kind)]
+    return found[0] if found else None
+
+
+def _values(extensions: x509.Extensions, fields: tuple[Element, ...]) -> dict[str, bytes]:
+    """Every extension's value by OID, as it stands (`extnValue` without its OCTET STRING header)."""
+    if fields[-1].tag != EXPLICIT_3:
+        return {}
+    raw = parse_elements(parse_der(fields[-1].content, SEQUENCE).content)
+    return {
+        extension.oid.dotted_string: parse_elements(element.content)[-1].content
+        for extension, element in zip(extensions, raw, strict=True)
+    }
+
+
+def _validity(parsed: x509.Certificate, what: str) -> Window:
+    window = Window(parsed.not_valid_before_utc, parsed.not_valid_after_utc)
+    if window.end is not None and window.end < window.start:
+        raise _malformed(what, "a validity that ends before it starts", str(window))
+    return window
+
+
+def _chain_error(got: str, want: str) -> RejectedError:
+    return RejectedError("cert-chain", "certificate", got=got, want=want)
+
+
+def _malformed(what: str, got: str, want: str) -> MalformedError:
+    return MalformedError("certificate", what, got=got, want=want)

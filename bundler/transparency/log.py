@@ -1,0 +1,57 @@
+"""Transparency logs of the trusted root, and how one is found.
+
+Rules of this module:
+- A log is found by its id only. No other key is tried when the id is unknown or the signature does not hold.
+- A log's key has a window; what it signed at a time outside it does not count. Both ends belong to the window.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Protocol
+
+from bundler.errors import RejectedError
+from bundler.moment import Window
+
+
+class Verifier(Protocol):
+    """A public key that can check a signature (identity.keys.PublicKey is one)."""
+
+    def verify(self, signature: bytes, message: bytes) -> None:
+        """Raise RejectedError (code ``signature``) unless `signature` is by this key over `message`."""
+
+
+@dataclass(frozen=True, slots=True)
+class TransparencyLog:
+    """A log (Rekor): its address, its id, its key and the window in which that key counts."""
+
+    url: str
+    log_id: bytes
+    key: Verifier
+    window: Window
+
+
+def find_log(logs: Sequence[TransparencyLog], log_id: bytes) -> TransparencyLog:
+    """The log with this id.
+
+    Raises:
+        RejectedError: none (code ``log-unknown``).
+    """
+    for log in logs:
+        if log.log_id == log_id:
+            return log
+    raise RejectedError("log-unknown", "log", log_id.hex(), got="unknown", want="a log of the trusted root")
+
+
+def check_log_window(log: TransparencyLog, at: datetime) -> None:
+    """Check that the log's key counted at `at`.
+
+    Raises:
+        RejectedError: code ``log-window``.
+    """
+    if at not in log.window:
+        raise RejectedError(
+            "log-window", "log", log.url, got=f"its key did not count at {at.isoformat()}", want=str(log.window)
+        )
