@@ -30,7 +30,7 @@ _WHAT = "attestation manifest"
 
 
 @dataclass(frozen=True, slots=True)
-class UnsignedStatement:
+class BuildkitStatement:
     """A statement in an index. Its subject was checked; nobody signed it.
 
     Attributes:
@@ -52,7 +52,7 @@ class UnsignedStatement:
 
 def read_statements(
     manifest: ImageManifest, subject: Digest, read: Callable[[Digest], bytes]
-) -> tuple[UnsignedStatement, ...]:
+) -> tuple[BuildkitStatement, ...]:
     """All statements of an attestation manifest, in its order.
 
     Args:
@@ -83,7 +83,7 @@ def _check_form(manifest: ImageManifest) -> None:
         )
 
 
-def _read(manifest: Digest, layer: Descriptor, subject: Digest, read: Callable[[Digest], bytes]) -> UnsignedStatement:
+def _read(manifest: Digest, layer: Descriptor, subject: Digest, read: Callable[[Digest], bytes]) -> BuildkitStatement:
     if layer.media_type != IN_TOTO:
         raise MalformedError(
             "evidence-type", "attestation layer", str(layer.digest), got=layer.media_type, want=IN_TOTO
@@ -106,4 +106,4 @@ def _read(manifest: Digest, layer: Descriptor, subject: Digest, read: Callable[[
             got=statement.predicate_type[:160],
             want=f"{said[:160]}, as annotated",
         )
-    return UnsignedStatement(manifest, layer.digest, subject, statement)
+    return BuildkitStatement(manifest, layer.digest, subject, statement)

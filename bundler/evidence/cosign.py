@@ -20,6 +20,7 @@ from bundler.encoding import ASCII_SPACE, decode_base64, parse_pem
 from bundler.errors import MalformedError, RejectedError
 from bundler.evidence.envelope import Envelope, parse_envelope
 from bundler.evidence.kind import COSIGN_ATTESTATION, COSIGN_SIGNATURE, EvidenceKind
+from bundler.evidence.statement import parse_statement
 from bundler.identity.certificate import Certificate, parse_certificate
 from bundler.oci.manifest import ImageManifest
 from bundler.transparency.promise import Promise, parse_promise
@@ -139,6 +140,20 @@ def parse_item(item: CosignItem) -> CosignParts:
     if not signature:
         raise MalformedError("signature", "signature", SIGNATURE, got="no signature", want="one")
     return CosignParts(signature, item.raw, None, certificate, promise)
+
+
+def claimed_predicate_type(item: CosignItem) -> str | None:
+    """The predicate type that an attestation claims. Good for finding candidates, never for a verdict.
+
+    Returns:
+        None for a signature, and for what cannot be read.
+    """
+    if item.kind != COSIGN_ATTESTATION:
+        return None
+    try:
+        return parse_statement(parse_envelope(item.raw).payload).predicate_type
+    except MalformedError:
+        return None
 
 
 def _check_kind(item: CosignItem) -> None:

@@ -3,7 +3,8 @@
 Rules of this module:
 - Exactly one signature: with several, whoever checks one of them may show another one's signer.
 - What is signed is the pre-authentication encoding (PAE) over bytes, never the payload alone (GHSA-r2xv-vpr2-42m9).
-- Base64 is canonical; unknown fields are refused; `keyid` is read, and means nothing.
+- Base64 is canonical. Unknown fields are ignored (envelope.md), those that Go would fold to a known one are refused;
+  `keyid` is read, and means nothing.
 """
 
 from __future__ import annotations
@@ -14,11 +15,14 @@ from bundler import limits
 from bundler.encoding import decode_base64, encode_base64
 from bundler.errors import MalformedError
 from bundler.fields import Fields
+from bundler.oci.spelling import check_spelling
 from bundler.strict_json import parse_foreign
 
 IN_TOTO = "application/vnd.in-toto+json"
 
 _WHAT = "DSSE envelope"
+_KEYS = frozenset({"payloadType", "payload", "signatures"})
+_SIGNATURE_KEYS = frozenset({"keyid", "sig"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,11 +54,11 @@ def parse_envelope(raw: bytes) -> Envelope:
             another shape.
     """
     fields = Fields(parse_foreign(raw, _WHAT, max_bytes=limits.EVIDENCE_BLOB_BYTES), _WHAT)
-    fields.exactly("payloadType", "payload", "signatures")
+    check_spelling(fields, _KEYS)
     signatures = list(fields.each("signatures", maximum=limits.LOG_ENTRIES))
     if len(signatures) != 1:
         raise MalformedError("dsse", _WHAT, got=f"{len(signatures)} signatures", want="exactly one")
-    signatures[0].only("keyid", "sig")
+    check_spelling(signatures[0], _SIGNATURE_KEYS)
     signatures[0].optional_text("keyid")
     payload_type = fields.text("payloadType")
     if payload_type != IN_TOTO:

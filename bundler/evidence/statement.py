@@ -3,6 +3,7 @@
 Rules of this module:
 - What a statement is about is its subjects' digests. Names are claims and are never compared.
 - The predicate type comes from here, from inside the (signed) statement (CVE-2022-35929).
+- Unknown fields are ignored, as the specification demands; those that Go would fold to a known one are refused.
 - `raw` is kept. The predicate is not: it may be large, and other rooms read it from `raw` when they need it.
 """
 
@@ -16,12 +17,15 @@ from bundler import limits
 from bundler.digest import Digest
 from bundler.errors import MalformedError, RejectedError
 from bundler.fields import Fields
+from bundler.oci.spelling import check_spelling
 from bundler.strict_json import parse_foreign
 
 STATEMENT_V01 = "https://in-toto.io/Statement/v0.1"
 STATEMENT_V1 = "https://in-toto.io/Statement/v1"
 
 _WHAT = "statement"
+_KEYS = frozenset({"_type", "subject", "predicateType", "predicate"})
+_SUBJECT_KEYS = frozenset({"name", "digest"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +64,7 @@ def parse_statement(raw: bytes) -> Statement:
             (``statement``), or another shape.
     """
     fields = Fields(parse_foreign(raw, _WHAT, max_bytes=limits.EVIDENCE_BLOB_BYTES), _WHAT)
-    fields.only("_type", "subject", "predicateType", "predicate")
+    check_spelling(fields, _KEYS)
     statement_type = fields.text("_type")
     if statement_type not in (STATEMENT_V01, STATEMENT_V1):
         raise MalformedError("statement-type", _WHAT, got=statement_type[:160], want=f"{STATEMENT_V01} or v1")
@@ -72,6 +76,7 @@ def parse_statement(raw: bytes) -> Statement:
 
 
 def _parse_subject(fields: Fields) -> Subject:
+    check_spelling(fields, _SUBJECT_KEYS)
     digests = fields.text_map("digest")
     if not 1 <= len(digests) <= limits.SUBJECT_DIGESTS:
         raise MalformedError(

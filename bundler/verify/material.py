@@ -37,6 +37,8 @@ _KEY_DETAILS: dict[str, tuple[_Read, str, Scheme]] = {
     "PKIX_ECDSA_P256_SHA_256": (parse_spki, "ECDSA P-256", Scheme.ECDSA_SHA256),
     "PKIX_ECDSA_P384_SHA_384": (parse_spki, "ECDSA P-384", Scheme.ECDSA_SHA384),
     "PKIX_ECDSA_P521_SHA_512": (parse_spki, "ECDSA P-521", Scheme.ECDSA_SHA512),
+    "PKIX_ECDSA_P384_SHA_256": (parse_spki, "ECDSA P-384", Scheme.ECDSA_SHA256),
+    "PKIX_ECDSA_P521_SHA_256": (parse_spki, "ECDSA P-521", Scheme.ECDSA_SHA256),
     "PKIX_ED25519": (parse_spki, "Ed25519", Scheme.ED25519),
     "PKCS1_RSA_PKCS1V5": (parse_pkcs1, "RSA", Scheme.RSA_PKCS1_SHA256),
     "PKCS1_RSA_PSS": (parse_pkcs1, "RSA", Scheme.RSA_PSS_SHA256),
@@ -76,7 +78,9 @@ def parse_trusted_root(raw: bytes) -> TrustedMaterial:
     try:
         return _parse(raw)
     except MalformedError as error:
-        raise MalformedError("trust-root-malformed", _WHAT, error.which, got=str(error), want=error.want) from error
+        if error.code == "trust-root-malformed":
+            raise
+        raise _malformed(f"{error.what} {error.which}".strip(), f"{error.got} ({error.code})", error.want) from error
 
 
 def _parse(raw: bytes) -> TrustedMaterial:
