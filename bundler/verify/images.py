@@ -1,0 +1,101 @@
+"""One image, from its entry in the inventory to its result: damage, completeness, evidence, policy.
+
+Rules of this module:
+- Damage beats claims: an image with a damaged blob is DAMAGED, whatever its evidence says; the others are still judged.
+- An image that is not complete is rejected before any of its evidence is believed.
+- No policy, or no rule: rejected, and what was found is still shown.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+
+from bundler.archive.inventory import Image, Inventory
+from bundler.digest import Digest
+from bundler.errors import DamagedError
+from bundler.verify.appraisal import ITEM_FAILURES, open_evidence
+from bundler.verify.completeness import CompleteImage, open_image
+from bundler.verify.demands import Met, check_image
+from bundler.verify.facts import evidence_facts, signed_times
+from bundler.verify.keyring import Keyring
+from bundler.verify.policy import Policy
+from bundler.verify.result import Check, EvidenceFact, ImageResult, Outcome
+
+ReadBlob = Callable[[Digest], bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """An image's result, its closure if it has one, and the verified times of evidence that met demands."""
+
+    result: ImageResult
+    complete: CompleteImage | None
+    times: tuple[datetime, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """What every image of a bundle is judged with."""
+
+    inventory: Inventory
+    policy: Policy | None
+    keyring: Keyring
+    damaged: frozenset[Digest]
+    read_blob: ReadBlob
+
+
+def judge_image(image: Image, bench: Bench) -> Judged:
+    """Judge one image; what is wrong with it becomes checks, and nothing here ends the run but disk errors."""
+    try:
+        complete = open_image(image, bench.inventory, bench.read_blob)
+    except DamagedError as error:
+        check = Check("integrity", Outcome.DAMAGED, error.code, error.which, str(error))
+        return Judged(_result(image, bench, (check,), (), 0), None, ())
+    except ITEM_FAILURES as error:
+        check = Check("completeness", Outcome.FAILED, error.code, detail=str(error))
+        return Judged(_result(image, bench, (check,), (), 0), None, ())
+    evidence = open_evidence(complete, bench.keyring, bench.read_blob)
+    rule = bench.policy.rule_for(image.name, image.digest, bench.inventory.stream) if bench.policy else None
+    met = Met()
+    checks: tuple[Check, ...]
+    if rule is not None:
+        checks, met = check_image(complete, evidence, rule)
+    elif bench.policy is None:
+        checks = (Check("policy", Outcome.POLICY, "no-policy", detail="verify was given no policy"),)
+    else:
+        checks = (Check("policy", Outcome.POLICY, "no-rule", detail="no rule of the policy names this image"),)
+    checks = (*_damage(complete, bench.damaged), *checks)
+    facts = evidence_facts(complete, evidence, met)
+    size_bytes = sum(node.size_bytes for node in complete.graph.nodes)
+    return Judged(_result(image, bench, checks, facts, size_bytes), complete, signed_times(evidence))
+
+
+def _damage(complete: CompleteImage, damaged: frozenset[Digest]) -> tuple[Check, ...]:
+    digests = [node.digest for node in complete.graph.nodes]
+    for evidence, manifest in complete.evidence:
+        digests += [evidence.digest, manifest.config.digest, *(layer.digest for layer in manifest.layers)]
+    return tuple(
+        Check("integrity", Outcome.DAMAGED, "blob-digest", str(digest), "its bytes are not what was signed")
+        for digest in dict.fromkeys(digests)
+        if digest in damaged
+    )
+
+
+def _result(
+    image: Image, bench: Bench, checks: tuple[Check, ...], facts: tuple[EvidenceFact, ...], size_bytes: int
+) -> ImageResult:
+    rule = bench.policy.rule_for(image.name, image.digest, bench.inventory.stream) if bench.policy else None
+    return ImageResult(
+        name=image.name,
+        digest=image.digest,
+        media_type=image.media_type,
+        platforms=tuple((child.platform, child.digest) for child in image.platforms),
+        omitted=tuple((omission.platform, omission.digest) for omission in image.omitted),
+        rule=rule.label if rule else "",
+        checks=checks,
+        evidence=facts,
+        searches=tuple((search.subject, search.place, search.answer) for search in image.searches),
+        size_bytes=size_bytes,
+    )
