@@ -1,1 +1,1 @@
-"""THE FILE: one signed, compressed tar that a stranger can read."""
+"""The bundle file: its headers, its inventory, its frames, one writer and one reader. FORMAT.md is the authority."""

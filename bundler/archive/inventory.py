@@ -1,0 +1,249 @@
+"""The inventory: our signed list of images, evidence and blobs (FORMAT.md, "Inventory").
+
+Rules of this module:
+- Canonical JSON only; `format_inventory(parse_inventory(raw)) == raw`.
+- `format`, then `critical`, are judged before any other field: a newer format is unsupported, not malformed.
+- Unknown fields are refused, at every level; nothing has a default.
+- A parsed inventory is consistent in itself (inventory_rules.py); so is one that the exporter built, when it is
+  formatted. What the listed manifests say is not known here: verify/completeness.py compares it.
+- The caller has compared the bytes with length and digest in the stream's signed metadata before they come here.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from bundler import limits
+from bundler.archive.contents import (
+    Blob,
+    Evidence,
+    Image,
+    Inventory,
+    Omission,
+    PlatformChild,
+    Search,
+    Storage,
+)
+from bundler.archive.inventory_rules import check_rules
+from bundler.archive.layout import layout_index
+from bundler.digest import Digest, parse_digest
+from bundler.errors import MalformedError, UnsupportedError
+from bundler.fields import Fields
+from bundler.moment import format_moment, parse_moment
+from bundler.strict_json import MAX_SAFE_INTEGER, format_canonical, parse_canonical
+from bundler.version import FORMAT_VERSION
+
+__all__ = [
+    "Blob",
+    "Evidence",
+    "Image",
+    "Inventory",
+    "Omission",
+    "PlatformChild",
+    "Search",
+    "Storage",
+    "format_inventory",
+    "layout_index",
+    "parse_inventory",
+]
+
+KNOWN_CRITICAL: frozenset[str] = frozenset()  # names whose meaning a reader must know; format 1 starts with none
+
+_WHAT = "inventory"
+_KEYS = (
+    *("format", "critical", "stream", "sequence", "previous"),
+    *("audience", "created", "tool", "images", "blobs"),
+)
+_IMAGE_KEYS = (
+    *("name", "digest", "media_type", "size", "source"),
+    *("platforms", "omitted", "evidence", "searches"),
+)
+
+
+def parse_inventory(raw: bytes) -> Inventory:
+    """Parse and check the bytes of `inventory.json`.
+
+    Raises:
+        UnsupportedError: another format (code ``format``), a critical name that this version does not know
+            (``critical``), or a kind of evidence or of digest that it does not know.
+        MalformedError: anything else that is not exactly an inventory of format 1.
+    """
+    fields = Fields(parse_canonical(raw, _WHAT, max_bytes=limits.INVENTORY_BYTES), _WHAT)
+    _check_format(fields)
+    fields.exactly(*_KEYS)
+    return check_rules(
+        Inventory(
+            stream=fields.text("stream"),
+            sequence=fields.integer("sequence", minimum=1, maximum=MAX_SAFE_INTEGER),
+            previous=None if fields.raw("previous") is None else _digest(fields, "previous"),
+            audience=fields.texts("audience", maximum=limits.AUDIENCE_SITES),
+            created_at=parse_moment(fields.text("created")),
+            tool=fields.text("tool"),
+            images=tuple(map(_parse_image, fields.each("images", maximum=limits.INVENTORY_IMAGES))),
+            blobs=tuple(map(_parse_blob, fields.each("blobs", maximum=limits.INVENTORY_BLOBS))),
+        )
+    )
+
+
+def format_inventory(inventory: Inventory) -> bytes:
+    """The bytes of `inventory.json`; `parse_inventory` of them gives `inventory`.
+
+    Raises:
+        MalformedError, UnsupportedError: the inventory breaks a rule; nothing that a reader would refuse gets written.
+    """
+    check_rules(inventory)
+    raw = format_canonical(
+        {
+            "format": FORMAT_VERSION,
+            "critical": [],
+            "stream": inventory.stream,
+            "sequence": inventory.sequence,
+            "previous": None if inventory.previous is None else str(inventory.previous),
+            "audience": inventory.audience,
+            "created": format_moment(inventory.created_at),
+            "tool": inventory.tool,
+            "images": [_image_fields(image) for image in inventory.images],
+            "blobs": [_blob_fields(blob) for blob in inventory.blobs],
+        },
+        _WHAT,
+    )
+    if len(raw) > limits.INVENTORY_BYTES:
+        raise MalformedError("limits", _WHAT, got=f"{len(raw)} bytes", want=f"at most {limits.INVENTORY_BYTES}")
+    return raw
+
+
+def _check_format(fields: Fields) -> None:
+    version = fields.integer("format", maximum=MAX_SAFE_INTEGER)
+    if version != FORMAT_VERSION:
+        raise UnsupportedError(
+            "format", _WHAT, "format", got=str(version), want=str(FORMAT_VERSION), hints=["use a newer sealift"]
+        )
+    critical = fields.texts("critical", maximum=limits.CRITICAL_NAMES)
+    if list(critical) != sorted(set(critical)):
+        raise MalformedError("order", _WHAT, "critical", got="unsorted or repeated names", want="sorted, each once")
+    unknown = [name for name in critical if name not in KNOWN_CRITICAL]
+    if unknown:
+        raise UnsupportedError(
+            "critical", _WHAT, "critical", got=unknown[0][:80], want="a known name", hints=["use a newer sealift"]
+        )
+
+
+def _parse_image(fields: Fields) -> Image:
+    fields.exactly(*_IMAGE_KEYS)
+    return Image(
+        name=fields.text("name"),
+        digest=_digest(fields, "digest"),
+        media_type=fields.text("media_type"),
+        size_bytes=_size(fields, "size"),
+        source=fields.text("source"),
+        platforms=tuple(map(_parse_platform, fields.each("platforms", maximum=limits.IMAGE_NODES))),
+        omitted=tuple(map(_parse_omission, fields.each("omitted", maximum=limits.IMAGE_NODES))),
+        evidence=tuple(map(_parse_evidence, fields.each("evidence", maximum=limits.IMAGE_EVIDENCE))),
+        searches=tuple(map(_parse_search, fields.each("searches", maximum=limits.IMAGE_SEARCHES))),
+    )
+
+
+def _parse_platform(fields: Fields) -> PlatformChild:
+    fields.exactly("platform", "digest")
+    return PlatformChild(fields.text("platform"), _digest(fields, "digest"))
+
+
+def _parse_omission(fields: Fields) -> Omission:
+    fields.exactly("digest", "media_type", "size", "platform")
+    return Omission(
+        _digest(fields, "digest"), fields.text("media_type"), _size(fields, "size"), fields.text("platform")
+    )
+
+
+def _parse_evidence(fields: Fields) -> Evidence:
+    fields.exactly("kind", "subject", "digest", "media_type", "size", "found_by")
+    return Evidence(
+        kind=fields.text("kind"),
+        subject=_digest(fields, "subject"),
+        digest=_digest(fields, "digest"),
+        media_type=fields.text("media_type"),
+        size_bytes=_size(fields, "size"),
+        found_by=fields.text("found_by"),
+    )
+
+
+def _parse_search(fields: Fields) -> Search:
+    fields.exactly("subject", "place", "answer")
+    return Search(_digest(fields, "subject"), fields.text("place"), fields.text("answer"))
+
+
+def _parse_blob(fields: Fields) -> Blob:
+    fields.exactly("digest", "size", "media_type", "stored", "stored_size", "stored_digest")
+    return Blob(
+        digest=_digest(fields, "digest"),
+        size_bytes=_size(fields, "size"),
+        media_type=fields.text("media_type"),
+        stored=_storage(fields),
+        stored_size_bytes=_size(fields, "stored_size"),
+        stored_digest=_digest(fields, "stored_digest"),
+    )
+
+
+def _storage(fields: Fields) -> Storage:
+    text = fields.text("stored")
+    if text == "raw":
+        return "raw"
+    if text == "zstd":
+        return "zstd"
+    raise MalformedError("stored", _WHAT, f"{fields.where}.stored", got=repr(text)[:40], want="raw or zstd")
+
+
+def _digest(fields: Fields, key: str) -> Digest:
+    return parse_digest(fields.text(key))
+
+
+def _size(fields: Fields, key: str) -> int:
+    return fields.integer(key, maximum=limits.BLOB_BYTES)
+
+
+def _image_fields(image: Image) -> dict[str, Any]:
+    return {
+        "name": image.name,
+        "digest": str(image.digest),
+        "media_type": image.media_type,
+        "size": image.size_bytes,
+        "source": image.source,
+        "platforms": [{"platform": child.platform, "digest": str(child.digest)} for child in image.platforms],
+        "omitted": [_omission_fields(omission) for omission in image.omitted],
+        "evidence": [_evidence_fields(evidence) for evidence in image.evidence],
+        "searches": [
+            {"subject": str(search.subject), "place": search.place, "answer": search.answer}
+            for search in image.searches
+        ],
+    }
+
+
+def _omission_fields(omission: Omission) -> dict[str, Any]:
+    return {
+        "digest": str(omission.digest),
+        "media_type": omission.media_type,
+        "size": omission.size_bytes,
+        "platform": omission.platform,
+    }
+
+
+def _evidence_fields(evidence: Evidence) -> dict[str, Any]:
+    return {
+        "kind": evidence.kind,
+        "subject": str(evidence.subject),
+        "digest": str(evidence.digest),
+        "media_type": evidence.media_type,
+        "size": evidence.size_bytes,
+        "found_by": evidence.found_by,
+    }
+
+
+def _blob_fields(blob: Blob) -> dict[str, Any]:
+    return {
+        "digest": str(blob.digest),
+        "size": blob.size_bytes,
+        "media_type": blob.media_type,
+        "stored": blob.stored,
+        "stored_size": blob.stored_size_bytes,
+        "stored_digest": str(blob.stored_digest),
+    }

@@ -1,0 +1,188 @@
+"""What an inventory must hold by itself, without a look at any blob (FORMAT.md, "Inventory", rules I1 to I10).
+
+`check_rules` returns the inventory or raises. The codes: ``order`` (repeated or unsorted), ``name``, ``previous``,
+``text``, ``digest-algorithm``, ``blob-absent``, ``blob-mismatch``, ``omitted-present``, ``stored``, ``blob-order``,
+``media-type``, ``limits``, and those of layout.py.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Hashable, Iterable, Mapping
+
+from bundler import limits
+from bundler.archive.contents import Blob, Evidence, Image, Inventory
+from bundler.archive.layout import layout_index
+from bundler.archive.names import RESERVED_ROLES, STREAM_GRAMMAR
+from bundler.archive.storage import blob_rank, may_compress, pays
+from bundler.digest import Digest
+from bundler.errors import MalformedError, UnsupportedError
+from bundler.oci.descriptor import parse_media_type
+from bundler.oci.manifest import is_index, is_manifest
+from bundler.oci.reference import parse_reference
+
+_WHAT = "inventory"
+_STREAM = re.compile(STREAM_GRAMMAR, re.ASCII)
+_SITE = re.compile(rf"[a-z0-9][a-z0-9._-]{{0,{limits.SITE_NAME_CHARACTERS - 1}}}", re.ASCII)
+_WORD = re.compile(r"[a-z0-9][a-z0-9-]{0,63}", re.ASCII)
+
+
+def check_rules(inventory: Inventory) -> Inventory:
+    """Return `inventory` if it is consistent in itself.
+
+    Raises:
+        MalformedError, UnsupportedError: it breaks a rule; see the module for the codes.
+    """
+    _check_head(inventory)
+    blobs = _check_blobs(inventory.blobs)
+    _each_once((image.name for image in inventory.images), "images")
+    for image in inventory.images:
+        _check_image(image, blobs)
+    layout_index(inventory)
+    return inventory
+
+
+def _check_head(inventory: Inventory) -> None:
+    if not _STREAM.fullmatch(inventory.stream) or inventory.stream in RESERVED_ROLES:
+        raise _refused("name", "stream", repr(inventory.stream[:80]), STREAM_GRAMMAR)
+    if inventory.sequence < 1 or (inventory.sequence == 1) != (inventory.previous is None):
+        raise _refused("previous", "previous", f"{inventory.previous} at {inventory.sequence}", "null exactly at 1")
+    if inventory.previous is not None:
+        _sha256(inventory.previous, "previous")
+    for site in inventory.audience:
+        if not _SITE.fullmatch(site):
+            raise _refused("name", "audience", repr(site[:80]), _SITE.pattern)
+    if list(inventory.audience) != sorted(set(inventory.audience)):
+        raise _refused("order", "audience", "unsorted or repeated names", "sorted, each once")
+    _text(inventory.tool, "tool")
+    if inventory.created_at.tzinfo is None or inventory.created_at.microsecond:
+        raise _refused("time", "created", str(inventory.created_at), "a time zone and whole seconds")
+
+
+def _check_blobs(blobs: tuple[Blob, ...]) -> Mapping[Digest, Blob]:
+    _each_once((blob.digest for blob in blobs), "blobs")
+    highest = 0
+    for blob in blobs:
+        _check_blob(blob)
+        rank = blob_rank(blob.media_type)
+        if rank < highest:
+            raise _refused("blob-order", str(blob.digest), blob.media_type, "no such blob after this point")
+        highest = rank
+    return {blob.digest: blob for blob in blobs}
+
+
+def _check_blob(blob: Blob) -> None:
+    where = str(blob.digest)
+    _sha256(blob.digest, where)
+    _sha256(blob.stored_digest, where)
+    _media_type(blob.media_type, where)
+    _size(blob.size_bytes, where)
+    manifest = is_index(blob.media_type) or is_manifest(blob.media_type)
+    if manifest and blob.size_bytes > limits.MANIFEST_BYTES:
+        raise _refused("limits", where, f"{blob.size_bytes} bytes", f"a manifest of {limits.MANIFEST_BYTES} at most")
+    if blob.stored == "raw":
+        if (blob.stored_size_bytes, blob.stored_digest) != (blob.size_bytes, blob.digest):
+            raise _refused("stored", where, "raw with another size or digest", "the content's own")
+    elif not may_compress(blob.media_type, blob.size_bytes):
+        raise _refused("stored", where, f"zstd for {blob.media_type} of {blob.size_bytes} bytes", "raw")
+    elif not pays(blob.size_bytes, blob.stored_size_bytes):
+        raise _refused("stored", where, f"{blob.stored_size_bytes} of {blob.size_bytes} bytes", "a gain of a tenth")
+
+
+def _check_image(image: Image, blobs: Mapping[Digest, Blob]) -> None:
+    if len(image.name) > limits.REFERENCE_CHARACTERS or str(parse_reference(image.name)) != image.name:
+        raise _refused("name", "images", repr(image.name[:160]), "a reference, normalised")
+    _word(image.source, f"{image.name} source")
+    _check_present(image, blobs, image.name)
+    if not is_index(image.media_type) and not is_manifest(image.media_type):
+        raise _refused("media-type", image.name, image.media_type, "an index or a manifest")
+    _check_children(image, blobs)
+    _each_once(((item.kind, item.subject, item.digest) for item in image.evidence), f"{image.name} evidence")
+    for evidence in image.evidence:
+        _check_evidence(evidence, blobs)
+    _each_once(((search.subject, search.place) for search in image.searches), f"{image.name} searches")
+    for search in image.searches:
+        _sha256(search.subject, f"{image.name} searches")
+        _text(search.place, f"{image.name} searches")
+        _text(search.answer, f"{image.name} searches")
+
+
+def _check_children(image: Image, blobs: Mapping[Digest, Blob]) -> None:
+    _each_once(((child.platform, child.digest) for child in image.platforms), f"{image.name} platforms")
+    for child in image.platforms:
+        _text(child.platform, f"{image.name} platforms")
+        blob = blobs.get(child.digest)
+        if blob is None:
+            raise _refused("blob-absent", str(child.digest), "not among the blobs", "present")
+        if not is_manifest(blob.media_type):
+            raise _refused("blob-mismatch", str(child.digest), blob.media_type, "a manifest")
+    _each_once(((item.platform, item.digest) for item in image.omitted), f"{image.name} omitted")
+    for omission in image.omitted:
+        _sha256(omission.digest, f"{image.name} omitted")
+        _text(omission.platform, f"{image.name} omitted")
+        _media_type(omission.media_type, f"{image.name} omitted")
+        _size(omission.size_bytes, f"{image.name} omitted")
+        if omission.digest in blobs:
+            raise _refused("omitted-present", str(omission.digest), "omitted and among the blobs", "one of the two")
+
+
+def _check_evidence(evidence: Evidence, blobs: Mapping[Digest, Blob]) -> None:
+    where = str(evidence.digest)
+    _word(evidence.kind, where)
+    _word(evidence.found_by, where)
+    _sha256(evidence.subject, where)
+    _check_present(evidence, blobs, where)
+    if not is_manifest(evidence.media_type):
+        raise _refused("media-type", where, evidence.media_type, "a manifest")
+
+
+def _check_present(item: Image | Evidence, blobs: Mapping[Digest, Blob], where: str) -> None:
+    blob = blobs.get(item.digest)
+    if blob is None:
+        raise _refused("blob-absent", where, f"{item.digest} is not among the blobs", "present")
+    if (blob.media_type, blob.size_bytes) != (item.media_type, item.size_bytes):
+        raise _refused(
+            "blob-mismatch",
+            where,
+            f"{item.media_type} of {item.size_bytes} bytes",
+            f"{blob.media_type} of {blob.size_bytes} bytes, as the blob",
+        )
+
+
+def _each_once(keys: Iterable[Hashable], where: str) -> None:
+    seen: set[Hashable] = set()
+    for key in keys:
+        if key in seen:
+            shown = key if isinstance(key, str) else " ".join(map(str, key)) if isinstance(key, tuple) else str(key)
+            raise _refused("order", where, f"{shown[:200]} twice", "each once")
+        seen.add(key)
+
+
+def _sha256(digest: Digest, where: str) -> None:
+    if digest.algorithm != "sha256":
+        raise UnsupportedError("digest-algorithm", _WHAT, where, got=digest.algorithm, want="sha256, as format 1 holds")
+
+
+def _media_type(text: str, where: str) -> None:
+    if len(text) > limits.INVENTORY_TEXT_CHARACTERS:
+        raise _refused("text", where, f"a media type of {len(text)} characters", "fewer")
+    parse_media_type(text, _WHAT)
+
+
+def _size(size_bytes: int, where: str) -> None:
+    if not 0 <= size_bytes <= limits.BLOB_BYTES:
+        raise _refused("limits", where, f"{size_bytes} bytes", f"0 to {limits.BLOB_BYTES}")
+
+
+def _word(text: str, where: str) -> None:
+    if not _WORD.fullmatch(text):
+        raise _refused("text", where, repr(text[:80]), _WORD.pattern)
+
+
+def _text(text: str, where: str) -> None:
+    if not 0 < len(text) <= limits.INVENTORY_TEXT_CHARACTERS:
+        raise _refused("text", where, f"{len(text)} characters", f"1 to {limits.INVENTORY_TEXT_CHARACTERS}")
+
+
+def _refused(code: str, which: str, got: str, want: str) -> MalformedError:
+    return MalformedError(code, _WHAT, which, got=got, want=want)
