@@ -2,8 +2,8 @@
 
 Rules of this module:
 - Nothing is unpacked, copied or written. Bytes are handed out as they lie there; the exporter hashes them.
-- FOLDER or FILE ends at the first colon, as with skopeo. REF is an entry's name in index.json, its full image name
-  (`io.containerd.image.name`), or its digest.
+- FOLDER or FILE ends at the first colon, as with skopeo (export/resolve.py splits). REF is an entry's name in
+  index.json, its full image name (`io.containerd.image.name`), or its digest.
 - Without REF there must be exactly one image. Evidence does not count: entries that `cosign save` marked with a `kind`
   of sigs or atts, names that end in cosign's tag (`sha256-<hex>.sig`), and unnamed artifacts.
 - Evidence about an image: every entry whose name ends in cosign's tag for the digest asked for, and in a layout written
@@ -123,24 +123,23 @@ class Layout:
         return found
 
 
-def open_layout(kind: str, location: str) -> Layout:
+def open_layout(kind: str, path: Path, reference: str | None = None, *, place: str | None = None) -> Layout:
     """Open a layout that lies in a folder (`oci`) or in a tar archive (`oci-archive`).
 
     Args:
         kind: `oci` or `oci-archive`.
-        location: `PATH` or `PATH:REF`.
+        path: the folder or file.
+        reference: which image; None when there is only one.
+        place: the source as typed, for messages.
 
     Raises:
         EnvError: the folder or file cannot be read.
         UsageError: REF names no image, or more than one image is there and REF was not given (``layout-reference``).
         MalformedError, UnsupportedError: not an OCI layout.
     """
-    path, _, reference = location.partition(":")
-    if not path:
-        raise UsageError("source", "source", f"{kind}:{location}", got="no path", want=f"{kind}:PATH[:REF]")
-    files: LayoutFiles = FolderFiles(Path(path)) if kind == "oci" else ArchiveFiles(Path(path))
+    files: LayoutFiles = FolderFiles(path) if kind == "oci" else ArchiveFiles(path)
     try:
-        return Layout(kind, f"{kind}:{location}", files, reference or None)
+        return Layout(kind, place or f"{kind}:{path}", files, reference)
     except BaseException:
         files.close()
         raise

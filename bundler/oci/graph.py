@@ -150,7 +150,7 @@ class _Walker:
                     "limits", "image", str(descriptor.digest), got="more", want=f"at most {limits.IMAGE_NODES} nodes"
                 )
             return True
-        _check_agree(known, descriptor)
+        check_agree(known, descriptor)
         return False
 
     def check_omitted(self) -> None:
@@ -158,10 +158,15 @@ class _Walker:
         for entry in self.omitted.values():
             known = self._seen.get(entry.digest)
             if known is not None:
-                _check_agree(known, entry)
+                check_agree(known, entry)
 
 
-def _check_agree(known: Descriptor, descriptor: Descriptor) -> None:
+def check_agree(known: Descriptor, descriptor: Descriptor) -> None:
+    """Refuse two descriptors of one digest that give it two sizes or two roles.
+
+    Raises:
+        MalformedError: ``digest-size`` or ``digest-role``.
+    """
     if known.size_bytes != descriptor.size_bytes:
         raise MalformedError(
             "digest-size",

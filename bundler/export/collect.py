@@ -1,0 +1,266 @@
+"""From a source to one image, complete: its documents, its blobs, its evidence, and where evidence was looked for.
+
+Rules of this module:
+- The index's own bytes are kept. Platforms that were not asked for are omitted with their attestation manifests; both
+  are listed, so the far side knows what is absent on purpose.
+- Evidence is looked for about every index and every platform manifest that is carried, in every place that the source
+  has; each answer is recorded, `found` or `absent`. A place that cannot answer ends the export (DESIGN section 1).
+- Two different manifests for one kind of evidence about one subject are refused: a registry has one tag for it.
+- Documents are hashed before they are parsed (oci/graph.py); blobs are hashed when they are staged. What the source
+  lacks is told here, all of it at once.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from bundler import limits
+from bundler.archive.inventory import Evidence, Image, Omission, PlatformChild, Search
+from bundler.digest import Digest
+from bundler.errors import MalformedError, RejectedError, SealiftError, UsageError
+from bundler.network.source import EvidenceAnswer, Source
+from bundler.oci.annotations import attested_digest
+from bundler.oci.descriptor import Descriptor, Platform, parse_platform
+from bundler.oci.graph import ImageGraph, walk
+from bundler.oci.manifest import ImageIndex, ImageManifest, is_index, is_manifest
+from bundler.oci.platforms import UNKNOWN, platform_manifests
+
+EVIDENCE_KINDS = {"sig": "cosign-signature", "att": "cosign-attestation", "sbom": "cosign-sbom"}
+BUILDKIT_ATTESTATION = "buildkit-attestation"
+IN_INDEX = "index"
+
+
+@dataclass(frozen=True, slots=True)
+class CollectedImage:
+    """One image as it will be listed, and everything of it that travels.
+
+    `nodes` has each digest once: documents and blobs of the image, then those of its evidence. `evidence_manifests`
+    holds the parsed manifests by digest, the ones in indexes too.
+    """
+
+    image: Image
+    source: Source
+    nodes: tuple[Descriptor, ...]
+    evidence_manifests: dict[Digest, ImageManifest]
+
+
+def collect(source: Source, name: str, platforms: Sequence[Platform] = ()) -> CollectedImage:
+    """Collect one image.
+
+    Args:
+        source: where it is.
+        name: its normalised reference.
+        platforms: which to carry; all when empty.
+
+    Raises:
+        RejectedError: the source is incomplete (``incomplete-source``), gives other bytes than its descriptors name,
+            or has ambiguous evidence (``evidence-ambiguous``).
+        UsageError: a platform that the image has not (``platform-absent``).
+        MalformedError, UnsupportedError: documents with no one meaning, or of unknown kinds.
+    """
+    with naming(name, source):
+        top = source.resolve().descriptor
+        top = Descriptor(top.media_type, top.digest, top.size_bytes)
+        reader = _Reader(source)
+        omitted = _omissions(top, reader, platforms)
+        graph = walk(top, reader.read, omit=lambda descriptor: descriptor.digest in omitted)
+        children = platform_manifests(graph, reader.read)
+        _check_platforms(children, platforms)
+        found = _Findings(graph, children)
+        found.search_indexes()
+        found.search_places(source, reader)
+        nodes = found.nodes()
+        check_whole(source, nodes)
+        image = Image(
+            name=name,
+            digest=top.digest,
+            media_type=top.media_type,
+            size_bytes=top.size_bytes,
+            source=source.kind,
+            platforms=tuple(PlatformChild(platform, digest) for platform, digest in children),
+            omitted=tuple(map(_omission, graph.omitted)),
+            evidence=tuple(found.evidence.values()),
+            searches=tuple(found.searches),
+        )
+        return CollectedImage(image, source, nodes, found.manifests)
+
+
+@contextlib.contextmanager
+def naming(name: str, source: Source) -> Iterator[None]:
+    """Add to an error from inside the block which image and place it is about."""
+    try:
+        yield
+    except SealiftError as error:
+        hints = (*error.hints, f"image {name}, from {source.place}")
+        raise type(error)(error.code, error.what, error.which, got=error.got, want=error.want, hints=hints) from error
+
+
+def check_whole(source: Source, nodes: Sequence[Descriptor]) -> None:
+    """Refuse a source that lacks any of `nodes`, and name them.
+
+    Raises:
+        RejectedError: code ``incomplete-source``.
+    """
+    missing = source.missing(nodes)
+    if missing:
+        listed = [f"missing: {item.digest} ({item.media_type}, {item.size_bytes} bytes)" for item in missing]
+        raise RejectedError(
+            "incomplete-source",
+            "source",
+            source.place,
+            got=f"{len(missing)} of {len(nodes)} blobs missing or of another size",
+            want="a whole image",
+            hints=listed[: limits.HINTS],
+        )
+
+
+class _Reader:
+    """Documents of one source, each read once."""
+
+    def __init__(self, source: Source) -> None:
+        self._source = source
+        self._known: dict[Digest, bytes] = {}
+
+    def read(self, descriptor: Descriptor) -> bytes:
+        """Bytes of a document, unchecked, cut one byte over the size that was first asked for."""
+        known = self._known.get(descriptor.digest)
+        if known is None:
+            known = self._known[descriptor.digest] = self._source.read_document(descriptor)
+        return known
+
+
+def _omissions(top: Descriptor, reader: _Reader, platforms: Sequence[Platform]) -> frozenset[Digest]:
+    """Digests of all children to leave out: other platforms, and attestation manifests about them."""
+    if not platforms or not is_index(top.media_type):
+        return frozenset()
+    indexes = walk(top, reader.read, omit=lambda descriptor: not is_index(descriptor.media_type))
+    entries = [
+        child
+        for document in indexes.documents.values()
+        if isinstance(document, ImageIndex)
+        for child in document.manifests
+        if not is_index(child.media_type)
+    ]
+    images = [child for child in entries if attested_digest(child) is None]
+    kept = {child.digest for child in images if _is_wanted(child, reader, platforms)}
+    left_out = {child.digest for child in images} - kept
+    kept |= {child.digest for child in entries if attested_digest(child) not in {None, *left_out}}
+    return frozenset(child.digest for child in entries) - kept
+
+
+def _is_wanted(child: Descriptor, reader: _Reader, platforms: Sequence[Platform]) -> bool:
+    platform = child.platform
+    if platform is None and is_manifest(child.media_type):
+        graph = walk(child, reader.read)
+        platform = _platform_or_none(platform_manifests(graph, reader.read)[0][0])
+    return platform is not None and any(wanted.covers(platform) for wanted in platforms)
+
+
+def _check_platforms(children: Sequence[tuple[str, Digest]], platforms: Sequence[Platform]) -> None:
+    for wanted in platforms:
+        present = [_platform_or_none(platform) for platform, _ in children]
+        if not any(platform is not None and wanted.covers(platform) for platform in present):
+            names = ", ".join(platform for platform, _ in children)
+            raise UsageError(
+                "platform-absent", "platform", str(wanted), got=f"not among {names or 'none'}", want="one that is there"
+            )
+
+
+def _platform_or_none(text: str) -> Platform | None:
+    return None if text == UNKNOWN else parse_platform(text)
+
+
+def _omission(descriptor: Descriptor) -> Omission:
+    platform = str(descriptor.platform) if descriptor.platform else UNKNOWN
+    return Omission(descriptor.digest, descriptor.media_type, descriptor.size_bytes, platform)
+
+
+class _Findings:
+    """Evidence found so far, and where it was looked for."""
+
+    def __init__(self, graph: ImageGraph, children: Sequence[tuple[str, Digest]]) -> None:
+        self._graph = graph
+        self._children = [digest for _, digest in children]
+        self._beside: list[ImageGraph] = []
+        self.evidence: dict[tuple[str, Digest, Digest], Evidence] = {}
+        self.searches: list[Search] = []
+        self.manifests: dict[Digest, ImageManifest] = {}
+
+    def search_indexes(self) -> None:
+        """Attestation manifests that stand in the image's indexes."""
+        documents = self._graph.documents
+        indexes = [document for document in documents.values() if isinstance(document, ImageIndex)]
+        for child in (child for index in indexes for child in index.manifests):
+            subject = attested_digest(child)
+            if subject is not None and child.digest in documents:
+                self._add(BUILDKIT_ATTESTATION, subject, child, _manifest(documents[child.digest]), IN_INDEX)
+        attested = {subject for _, subject, _ in self.evidence}
+        if indexes:
+            for digest in self._children:
+                self._record(digest, IN_INDEX, found=digest in attested)
+
+    def search_places(self, source: Source, reader: _Reader) -> None:
+        """Ask the source about each index and each platform manifest."""
+        for digest, document in self._graph.documents.items():
+            if isinstance(document, ImageIndex) or digest in self._children:
+                found: dict[str, Descriptor] = {}
+                for answer in source.find_evidence(digest):
+                    self._take(answer, found, reader)
+
+    def nodes(self) -> tuple[Descriptor, ...]:
+        """Everything that travels, each digest once."""
+        nodes = {node.digest: node for node in self._graph.nodes}
+        for graph in self._beside:
+            for node in graph.nodes:
+                nodes.setdefault(node.digest, node)
+        return tuple(nodes.values())
+
+    def _take(self, answer: EvidenceAnswer, found: dict[str, Descriptor], reader: _Reader) -> None:
+        place = f"{answer.place}-{answer.suffix}"
+        self._record(answer.subject, place, found=bool(answer.found))
+        for descriptor in answer.found:
+            known = found.setdefault(answer.suffix, descriptor)
+            if known.digest != descriptor.digest:
+                raise RejectedError(
+                    "evidence-ambiguous",
+                    f".{answer.suffix} of",
+                    str(answer.subject),
+                    got=f"{known.digest} and {descriptor.digest}",
+                    want="one manifest",
+                )
+            if known is descriptor:
+                self._add_beside(answer, descriptor, reader, place)
+
+    def _add_beside(self, answer: EvidenceAnswer, descriptor: Descriptor, reader: _Reader, place: str) -> None:
+        plain = replace(descriptor, platform=None, annotations={})
+        graph = walk(plain, reader.read)
+        manifest = _manifest(graph.documents[plain.digest])
+        for layer in manifest.layers:
+            if layer.size_bytes > limits.EVIDENCE_BLOB_BYTES:
+                raise MalformedError(
+                    "limits",
+                    "evidence",
+                    str(layer.digest),
+                    got=f"{layer.size_bytes} bytes",
+                    want=f"at most {limits.EVIDENCE_BLOB_BYTES}",
+                )
+        self._beside.append(graph)
+        self._add(EVIDENCE_KINDS[answer.suffix], answer.subject, plain, manifest, place)
+
+    def _add(self, kind: str, subject: Digest, entry: Descriptor, manifest: ImageManifest, place: str) -> None:
+        self.manifests[entry.digest] = manifest
+        self.evidence.setdefault(
+            (kind, subject, entry.digest),
+            Evidence(kind, subject, entry.digest, entry.media_type, entry.size_bytes, place),
+        )
+
+    def _record(self, subject: Digest, place: str, *, found: bool) -> None:
+        self.searches.append(Search(subject, place, "found" if found else "absent"))
+
+
+def _manifest(document: ImageIndex | ImageManifest) -> ImageManifest:
+    if isinstance(document, ImageIndex):
+        raise MalformedError("evidence-type", "evidence", str(document.digest), got="an index", want="a manifest")
+    return document

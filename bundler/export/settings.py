@@ -1,0 +1,162 @@
+"""`sealift.toml`: what to export, written once and kept under version control.
+
+    stream = "plant"
+    repository = "trust"                 # the trust repository; paths are relative to this file
+    keys = "../keys"
+    audience = ["plant-7"]               # site names; empty or absent: any site
+    compression = "zstd"                 # or "none"
+    require = ["signature", "sbom"]      # evidence that every image must have
+
+    [[image]]
+    source = "oci:build/app"             # oci:FOLDER[:REF] or oci-archive:FILE[:REF]
+    name = "registry.example.org/app:1"  # defaults to the full name that the source records
+    platforms = ["linux/amd64"]          # absent: all
+    require = ["provenance"]             # more, for this image
+    may_lack = ["sbom"]                  # less, for this image
+
+Rules of this module:
+- Unknown keys, values of another type and empty names are errors: a misspelt `platfroms` must not widen an export.
+- `may_lack` only takes back what the file requires; taking back anything else is an error too.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from bundler import limits
+from bundler.errors import MalformedError, UsageError
+from bundler.fields import Fields
+from bundler.oci.descriptor import Platform, parse_platform
+from bundler.safe_file import read_bounded
+
+EVIDENCE_WORDS = ("signature", "attestation", "sbom", "provenance")
+COMPRESSIONS = ("zstd", "none")
+_WHAT = "settings"
+_TOP = ("stream", "repository", "keys", "audience", "compression", "require", "image")
+_IMAGE = ("source", "name", "platforms", "require", "may_lack")
+
+
+@dataclass(frozen=True, slots=True)
+class ImageRequest:
+    """One image to export.
+
+    Attributes:
+        source: as typed, e.g. `oci:./image:v1`.
+        name: the reference to record, as typed; None to take the one that the source records.
+        platforms: which platforms to carry; empty for all.
+        require: evidence without which the export fails, in the words of `EVIDENCE_WORDS`.
+        base: folder that relative paths of `source` start from.
+    """
+
+    source: str
+    name: str | None = None
+    platforms: tuple[Platform, ...] = ()
+    require: frozenset[str] = frozenset()
+    base: Path = Path()
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """A settings file, or what the command line gave in its place. None: not given."""
+
+    stream: str | None = None
+    repository: Path | None = None
+    keys: Path | None = None
+    audience: tuple[str, ...] = ()
+    compression: str = "zstd"
+    images: tuple[ImageRequest, ...] = ()
+
+
+def load_settings(path: Path) -> Settings:
+    """Read a settings file.
+
+    Raises:
+        EnvError: it cannot be read.
+        UsageError: it is not TOML, or says something that it must not (codes ``settings`` and those of `Fields`).
+    """
+    raw = read_bounded(path, limits.SETTINGS_BYTES, "settings file")
+    try:
+        return parse_settings(raw, path.parent)
+    except MalformedError as error:
+        raise UsageError(error.code, f"{path} {error.what}", error.which, got=error.got, want=error.want) from error
+
+
+def parse_settings(raw: bytes, base: Path) -> Settings:
+    """Parse a settings file's bytes.
+
+    Args:
+        raw: TOML.
+        base: folder that relative paths start from.
+
+    Raises:
+        MalformedError: not TOML (``settings``), or a field that must not be (codes of `Fields`).
+    """
+    try:
+        values = tomllib.loads(raw.decode("utf-8"))
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
+        raise MalformedError("settings", _WHAT, got=str(error)[:160], want="TOML in UTF-8") from error
+    fields = Fields(values, _WHAT)
+    fields.only(*_TOP)
+    require = _words(fields, "require")
+    images = tuple(_parse_image(item, require, base) for item in fields.each("image", maximum=limits.INVENTORY_IMAGES))
+    if not images:
+        raise MalformedError("settings", _WHAT, "image", got="none", want="at least one [[image]]")
+    return Settings(
+        stream=fields.optional_text("stream"),
+        repository=_path(fields, "repository", base),
+        keys=_path(fields, "keys", base),
+        audience=fields.texts("audience", maximum=limits.AUDIENCE_SITES) if "audience" in fields else (),
+        compression=_one_of(fields, "compression", COMPRESSIONS) if "compression" in fields else "zstd",
+        images=images,
+    )
+
+
+def _parse_image(fields: Fields, require: frozenset[str], base: Path) -> ImageRequest:
+    fields.only(*_IMAGE)
+    own, may_lack = _words(fields, "require"), _words(fields, "may_lack")
+    for word in sorted(may_lack):
+        if word in own or word not in require:
+            raise MalformedError(
+                "settings", _WHAT, f"{fields.where}.may_lack", got=word, want="a word of the file's own `require`"
+            )
+    platforms = fields.texts("platforms", maximum=limits.INDEX_CHILDREN) if "platforms" in fields else None
+    if platforms == ():
+        raise MalformedError("settings", _WHAT, f"{fields.where}.platforms", got="none", want="at least one, or no key")
+    return ImageRequest(
+        source=_filled(fields, "source"),
+        name=_filled(fields, "name") if "name" in fields else None,
+        platforms=tuple(map(parse_platform, platforms or ())),
+        require=(require - may_lack) | own,
+        base=base,
+    )
+
+
+def _words(fields: Fields, key: str) -> frozenset[str]:
+    if key not in fields:
+        return frozenset()
+    words = fields.texts(key, maximum=len(EVIDENCE_WORDS))
+    return frozenset(_known(word, EVIDENCE_WORDS, f"{fields.where}.{key}".lstrip(".")) for word in words)
+
+
+def _one_of(fields: Fields, key: str, allowed: Sequence[str]) -> str:
+    return _known(fields.text(key), allowed, key)
+
+
+def _known(word: str, allowed: Sequence[str], where: str) -> str:
+    if word not in allowed:
+        raise MalformedError("settings", _WHAT, where, got=repr(word[:40]), want=", ".join(allowed))
+    return word
+
+
+def _path(fields: Fields, key: str, base: Path) -> Path | None:
+    return base / _filled(fields, key) if key in fields else None
+
+
+def _filled(fields: Fields, key: str) -> str:
+    text = fields.text(key)
+    if not text or "\0" in text:
+        raise MalformedError("settings", _WHAT, f"{fields.where}.{key}".lstrip("."), got=repr(text[:40]), want="a text")
+    return text
