@@ -20,6 +20,7 @@ from bundler import limits
 from bundler.archive.inventory import Evidence, Image, Omission, PlatformChild, Search
 from bundler.digest import Digest
 from bundler.errors import MalformedError, RejectedError, SealiftError, UsageError
+from bundler.evidence.kind import BUILDKIT_ATTESTATION, COSIGN_ATTESTATION, COSIGN_SBOM, COSIGN_SIGNATURE
 from bundler.network.source import EvidenceAnswer, Source
 from bundler.oci.annotations import attested_digest
 from bundler.oci.descriptor import Descriptor, Platform, parse_platform
@@ -27,8 +28,7 @@ from bundler.oci.graph import ImageGraph, walk
 from bundler.oci.manifest import ImageIndex, ImageManifest, is_index, is_manifest
 from bundler.oci.platforms import UNKNOWN, platform_manifests
 
-EVIDENCE_KINDS = {"sig": "cosign-signature", "att": "cosign-attestation", "sbom": "cosign-sbom"}
-BUILDKIT_ATTESTATION = "buildkit-attestation"
+EVIDENCE_KINDS = {"sig": COSIGN_SIGNATURE, "att": COSIGN_ATTESTATION, "sbom": COSIGN_SBOM}
 IN_INDEX = "index"
 
 
@@ -93,8 +93,8 @@ def naming(name: str, source: Source) -> Iterator[None]:
     try:
         yield
     except SealiftError as error:
-        hints = (*error.hints, f"image {name}, from {source.place}")
-        raise type(error)(error.code, error.what, error.which, got=error.got, want=error.want, hints=hints) from error
+        error.hints = (*error.hints, f"image {name}, from {source.place}")
+        raise
 
 
 def check_whole(source: Source, nodes: Sequence[Descriptor]) -> None:

@@ -1,0 +1,112 @@
+"""What must not be missing: evidence that the settings require, looked for before anything is written (THREATS E6, E7).
+
+Rules of this module:
+- Evidence counts only for the subject that it names in its own content (statement, or signature payload); tags and
+  annotations count for nothing. Whether it is *trusted* is not asked here: `--policy` and the far side judge that.
+- A word holds if there is such evidence about the image's top (index or only manifest), or about every platform.
+- What could not be read does not count, and the reason is told with the failure.
+"""
+
+from __future__ import annotations
+
+from bundler import limits
+from bundler.archive.inventory import Evidence
+from bundler.digest import Digest
+from bundler.errors import RejectedError
+from bundler.evidence.buildkit import read_statements
+from bundler.evidence.cosign import CosignItem, read_items
+from bundler.evidence.envelope import parse_envelope
+from bundler.evidence.kind import (
+    BUILDKIT_ATTESTATION,
+    COSIGN_ATTESTATION,
+    COSIGN_SIGNATURE,
+    provenance_version,
+    sbom_format,
+)
+from bundler.evidence.simple_signing import parse_simple_signing
+from bundler.evidence.statement import Statement, parse_statement
+from bundler.export.collect import CollectedImage
+
+
+def check_required(collected: CollectedImage, require: frozenset[str]) -> None:
+    """Refuse an image that lacks required evidence.
+
+    Args:
+        collected: the image.
+        require: words of `settings.EVIDENCE_WORDS`.
+
+    Raises:
+        RejectedError: code ``evidence-missing``, with where was looked and what was found but does not count.
+    """
+    if not require:
+        return
+    problems: list[str] = []
+    present = {
+        (word, evidence.subject)
+        for evidence in collected.image.evidence
+        for word in _words(collected, evidence, problems)
+    }
+    image = collected.image
+    children = {child.digest for child in image.platforms}
+    for word in sorted(require):
+        about = {subject for known, subject in present if known == word}
+        if image.digest not in about and not (children and children <= about):
+            places = sorted({f"{search.place}: {search.answer}" for search in image.searches})
+            raise RejectedError(
+                "evidence-missing",
+                word,
+                f"of {image.name}",
+                got="not there" if not about else "not there for every platform",
+                want="as the settings require",
+                hints=[*problems[: limits.HINTS], f"looked in {', '.join(places)}"],
+            )
+
+
+def _words(collected: CollectedImage, evidence: Evidence, problems: list[str]) -> set[str]:
+    """Words that one evidence manifest meets for its subject; what does not count is told in `problems`."""
+    manifest = collected.evidence_manifests[evidence.digest]
+    layers = {layer.digest: layer for layer in manifest.layers}
+    words: set[str] = set()
+
+    def read(digest: Digest) -> bytes:
+        return collected.source.read_document(layers[digest])
+
+    try:
+        if evidence.kind == BUILDKIT_ATTESTATION:
+            for found in read_statements(manifest, evidence.subject, read):
+                words |= _predicate_words(found.statement)
+        elif evidence.kind in (COSIGN_SIGNATURE, COSIGN_ATTESTATION):
+            kind = COSIGN_SIGNATURE if evidence.kind == COSIGN_SIGNATURE else COSIGN_ATTESTATION
+            for item in read_items(manifest, kind, read):
+                words |= _item_words(item, evidence, problems)
+        elif manifest.layers:
+            words.add("sbom")
+    except RejectedError as error:
+        problems.append(_problem(evidence, error))
+    return words
+
+
+def _item_words(item: CosignItem, evidence: Evidence, problems: list[str]) -> set[str]:
+    try:
+        if item.kind == COSIGN_SIGNATURE:
+            parse_simple_signing(item.raw).check_manifest(evidence.subject)
+            return {"signature"}
+        statement = parse_statement(parse_envelope(item.raw).payload)
+        statement.check_subject(evidence.subject)
+    except RejectedError as error:
+        problems.append(_problem(evidence, error))
+        return set()
+    return {"attestation"} | _predicate_words(statement)
+
+
+def _predicate_words(statement: Statement) -> set[str]:
+    words = set()
+    if sbom_format(statement.predicate_type):
+        words.add("sbom")
+    if provenance_version(statement.predicate_type):
+        words.add("provenance")
+    return words
+
+
+def _problem(evidence: Evidence, error: RejectedError) -> str:
+    return f"{evidence.kind} {evidence.digest} does not count: {error} [{error.code}]"
