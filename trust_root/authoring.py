@@ -1,7 +1,7 @@
 """Making TUF metadata: pure functions from facts and keys to the bytes of each file.
 
 Rules of this module:
-- Pure and deterministic: no clock, no disk; Ed25519 signatures, so the same state and the same time give the same bytes.
+- Pure and deterministic: no clock, no disk; Ed25519, so the same state and the same time give the same bytes.
 - `expires` is the time of signing plus the role's lifetime (roles.py), unless a test asks for another.
 - What is written here is read back by metadata.py; python-tuf's classes give the form.
 """

@@ -1,0 +1,197 @@
+"""A bundle's roots and targets beside those that a site holds: which pin, no forks, and which are the newest.
+
+Rules of this module (DESIGN §4, "Roots never fork", "The newest trusted material judges"):
+- Pure. The pin comes from the site; of several, the one that is in the bundle, and the newest of those.
+- Every root of a version that the site holds has the same bytes, under any pin of the same trust root; so a bundle's
+  newer roots chain on from the site's newest root.
+- The newest root known to site or bundle says whose signatures still count. The site's targets judge as long as that
+  root accepts them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+
+from tuf.api.metadata import Root, Targets
+
+from bundler.digest import Digest, sha256_of
+from bundler.errors import TrustError
+from trust_root.client import RootChain, TrustedTargets, open_root_chain, open_targets
+from trust_root.delivery import TimeBasis
+from trust_root.metadata import SignedFile, parse_targets, root_authority, verify_signatures
+from trust_root.roles import TARGETS
+from trust_root.state import PinRecord
+
+
+@dataclass(frozen=True, slots=True)
+class HeldPin:
+    """A pin's record together with the bytes that it names.
+
+    Attributes:
+        record: digests and versions.
+        version: the pinned root's version.
+        root: the pinned root.
+        roots: all roots held, by version.
+        targets_metadata: the newest accepted targets' metadata, or None.
+        targets: their contents by target path.
+    """
+
+    record: PinRecord
+    version: int
+    root: bytes
+    roots: Mapping[int, bytes]
+    targets_metadata: bytes | None
+    targets: Mapping[str, bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class OpenedRoots:
+    """A bundle's chain of roots, opened from a pin and free of forks.
+
+    Attributes:
+        pin: digest of the pin.
+        chain: roots 1 to the bundle's newest.
+        new_roots: (version, bytes) of those newer than the site's newest.
+    """
+
+    pin: Digest
+    chain: RootChain
+    new_roots: tuple[tuple[int, bytes], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class OpenedTrust:
+    """A bundle's trust metadata, opened from a pin of this site by the bundle's own chain of roots."""
+
+    roots: OpenedRoots
+    trusted: TrustedTargets
+    files: Mapping[str, bytes]
+
+    @property
+    def new_roots(self) -> tuple[tuple[int, bytes], ...]:
+        """(version, bytes) of roots newer than the site's newest."""
+        return self.roots.new_roots
+
+
+@dataclass(frozen=True, slots=True)
+class Newest:
+    """The newest root known to site or bundle, and the site's targets as far as that root still accepts them."""
+
+    chain: RootChain
+    site_targets: SignedFile[Targets] | None
+
+
+def open_roots(pins: Sequence[HeldPin], files: Mapping[str, bytes]) -> OpenedRoots:
+    """Select the pin, verify the bundle's roots from it, and hold them against every root that this site has.
+
+    Raises:
+        TrustError: ``pin-not-in-bundle``, ``root-fork`` (an alarm), or as `open_root_chain` does.
+    """
+    pin = _select_pin(pins, files)
+    chain = open_root_chain(pin.root, files)
+    in_bundle = dict(enumerate(chain.roots, 1))
+    for held in pins:
+        related = held is pin or any(in_bundle.get(version) == raw for version, raw in held.roots.items())
+        if related:
+            _check_fork(held, in_bundle)
+    newest = max(pin.roots)
+    new_roots = tuple((version, raw) for version, raw in in_bundle.items() if version > newest)
+    return OpenedRoots(pin.record.pin, chain, new_roots)
+
+
+def open_under_roots(roots: OpenedRoots, files: Mapping[str, bytes], basis: TimeBasis, grace: timedelta) -> OpenedTrust:
+    """Verify the rest of a bundle's trust metadata under its own newest root; raises as `open_trust` does."""
+    return OpenedTrust(roots, open_targets(roots.pin, roots.chain, files, basis.at, grace=grace), files)
+
+
+def find_newest(pin: HeldPin, opened: OpenedTrust) -> Newest:
+    """The newest root of site and bundle, and whether it still accepts the site's targets.
+
+    Raises:
+        TrustError: the site's later roots do not follow the bundle's (they were held against each other before).
+    """
+    chain = opened.roots.chain
+    later = [raw for version, raw in sorted(pin.roots.items()) if version > len(chain.files)]
+    chain = chain.extended(later)
+    return Newest(chain, _site_targets(pin, chain.newest.signed))
+
+
+def _site_targets(pin: HeldPin, root: Root) -> SignedFile[Targets] | None:
+    if pin.targets_metadata is None:
+        return None
+    targets = parse_targets(pin.targets_metadata)
+    return targets if _accepts_targets(root, targets) else None
+
+
+def _accepts_targets(root: Root, targets: SignedFile[Targets]) -> bool:
+    try:
+        verify_signatures(targets, root_authority(root, TARGETS))
+    except TrustError:
+        return False  # signed by keys that this root has retired
+    return True
+
+
+def check_targets_fork(newest: Newest, opened: OpenedTrust) -> None:
+    """Raise TrustError (``targets-fork``, an alarm) if two targets of one version hold under the newest root."""
+    site, raw = newest.site_targets, opened.trusted.targets_metadata
+    version = opened.trusted.roles[TARGETS].version
+    if site is None or site.raw == raw or site.signed.version != version:
+        return
+    if _accepts_targets(newest.chain.newest.signed, parse_targets(raw)):
+        raise TrustError(
+            "targets-fork",
+            "targets",
+            f"version {version}",
+            got=str(sha256_of(raw)),
+            want=f"{site.digest}, which this site holds",
+            hints=["targets were published twice under one version; publish in one place and copy the repository"],
+        )
+
+
+def newest_material(
+    pin: HeldPin, opened: OpenedTrust, newest: Newest
+) -> tuple[int, Mapping[str, bytes], tuple[str, ...]]:
+    """The newest targets of site and bundle; those that the newest root accepts come before any that it does not."""
+    trusted, root = opened.trusted, newest.chain.newest.signed
+    bundle = (_accepts_targets(root, parse_targets(trusted.targets_metadata)), trusted.roles[TARGETS].version)
+    if pin.record.targets is None:
+        return bundle[1], trusted.targets, ()
+    site = (newest.site_targets is not None, pin.record.targets[0])
+    version, targets = (bundle[1], trusted.targets) if bundle >= site else (site[1], pin.targets)
+    warnings = []
+    if not site[0]:
+        warnings.append(f"targets {site[1]}, accepted earlier, no longer hold under root {root.version}")
+    if not max(bundle, site)[0]:
+        warnings.append(f"no targets known here hold under root {root.version}; targets {version} judge the evidence")
+    return version, targets, tuple(warnings)
+
+
+def _select_pin(pins: Sequence[HeldPin], files: Mapping[str, bytes]) -> HeldPin:
+    matching = [pin for pin in pins if files.get(f"metadata/{pin.version}.root.json") == pin.root]
+    if matching:
+        return max(matching, key=lambda pin: pin.version)
+    listed = ", ".join(f"root {pin.version} {pin.record.pin}" for pin in pins)
+    raise TrustError(
+        "pin-not-in-bundle",
+        "bundle",
+        got="none of the roots pinned here",
+        want=listed,
+        hints=["this bundle belongs to another trust root than the ones pinned here, or it was altered"],
+    )
+
+
+def _check_fork(held: HeldPin, in_bundle: Mapping[int, bytes]) -> None:
+    for version, raw in sorted(held.roots.items()):
+        if version in in_bundle and in_bundle[version] != raw:
+            raise TrustError(
+                "root-fork",
+                "root",
+                f"version {version}",
+                got=str(sha256_of(in_bundle[version])),
+                want=f"{sha256_of(raw)}, which this site holds",
+                hints=[
+                    "two different roots of one version were signed: keys are in wrong hands; call the root holders"
+                ],
+            )

@@ -1,0 +1,183 @@
+"""The state folder on disk: how a generation is loaded, verified and first made.
+
+    site.toml            settings, typed by people (settings.py)
+    pins/<sha256>.json   the pinned roots: they come from people, never from a bundle
+    content/<sha256>     roots, targets' metadata and targets, by content
+    state.json           one generation of everything else (state.py), replaced as a whole
+    log.jsonl            append-only, hash-chained; every change and every alarm
+    lock                 held while anything is compared and written
+
+Rules of this module:
+- Everything is verified again when it is loaded, as if it were hostile: hashes, log chain, roots from the pin on.
+- Order of writing: contents, then `state.json` (which holds its own log line), then the log. A log that lacks just that
+  line is completed; anything else that does not fit is TrustError ``state-damaged``, and nothing is rebuilt.
+- The log may be ahead of the state by alarms only: else the state was put back from an older copy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from bundler import limits
+from bundler.digest import Digest, sha256_of
+from bundler.errors import EnvError, TrustError
+from bundler.moment import format_moment
+from bundler.safe_file import disk_errors, read_bounded, write_atomically
+from trust_root.client import RootChain, verify_chain
+from trust_root.metadata import parse_root, parse_targets, verify_alone
+from trust_root.newest import HeldPin
+from trust_root.state import (
+    ALARM,
+    PinRecord,
+    SiteState,
+    damaged,
+    format_log,
+    format_log_line,
+    format_state,
+    log_kind,
+    parse_log,
+    parse_state,
+    state_damaged,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """One generation as it was loaded: the document, the pins with their bytes, and the log."""
+
+    state: SiteState
+    digest: Digest
+    pins: tuple[HeldPin, ...]
+    log: tuple[str, ...]
+
+
+def is_pinned(folder: Path) -> bool:
+    """Whether this folder holds a site's state; false also for a folder that an interrupted first pin has left.
+
+    Raises:
+        TrustError: there is a log without a state (``state-damaged``).
+    """
+    if (folder / "state.json").exists():
+        return True
+    if (folder / "log.jsonl").exists():
+        raise state_damaged("state.json", "absent")
+    return False
+
+
+def pin_path(folder: Path, pin: Digest) -> Path:
+    """Where a pinned root lies."""
+    return folder / "pins" / f"{pin.hex}.json"
+
+
+def write_content(folder: Path, raw: bytes) -> None:
+    """Write bytes under their hash, unless they are there."""
+    path = folder / "content" / sha256_of(raw).hex
+    if not path.exists():
+        write_atomically(path, raw, what="state content")
+
+
+def load_snapshot(folder: Path) -> Snapshot:
+    """Load and verify one generation.
+
+    Raises:
+        TrustError: code ``state-damaged``.
+    """
+    raw = _read(folder / "state.json", limits.STATE_FILE_BYTES)
+    state = parse_state(raw)
+    log = _complete_log(state, parse_log(_read_log(folder)))
+    try:
+        pins = tuple(_load_pin(folder, record) for record in state.pins)
+    except TrustError as error:
+        if error.code == "state-damaged":
+            raise
+        raise state_damaged("pins", str(error)) from error
+    return Snapshot(state, sha256_of(raw), pins, log)
+
+
+def create_site(folder: Path, settings: bytes, root: bytes, record: PinRecord, clock: datetime) -> None:
+    """Write the first generation of a fresh state folder, whose lock the caller holds.
+
+    `site.toml` is kept if it is there. `state.json` comes before the log, so a folder without it was never pinned.
+    """
+    for name in ("pins", "content"):
+        with disk_errors("state", folder / name):
+            (folder / name).mkdir(mode=0o700, exist_ok=True)
+    if not (folder / "site.toml").exists():
+        write_atomically(folder / "site.toml", settings, what="settings")
+    write_atomically(pin_path(folder, record.pin), root, what="pin")
+    write_content(folder, root)
+    line = {
+        "kind": "pin",
+        "pin": str(record.pin),
+        "version": record.roots[0][0],
+        "at": format_moment(clock),
+        "generation": 1,
+    }
+    text = format_log_line(None, line)
+    write_atomically(folder / "state.json", format_state(SiteState(1, None, (record,), 1, text)), what="state")
+    write_atomically(folder / "log.jsonl", format_log([text]), what="log")
+
+
+def _read(path: Path, max_bytes: int) -> bytes:
+    try:
+        return read_bounded(path, max_bytes, "state")
+    except EnvError as error:
+        if error.code in {"file-absent", "file-size", "file-kind"}:
+            raise state_damaged(path.name, error.got) from error
+        raise
+
+
+def _read_log(folder: Path) -> bytes:
+    path = folder / "log.jsonl"
+    return _read(path, limits.STATE_FILE_BYTES) if path.exists() else b""
+
+
+def _content(path: Path, digest: Digest) -> bytes:
+    raw = _read(path, max(limits.TRUST_METADATA_BYTES, limits.TRUST_TARGET_BYTES))
+    if sha256_of(raw) != digest:
+        raise state_damaged(f"{path.parent.name}/{path.name}", "other bytes")
+    return raw
+
+
+def _complete_log(state: SiteState, lines: tuple[str, ...]) -> tuple[str, ...]:
+    count = state.log_lines
+    if len(lines) == count - 1:
+        with damaged("log.jsonl"):
+            return parse_log(format_log((*lines, state.log_line)))
+    if len(lines) < count or lines[count - 1] != state.log_line:
+        raise state_damaged("log.jsonl", "cut, or not the log of this state")
+    if any(log_kind(line) != ALARM for line in lines[count:]):
+        raise state_damaged("state.json", "older than the log: it was put back from a copy")
+    return lines
+
+
+def _load_pin(folder: Path, record: PinRecord) -> HeldPin:
+    root = _content(pin_path(folder, record.pin), record.pin)
+    version = parse_root(root).signed.version
+    roots = {number: _content(folder / "content" / digest.hex, digest) for number, digest in record.roots}
+    if roots.get(version) != root:
+        raise state_damaged("state.json", f"no root {version} that equals the pin")
+    _verify_roots(roots, version)
+    if record.targets is None:
+        return HeldPin(record, version, root, roots, None, {})
+    metadata = _content(folder / "content" / record.targets[1].hex, record.targets[1])
+    signed = parse_targets(metadata).signed
+    if signed.version != record.targets[0]:
+        raise state_damaged("state.json", f"targets {record.targets[0]} are version {signed.version}")
+    digests = {path: Digest("sha256", target.hashes["sha256"]) for path, target in signed.targets.items()}
+    targets = {path: _content(folder / "content" / digest.hex, digest) for path, digest in digests.items()}
+    return HeldPin(record, version, root, roots, metadata, targets)
+
+
+def _verify_roots(roots: Mapping[int, bytes], pinned: int) -> None:
+    ordered = [roots[number] for number in sorted(roots)]
+    if min(roots) == 1:
+        verify_chain(ordered)
+        return
+    first = parse_root(ordered[0])
+    if first.signed.version != pinned:
+        raise state_damaged("state.json", "roots before the pin, but not from root 1")
+    RootChain((first,), (verify_alone(first),)).extended(ordered[1:])
