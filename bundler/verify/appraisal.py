@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from bundler.archive.inventory import Evidence
 from bundler.digest import Digest
 from bundler.errors import DamagedError, RejectedError, SealiftError, UnsupportedError
-from bundler.evidence.buildkit import UnsignedStatement, read_statements
+from bundler.evidence.buildkit import BuildkitStatement, read_statements
 from bundler.evidence.cosign import CosignItem, parse_item, read_items
 from bundler.evidence.kind import COSIGN_ATTESTATION, COSIGN_SIGNATURE
 from bundler.evidence.statement import parse_statement
@@ -142,7 +142,7 @@ class FoundStatement:
     subject: Digest
     manifest: Digest
     indexes: frozenset[Digest]
-    statement: UnsignedStatement | None
+    statement: BuildkitStatement | None
     failure: SealiftError | None = None
 
     @property

@@ -1,0 +1,151 @@
+"""`sealift verify`: judge a bundle, print the report, remember what was accepted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from bundler.cli.options import clock, read_settings_file, state_folder
+from bundler.errors import MalformedError, TrustError, UsageError
+
+if TYPE_CHECKING:
+    from bundler.verify.pipeline import Request
+    from bundler.verify.policy import Policy
+    from bundler.verify.result import Report
+    from trust_root.site import Site
+
+_EPILOG = """\b
+Examples:
+  sealift verify app.bundle.tar --policy policy.toml
+  sealift verify app.bundle.tar --policy policy.toml --json > report.json
+  cat /dev/st0 | sealift verify - --policy policy.toml
+  sealift verify app.bundle.tar --policy policy.toml --at 2027-03-01T00:00Z --reason "audit 12"
+  sealift verify app.bundle.tar --integrity-only
+
+Exit codes: 0 verified, 1 rejected, 2 usage, 3 damaged, 4 trust, 5 unsupported, 6 environment.
+"""
+
+
+@click.command(epilog=_EPILOG)
+@click.argument("file", metavar="FILE")
+@click.option("--policy", "policy_file", metavar="FILE", help="This site's demands (sealift help policy).")
+@click.option(
+    "--at", metavar="TIME", help="Judge as of TIME (UTC, 2027-03-01T00:00Z). Records nothing. Needs --reason."
+)
+@click.option("--reason", metavar="TEXT", help="Why --at was typed; stands in the report.")
+@click.option("--historic", is_flag=True, help="Accept an older delivery that this site has accepted before.")
+@click.option("--read-only", is_flag=True, help="Write nothing to the state; rollback is checked, not recorded.")
+@click.option(
+    "--integrity-only", is_flag=True, help="Check bytes against the file's own metadata; proves nothing else."
+)
+@click.option("--state", metavar="DIR", help="State folder [SEALIFT_STATE, or the XDG state folder].")
+@click.option("--threads", type=click.IntRange(1, 64), help="Members read at once [as many as cores].")
+@click.option("--json", "as_json", is_flag=True, help="Print the report as JSON (sealift help report).")
+@click.option("--quiet", is_flag=True, help="Show no progress.")
+def verify(file: str, as_json: bool, quiet: bool, **typed: Any) -> int:
+    """Verify the bundle FILE (`-`: standard input), offline.
+
+    The pinned root, the bundle's trust metadata, its inventory, every byte, and then each image's own signatures are
+    checked against this site's policy. Nothing is unpacked.
+    """
+    from bundler.cli.console import progress
+    from bundler.verify.pipeline import verify_bundle
+    from bundler.verify.settle import settle
+
+    options = _Options(**typed)
+    site = _load_site(options)
+    with progress("verifying", _size(file), quiet=quiet) as bar:
+        run = verify_bundle(file, _request(options, site, bar.reach))
+    if site is not None:
+        settle(run, site)
+    _print(run.report, as_json=as_json)
+    return run.report.exit_code
+
+
+@dataclass(frozen=True, slots=True)
+class _Options:
+    """What was typed, beside FILE."""
+
+    policy_file: str | None
+    at: str | None
+    reason: str | None
+    historic: bool
+    read_only: bool
+    integrity_only: bool
+    state: str | None
+    threads: int | None
+
+
+def _load_site(options: _Options) -> Site | None:
+    """The site's state; None for `--integrity-only`, which needs no pin."""
+    from trust_root.site import load_site
+
+    if not options.integrity_only:
+        return load_site(state_folder(options.state), read_only=options.read_only)
+    if options.policy_file or options.at or options.historic:
+        raise UsageError(
+            "usage", "option", "--integrity-only", got="with --policy, --at or --historic", want="alone",
+            hints=["--integrity-only proves nothing about claims; leave it out to verify"],
+        )  # fmt: skip
+    return None
+
+
+def _request(options: _Options, site: Site | None, reach: Callable[[int], None]) -> Request:
+    from bundler.moment import parse_typed_moment
+    from bundler.verify.pipeline import Request
+    from trust_root.delivery import time_basis
+
+    at = None
+    if options.at is not None:
+        try:
+            at = parse_typed_moment(options.at)
+        except MalformedError as error:
+            raise UsageError("usage", "option", "--at", got=options.at, want="2027-03-01T00:00Z") from error
+    return Request(
+        basis=time_basis(clock(), site.floor if site else None, at, options.reason),
+        site=site,
+        policy=_load_policy(options, site),
+        historic=options.historic,
+        integrity_only=options.integrity_only,
+        threads=options.threads,
+        progress=reach,
+    )
+
+
+def _load_policy(options: _Options, site: Site | None) -> Policy | None:
+    """`--policy`, else the one that site.toml names, with the digest that it names."""
+    from bundler.verify.policy import parse_policy
+
+    if options.policy_file is not None:
+        return parse_policy(read_settings_file(Path(options.policy_file), "policy"))
+    if site is None or site.settings.policy_path is None:
+        return None
+    path = site.folder / site.settings.policy_path
+    policy = parse_policy(read_settings_file(path, "policy"))
+    if site.settings.policy_digest not in (None, policy.digest):
+        raise TrustError(
+            "policy-digest", "policy", str(path), got=str(policy.digest), want=f"{site.settings.policy_digest}",
+            hints=["the policy changed since it was written into site.toml; --policy FILE names another one"],
+        )  # fmt: skip
+    return policy
+
+
+def _size(file: str) -> int | None:
+    try:
+        return None if file == "-" else Path(file).stat().st_size
+    except OSError:
+        return None  # the archive reader says what is wrong with it
+
+
+def _print(report: Report, *, as_json: bool) -> None:
+    from bundler.cli.main import print_error
+    from bundler.report.as_json import format_report
+    from bundler.report.as_text import format_text
+
+    click.echo(format_report(report) if as_json else format_text(report), nl=False)
+    if report.failure is not None:
+        print_error(report.failure)

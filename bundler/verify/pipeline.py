@@ -1,0 +1,220 @@
+"""From a file to a report: the stages of a verification, in their order, each ending the run or feeding the next.
+
+    head        README, trust metadata from the pin on, inventory, standing with this site         exit 4 or 5
+    bytes       every member's header and content, each byte once                                  exit 3
+    claims      each image: complete, its own signatures, the policy's demands                     exit 1
+
+Rules of this module:
+- Offline: nothing imported here can open a socket or start a process. The time and the site's state are arguments.
+- Nothing later is believed before what is earlier holds. A damaged blob does not stop the claims of other images.
+- This is one of the three places where errors become results: the report's `failure` is the error that ended the run.
+- Nothing is written here but a bundle's newer roots, by `open_for_site`, because a revocation has to land. What else a
+  site may remember is handed back (`Verification`); settle.py writes it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from bundler import limits
+from bundler.archive.inventory import Blob, Inventory
+from bundler.archive.reader import ArchiveReader, open_archive
+from bundler.digest import Digest
+from bundler.errors import RejectedError, SealiftError
+from bundler.oci.manifest import is_index, is_manifest
+from bundler.verify.completeness import check_no_strays
+from bundler.verify.head import Head, bundle_facts, trust_facts, unproved_facts
+from bundler.verify.images import Bench, Judged, judge_image
+from bundler.verify.keyring import Keyring
+from bundler.verify.policy import KeySigner, Policy
+from bundler.verify.result import Check, DamageFact, Outcome, Report, TimeFact
+from bundler.version import TOOL
+from trust_root.client import TrustedTargets, open_trust
+from trust_root.delivery import Delivery, TimeBasis
+from trust_root.site import Site, compare_with_site, open_for_site
+
+_AGES = timedelta(days=365 * 1000)  # without a pin nothing is proved, so nothing expires either
+_FIRST_ROOT = "metadata/1.root.json"
+_LAYER_MARKS = (".layer.", ".rootfs.", "application/octet-stream")
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What to judge a bundle by.
+
+    Attributes:
+        basis: the time basis.
+        site: the site's pins and state; None only with `integrity_only`.
+        policy: the site's policy, or None.
+        historic: `--historic` was typed.
+        integrity_only: check bytes against the file's own metadata, prove nothing.
+        threads: how many members are read at once; None: as many as cores.
+        progress: told the bytes done so far.
+    """
+
+    basis: TimeBasis
+    site: Site | None = None
+    policy: Policy | None = None
+    historic: bool = False
+    integrity_only: bool = False
+    threads: int | None = None
+    progress: Callable[[int], None] | None = None
+
+
+@dataclass(slots=True)
+class Verification:
+    """A report, and what the site may remember of the run (see settle.py)."""
+
+    report: Report
+    head: Head = field(default_factory=Head)
+    times: tuple[datetime, ...] = ()
+
+
+def verify_bundle(source: Path | str, request: Request) -> Verification:
+    """Verify one bundle.
+
+    Args:
+        source: a path, or `-` for standard input.
+        request: what to judge it by.
+
+    Returns:
+        a report in every case; errors that are not ours (bugs) pass through.
+    """
+    report = Report(file=str(source), tool=TOOL, integrity_only=request.integrity_only)
+    basis = request.basis
+    report.time = TimeFact(basis.at, basis.source, basis.reason or "")
+    report.policy_digest = request.policy.digest if request.policy else None
+    run = Verification(report)
+    try:
+        with open_archive(source) as archive:
+            inventory = _open_head(archive, request, run)
+            damaged = _read_bytes(archive, inventory, request, report)
+            if not request.integrity_only:
+                _judge_claims(archive, inventory, damaged, request, run)
+    except SealiftError as error:
+        report.failure = error
+    return run
+
+
+def _open_head(archive: ArchiveReader, request: Request, run: Verification) -> Inventory:
+    """Trust first, then the inventory that it names, then how the delivery stands with this site."""
+    head, report = run.head, run.report
+    if request.site is None:
+        trusted = open_unproved(archive, request.basis.at)
+        report.trust = unproved_facts(trusted)
+    else:
+        head.opened = open_for_site(request.site, archive.trust_files, request.basis)
+        trusted = head.opened.trusted
+        report.trust = trust_facts(request.site, head.opened)
+    inventory = archive.read_inventory(trusted.inventory_size_bytes, trusted.inventory_digest)
+    report.bundle = bundle_facts(inventory, trusted.inventory_digest)
+    head.delivery = Delivery(
+        inventory.stream,
+        inventory.sequence,
+        inventory.previous,
+        trusted.inventory_digest,
+        inventory.created_at,
+        inventory.audience,
+    )
+    if request.site is not None and head.opened is not None:
+        head.standing = compare_with_site(
+            request.site, head.opened, head.delivery, request.basis, historic=request.historic
+        )
+        report.trust = trust_facts(request.site, head.opened, head.standing)
+    return inventory
+
+
+def open_unproved(archive: ArchiveReader, at: datetime) -> TrustedTargets:
+    """The file's own trust metadata, consistent in itself and proving nothing: its own first root is the pin.
+
+    Raises:
+        TrustError: it is not even consistent.
+    """
+    return open_trust(archive.trust_files[_FIRST_ROOT], archive.trust_files, at, grace=_AGES)
+
+
+def _read_bytes(archive: ArchiveReader, inventory: Inventory, request: Request, report: Report) -> frozenset[Digest]:
+    integrity = archive.read_members(threads=request.threads, keep=is_document, progress=request.progress)
+    report.bytes_read = integrity.bytes_read
+    report.members = len(inventory.blobs) + len(archive.trust_files) + 4  # README, inventory, oci-layout, index.json
+    report.damages = tuple(DamageFact(item.member, item.digest, item.code, item.detail) for item in integrity.damages)
+    return integrity.damaged
+
+
+def is_document(blob: Blob) -> bool:
+    """Whether a blob may be read as a document, so that it is kept when it passes: anything but layers."""
+    if is_index(blob.media_type) or is_manifest(blob.media_type):
+        return True
+    small = blob.size_bytes <= limits.EVIDENCE_BLOB_BYTES
+    return small and not any(mark in blob.media_type for mark in _LAYER_MARKS)
+
+
+def _judge_claims(
+    archive: ArchiveReader, inventory: Inventory, damaged: frozenset[Digest], request: Request, run: Verification
+) -> None:
+    report, standing = run.report, run.head.standing
+    targets = standing.targets if standing else {}
+    bench = Bench(inventory, request.policy, Keyring(targets), damaged, _reader(archive))
+    judged = [judge_image(image, bench) for image in inventory.images]
+    report.images = tuple(item.result for item in judged)
+    report.checks = _bundle_checks(inventory, judged, request)
+    report.weakened = _weakened(inventory, request)
+    opened = run.head.opened
+    if request.basis.source == "typed" and opened is not None and dict(opened.trusted.targets) != dict(targets):
+        report.checks += _as_it_was(bench, Keyring(opened.trusted.targets), judged)
+    run.times = tuple(time for item in judged for time in item.times)
+
+
+def _reader(archive: ArchiveReader) -> Callable[[Digest], bytes]:
+    return lambda digest: archive.read_blob(digest, limits.EVIDENCE_BLOB_BYTES)
+
+
+def _bundle_checks(inventory: Inventory, judged: list[Judged], request: Request) -> tuple[Check, ...]:
+    checks: list[Check] = []
+    if not inventory.images:
+        checks.append(Check("images", Outcome.MISSING, "no-images", detail="the inventory lists no image"))
+    if request.policy is None:
+        detail = "nothing is verified without this site's own policy (--policy FILE; sealift help policy)"
+        checks.append(Check("policy", Outcome.POLICY, "no-policy", detail=detail))
+    complete = tuple(item.complete for item in judged if item.complete is not None)
+    if len(complete) == len(judged):
+        try:
+            check_no_strays(inventory, complete)
+        except RejectedError as error:
+            checks.append(Check("completeness", Outcome.FAILED, error.code, detail=str(error)))
+    return tuple(checks)
+
+
+def _as_it_was(bench: Bench, then: Keyring, judged: list[Judged]) -> tuple[Check, ...]:
+    """With a typed time, the second verdict: by the trusted material that the bundle itself carries."""
+    older = Bench(bench.inventory, bench.policy, then, bench.damaged, bench.read_blob)
+    checks = []
+    for item, image in zip(judged, bench.inventory.images, strict=True):
+        before = judge_image(image, older).result
+        word = f"{before.verdict.value} ({before.reason})" if before.reason else before.verdict.value
+        same = before.verdict is item.result.verdict
+        detail = f"by the bundle's own trusted material: {word}{'' if same else '; the newest material decides'}"
+        checks.append(Check("material-then", Outcome.NOTE, about=image.name, detail=detail))
+    return tuple(checks)
+
+
+def _weakened(inventory: Inventory, request: Request) -> tuple[str, ...]:
+    """Every option in force that lowers safety, so that no report hides one."""
+    found = []
+    if request.historic:
+        found.append("--historic: an older delivery of this stream may pass")
+    used = []
+    if request.policy is not None:
+        rules = [request.policy.rule_for(image.name, image.digest, inventory.stream) for image in inventory.images]
+        used = list(dict.fromkeys(rule for rule in rules if rule is not None))
+    for rule in used:
+        if rule.allow_unsigned:
+            found.append(f"rule {rule.label}: allow_unsigned, statements that nobody signed count")
+        if rule.allow_omitted:
+            found.append(f"rule {rule.label}: allow_omitted, platforms may be left out")
+        if any(isinstance(demand.signer, KeySigner) and demand.signer.ignore_tlog for demand in rule.demands):
+            found.append(f"rule {rule.label}: insecure_ignore_tlog, log entries of key signatures are not checked")
+    return tuple(found)

@@ -1,0 +1,30 @@
+"""What a site remembers of a verification: written last, all at once, and only when everything passed.
+
+Newer roots are written earlier, by `open_for_site`, because a revocation has to land even if the bundle is refused.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from bundler.errors import SealiftError
+from bundler.verify.head import trust_facts
+from bundler.verify.pipeline import Verification
+from trust_root.site import Site
+
+_RECORDED = "recorded at this site"
+_CHECKED_ONLY = "rollback was checked, not recorded"
+
+
+def settle(run: Verification, site: Site) -> None:
+    """Record an accepted bundle; an error (another run was faster, the disk is full) becomes the report's failure."""
+    head, report = run.head, run.report
+    if report.exit_code != 0 or head.opened is None or head.delivery is None or head.standing is None:
+        return
+    try:
+        standing = site.record(head.opened, head.delivery, head.standing, run.times)
+    except SealiftError as error:
+        report.failure = error
+        return
+    recorded = _RECORDED if standing.recorded else _CHECKED_ONLY
+    report.trust = replace(trust_facts(site, head.opened, standing), recorded=recorded)
