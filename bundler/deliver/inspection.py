@@ -1,0 +1,156 @@
+"""What a bundle holds, told without reading its layers: for `sealift inspect`.
+
+Rules of this module:
+- The head's trust is checked first, by the same code as `verify`. Where it does not hold, the same facts are told with
+  `failure` set, so that whoever prints them says NOT VERIFIED.
+- Headers of all members are compared (that is reading 512 bytes each); contents of layers are not read, and the result
+  says so. Predicate types come from annotations here: they are claims.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bundler import limits
+from bundler.archive.inventory import Evidence, Image, Inventory
+from bundler.archive.reader import ArchiveReader, open_archive
+from bundler.digest import Digest
+from bundler.errors import MalformedError, TrustError
+from bundler.moment import format_moment
+from bundler.oci.manifest import ImageManifest, parse_manifest
+from bundler.verify.head import trust_facts, unproved_facts
+from bundler.verify.pipeline import open_unproved
+from bundler.verify.result import TrustFacts
+from trust_root.delivery import TimeBasis
+from trust_root.site import Site, open_for_site
+
+INSPECTION_VERSION = 1
+_PREDICATE_ANNOTATIONS = ("in-toto.io/predicate-type", "predicateType")
+
+
+@dataclass(frozen=True, slots=True)
+class Inspection:
+    """Facts of one bundle; `failure` says why its head is not trusted, None when it is."""
+
+    file: str
+    inventory: Inventory
+    inventory_digest: Digest
+    trust: TrustFacts
+    failure: TrustError | None
+    targets: tuple[tuple[str, int], ...]
+    claimed_types: dict[Digest, tuple[str, ...]]
+
+
+def inspect_bundle(source: Path | str, site: Site | TrustError, basis: TimeBasis) -> Inspection:
+    """Read a bundle's head, inventory and evidence manifests.
+
+    Args:
+        source: a path, or `-`.
+        site: the site's state, or the error that says why there is none.
+        basis: the time basis.
+
+    Raises:
+        DamagedError, UnsupportedError, EnvError, MalformedError: not a bundle that can be told about.
+        TrustError: its own metadata is not even consistent.
+    """
+    with open_archive(source) as archive:
+        failure = site if isinstance(site, TrustError) else None
+        trust, trusted = None, None
+        if not isinstance(site, TrustError):
+            try:
+                opened = open_for_site(site, archive.trust_files, basis)
+                trust, trusted = trust_facts(site, opened), opened.trusted
+            except TrustError as error:
+                failure = error
+        if trust is None or trusted is None:
+            trusted = open_unproved(archive, basis.at)
+            trust = unproved_facts(trusted)
+        inventory = archive.read_inventory(trusted.inventory_size_bytes, trusted.inventory_digest)
+        archive.check_headers().require_whole()
+        return Inspection(
+            file=str(source),
+            inventory=inventory,
+            inventory_digest=trusted.inventory_digest,
+            trust=trust,
+            failure=failure,
+            targets=tuple(sorted((path, len(raw)) for path, raw in trusted.targets.items())),
+            claimed_types=dict(_claimed_types(archive, inventory)) if str(source) != "-" else {},
+        )
+
+
+def _claimed_types(archive: ArchiveReader, inventory: Inventory) -> Iterator[tuple[Digest, tuple[str, ...]]]:
+    for evidence in {item.digest: item for image in inventory.images for item in image.evidence}.values():
+        raw = archive.read_blob(evidence.digest, limits.MANIFEST_BYTES)
+        try:
+            manifest = parse_manifest(raw, evidence.media_type)
+        except MalformedError:
+            continue  # verify says what is wrong with it; here it only goes without claims
+        if isinstance(manifest, ImageManifest):
+            said = [layer.annotations.get(key) for layer in manifest.layers for key in _PREDICATE_ANNOTATIONS]
+            yield evidence.digest, tuple(dict.fromkeys(claim for claim in said if claim))
+
+
+def inspection_document(inspection: Inspection) -> dict[str, Any]:
+    """The inspection as plain values, for `--json`."""
+    inventory, failure = inspection.inventory, inspection.failure
+    return {
+        "inspection": INSPECTION_VERSION,
+        "file": inspection.file,
+        "trusted": failure is None,
+        "reason": failure.code if failure else "",
+        "message": str(failure) if failure else "",
+        "pin": str(inspection.trust.pin) if inspection.trust.pin else None,
+        "root_version": inspection.trust.root_version,
+        "development": inspection.trust.development,
+        "roles": [
+            {"role": role.role, "version": role.version, "expires": format_moment(role.expires_at)}
+            for role in inspection.trust.roles
+        ],
+        "targets": [{"path": path, "size": size} for path, size in inspection.targets],
+        "stream": inventory.stream,
+        "sequence": inventory.sequence,
+        "previous": str(inventory.previous) if inventory.previous else None,
+        "inventory": str(inspection.inventory_digest),
+        "created": format_moment(inventory.created_at),
+        "audience": list(inventory.audience),
+        "tool": inventory.tool,
+        "blobs": len(inventory.blobs),
+        "size": sum(blob.size_bytes for blob in inventory.blobs),
+        "stored_size": sum(blob.stored_size_bytes for blob in inventory.blobs),
+        "images": [_image(image, inspection) for image in inventory.images],
+    }
+
+
+def _image(image: Image, inspection: Inspection) -> dict[str, Any]:
+    return {
+        "name": image.name,
+        "digest": str(image.digest),
+        "media_type": image.media_type,
+        "source": image.source,
+        "platforms": [{"platform": child.platform, "digest": str(child.digest)} for child in image.platforms],
+        "omitted": [
+            {"platform": omission.platform, "digest": str(omission.digest), "size": omission.size_bytes}
+            for omission in image.omitted
+        ],
+        "evidence": [_evidence(item, image, inspection) for item in image.evidence],
+        "searches": [
+            {"subject": str(search.subject), "place": search.place, "answer": search.answer}
+            for search in image.searches
+        ],
+    }
+
+
+def _evidence(item: Evidence, image: Image, inspection: Inspection) -> dict[str, Any]:
+    platform = next((child.platform for child in image.platforms if child.digest == item.subject), "")
+    return {
+        "kind": item.kind,
+        "subject": str(item.subject),
+        "platform": platform,
+        "digest": str(item.digest),
+        "size": item.size_bytes,
+        "found_by": item.found_by,
+        "claims": list(inspection.claimed_types.get(item.digest, ())),
+    }
