@@ -25,19 +25,20 @@ def default_threads() -> int:
 
 
 def each_with_buffer(
-    items: Sequence[_Item], work: Callable[[_Item, memoryview], _Result], *, threads: int
+    items: Sequence[_Item], work: Callable[[_Item, memoryview], _Result], *, threads: int, buffer_bytes: int
 ) -> list[_Result]:
     """Call `work(item, buffer)` for every item.
 
     Args:
         items: in the order in which they are started: put the largest first, so that no thread ends late.
-        work: gets a buffer of `limits.READ_BUFFER_BYTES` that no other thread uses meanwhile.
+        work: gets a buffer that no other thread uses meanwhile.
         threads: how many at once, at least 1.
+        buffer_bytes: size of each thread's buffer.
 
     Returns:
         the results in the order of `items`.
     """
-    run = _Run(items, work)
+    run = _Run(items, work, buffer_bytes)
     others = [threading.Thread(target=run.take_items, daemon=True) for _ in range(min(threads, len(items)) - 1)]
     try:
         for thread in others:
@@ -53,16 +54,17 @@ def each_with_buffer(
 
 
 class _Run(Generic[_Item, _Result]):
-    def __init__(self, items: Sequence[_Item], work: Callable[[_Item, memoryview], _Result]) -> None:
+    def __init__(self, items: Sequence[_Item], work: Callable[[_Item, memoryview], _Result], buffer_bytes: int) -> None:
         self._items = items
         self._work = work
+        self._buffer_bytes = buffer_bytes
         self._lock = threading.Lock()
         self._next = 0
         self.results: dict[int, _Result] = {}
         self.error: BaseException | None = None
 
     def take_items(self) -> None:
-        buffer = memoryview(bytearray(limits.READ_BUFFER_BYTES))
+        buffer = memoryview(bytearray(self._buffer_bytes))
         try:
             while (position := self._take()) is not None:
                 self.results[position] = self._work(self._items[position], buffer)

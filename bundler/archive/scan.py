@@ -44,7 +44,7 @@ def scan_file(
     def check(member: Member, buffer: memoryview) -> tuple[Damage, ...]:
         return _check_member(_Tap(source.fill, buffer, meter), member, sink_for(member))
 
-    found = each_with_buffer(largest_first, check, threads=threads)
+    found = each_with_buffer(largest_first, check, threads=threads, buffer_bytes=_buffer_bytes(plan))
     by_offset = sorted(zip(largest_first, found, strict=True), key=lambda pair: pair[0].offset)
     damages = [damage for _, member_damages in by_offset for damage in member_damages]
     damages += _check_end(source.fill, plan, meter)
@@ -55,7 +55,7 @@ def scan_file(
 def scan_stream(source: StreamSource, plan: Plan, sink_for: SinkFor, *, progress: Progress | None) -> Integrity:
     """Read every member of a stream that stands right after the inventory; arguments as for `scan_file`."""
     meter = _Meter(plan.members[0].offset, progress)
-    buffer = memoryview(bytearray(limits.READ_BUFFER_BYTES))
+    buffer = memoryview(bytearray(_buffer_bytes(plan)))
     cursor = _StreamCursor(source)
     tap = _Tap(cursor.fill, buffer, meter)
     damages: list[Damage] = []
@@ -69,13 +69,19 @@ def scan_stream(source: StreamSource, plan: Plan, sink_for: SinkFor, *, progress
 def scan_headers(source: FileSource, plan: Plan) -> Integrity:
     """Check headers, padding, derived members and the end of a file, without reading the contents of blobs."""
     meter = _Meter(plan.members[0].offset, None)
-    tap = _Tap(source.fill, memoryview(bytearray(limits.READ_BUFFER_BYTES)), meter)
+    tap = _Tap(source.fill, memoryview(bytearray(_buffer_bytes(plan))), meter)
     damages: list[Damage] = []
     for member in plan.members:
         damages += _check_header(tap, source.size_bytes, member)
     damages += _check_end(source.fill, plan, meter)
     damages += _check_file(source, plan)
     return Integrity(tuple(damages), meter.done_bytes)
+
+
+def _buffer_bytes(plan: Plan) -> int:
+    """Large enough to keep the disk busy, no larger than the largest member."""
+    largest = max(member.end_offset - member.offset for member in plan.members)
+    return min(limits.READ_BUFFER_BYTES, largest)
 
 
 class _Meter:
