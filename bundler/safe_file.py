@@ -32,9 +32,10 @@ def read_bounded(path: Path, max_bytes: int, what: str = "file") -> bytes:
     with disk_errors(what, path):
         # Non-blocking, so that a FIFO in the place of a file cannot hang us; it means nothing for regular files.
         descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise EnvError("file-kind", what, str(path), got="not a regular file", want="a regular file")
     with os.fdopen(descriptor, "rb") as source, disk_errors(what, path):
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise EnvError("file-kind", what, str(path), got="not a regular file", want="a regular file")
         raw = source.read(max_bytes + 1)
     if len(raw) > max_bytes:
         raise EnvError("file-size", what, str(path), got=f"over {max_bytes} bytes", want=f"at most {max_bytes}")

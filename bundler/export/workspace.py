@@ -30,6 +30,8 @@ def workspace(folder: Path) -> Iterator[Path]:
     Raises:
         EnvError: it cannot be made.
     """
+    with disk_errors("folder", folder):
+        folder = folder.resolve(strict=True)
     path = folder / f"{TEMPORARY_PREFIX}{secrets.token_hex(8)}{_SUFFIX}"
     with contextlib.ExitStack() as held:
         # The target's folder is locked for this moment, so that nobody takes a folder just made for litter.
