@@ -165,5 +165,5 @@ def test_first_matching_rule_decides_and_stream_narrows() -> None:
     second = policy.rule_for("docker.io/library/b:1", sha256_of(b""), "main")
     assert second is not None
     assert second.label == "second"
-    only_first = parse_policy(text.partition("[[rule]]\nname = \"second\"")[0].encode())
+    only_first = parse_policy(text.partition('[[rule]]\nname = "second"')[0].encode())
     assert only_first.rule_for("docker.io/library/b:1", sha256_of(b"x"), "main") is None
