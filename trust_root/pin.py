@@ -1,7 +1,7 @@
 """Pinning a root: the one act of faith at a site, done by a person who types the fingerprint from paper.
 
 Rules of this module:
-- The root comes from a file, its SHA-256 from somewhere else; both must agree, and the root must meet its own threshold.
+- The root comes from a file, its SHA-256 from somewhere else; both must agree, and the root meets its own threshold.
 - A pin is never replaced. Another one beside it needs `add`, and must belong to another trust root: of one trust root,
   one pin is enough, since newer roots follow by themselves.
 - The first pin makes the state folder, with `site.toml`; a later one never changes the site's name.

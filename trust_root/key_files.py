@@ -1,0 +1,143 @@
+"""Private keys on disk: encrypted PKCS#8 PEM, one file a key, in a folder apart from the repository.
+
+    keys/root-1.pem … root-3.pem   the root holders' keys: they sign root and targets
+    keys/exporter.pem              the exporter's: it signs snapshot, timestamp and its stream
+
+Rules of this module:
+- Files are mode 0600 in a folder of mode 0700, and are never overwritten.
+- The folder never lies in the repository, nor the repository in it, whatever links say: the repository is what travels.
+- PBES2 with scrypt and AES-256-CBC (RFC 8018, RFC 7914), which `openssl pkey` reads. cryptography's own writer would
+  use PBKDF2 with 2048 rounds, too few for a stick that is found on the floor.
+- An empty passphrase means an unencrypted file, and is refused unless the keys are for development.
+"""
+
+from __future__ import annotations
+
+import base64
+import os
+import textwrap
+from collections.abc import Callable
+from pathlib import Path
+
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.ciphers import Cipher
+from cryptography.hazmat.primitives.ciphers.algorithms import AES256
+from cryptography.hazmat.primitives.ciphers.modes import CBC
+from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
+from cryptography.hazmat.primitives.padding import PKCS7
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_pem_private_key
+
+from bundler import limits
+from bundler.errors import EnvError, UsageError
+from bundler.safe_file import disk_errors, read_bounded, write_atomically
+from trust_root.keys import SigningKey, signing_key
+
+Passphrase = Callable[[str], bytes]
+"""Gives the passphrase for a key file of this name; empty for none."""
+
+EXPORTER = "exporter"
+
+# 16 MiB and some tenths of a second; `openssl pkey` opens at most 32 MiB by default.
+_SCRYPT_N, _SCRYPT_R, _SCRYPT_P = 1 << 14, 8, 5
+_PBES2 = bytes.fromhex("06092a864886f70d01050d")
+_SCRYPT = bytes.fromhex("06092b06010401da47040b")
+_AES256_CBC = bytes.fromhex("060960864801650304012a")
+
+
+def holder_name(number: int) -> str:
+    """Name of a root holder's key, counting from 1."""
+    return f"root-{number}"
+
+
+def check_folders_apart(repository: Path, keys: Path) -> None:
+    """Refuse a keys folder inside the repository, or around it, links resolved.
+
+    Raises:
+        UsageError: code ``keys-in-repository``.
+    """
+    with disk_errors("folder", keys):
+        inside, outside = keys.resolve(), repository.resolve()
+    if inside == outside or outside in inside.parents or inside in outside.parents:
+        raise UsageError(
+            "keys-in-repository",
+            "keys folder",
+            str(keys),
+            got="inside the repository, or around it",
+            want="a folder of its own, best on a medium of its own",
+        )
+
+
+def write_key(folder: Path, name: str, key: SigningKey, passphrase: Passphrase, *, development: bool = False) -> None:
+    """Write a private key to `<name>.pem`.
+
+    Raises:
+        UsageError: an empty passphrase, unless `development` (``passphrase``). EnvError: the file is there
+            (``file-exists``), or the disk.
+    """
+    path = folder / f"{name}.pem"
+    secret = passphrase(name)
+    if not secret and not development:
+        raise UsageError(
+            "passphrase", "key", name, got="an empty passphrase", want="one", hints=["for trials only: --development"]
+        )
+    if path.exists():
+        raise EnvError("file-exists", "key", str(path), got="there already", want="no file")
+    write_atomically(path, _format_private_key(key.private, secret), mode=0o600, what="key")
+
+
+def load_key(folder: Path, name: str, passphrase: Passphrase) -> SigningKey:
+    """Load the private key in `<name>.pem`; the passphrase is asked for only if it is encrypted.
+
+    Raises:
+        UsageError: not an Ed25519 key (``key``), or the wrong passphrase (``passphrase``). EnvError: the file.
+    """
+    path = folder / f"{name}.pem"
+    raw = read_bounded(path, limits.KEY_FILE_BYTES, "key")
+    encrypted = b"BEGIN ENCRYPTED PRIVATE KEY" in raw
+    secret = passphrase(name) if encrypted else None
+    try:
+        private = load_pem_private_key(raw, secret or (b"" if encrypted else None))
+    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+        code, want = ("passphrase", "its passphrase") if encrypted else ("key", "a PKCS#8 private key")
+        raise UsageError(code, "key", str(path), got="cannot be opened", want=want) from error
+    if not isinstance(private, Ed25519PrivateKey):
+        raise UsageError("key", "key", str(path), got="another kind of key", want="Ed25519")
+    return signing_key(private)
+
+
+def _format_private_key(private: Ed25519PrivateKey, secret: bytes) -> bytes:
+    if not secret:
+        return private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    plain = private.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
+    salt, vector = os.urandom(16), os.urandom(16)
+    key = Scrypt(salt, 32, _SCRYPT_N, _SCRYPT_R, _SCRYPT_P).derive(secret)
+    padder = PKCS7(128).padder()
+    padded = padder.update(plain) + padder.finalize()
+    encryptor = Cipher(AES256(key), CBC(vector)).encryptor()
+    sealed = encryptor.update(padded) + encryptor.finalize()
+    costs = b"".join(_integer(number) for number in (_SCRYPT_N, _SCRYPT_R, _SCRYPT_P))
+    derivation = _sequence(_SCRYPT, _sequence(_octets(salt), costs))
+    scheme = _sequence(_PBES2, _sequence(derivation, _sequence(_AES256_CBC, _octets(vector))))
+    body = base64.b64encode(_sequence(scheme, _octets(sealed))).decode("ascii")
+    lines = "\n".join(textwrap.wrap(body, 64))
+    return f"-----BEGIN ENCRYPTED PRIVATE KEY-----\n{lines}\n-----END ENCRYPTED PRIVATE KEY-----\n".encode()
+
+
+def _der(tag: int, content: bytes) -> bytes:
+    if len(content) < 0x80:
+        return bytes([tag, len(content)]) + content
+    length = len(content).to_bytes((len(content).bit_length() + 7) // 8, "big")
+    return bytes([tag, 0x80 | len(length)]) + length + content
+
+
+def _sequence(*parts: bytes) -> bytes:
+    return _der(0x30, b"".join(parts))
+
+
+def _octets(content: bytes) -> bytes:
+    return _der(0x04, content)
+
+
+def _integer(number: int) -> bytes:
+    return _der(0x02, number.to_bytes(number.bit_length() // 8 + 1, "big"))
