@@ -10,6 +10,7 @@ Run `python -m tests.reason_codes` for the rows that REASONS.md lacks.
 from __future__ import annotations
 
 import ast
+import itertools
 import re
 from collections import defaultdict
 from collections.abc import Iterator
@@ -26,8 +27,10 @@ FAMILIES = {
     "UnsupportedError": 5,
     "EnvError": 6,
 }
+# Parts of codes that are put together, by the expression that stands in the f-string.
+SPELLED = {"requirement": ("sbom", "provenance"), "demand.kind": ("signature", "attestation")}
 PAGE = ROOT / "bundler" / "REASONS.md"
-_ROW = re.compile(r"^\| `([a-z0-9-]+)` \| ([0-9, ]*?) *\|")
+_ROW = re.compile(r"^\| `([a-z0-9-]+)` \| (report|[0-9][0-9, ]*?) *\|")
 _CODE = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
@@ -146,12 +149,41 @@ def values(expression: ast.expr, function: Function | None, module: Module) -> I
     elif isinstance(expression, ast.BoolOp):
         for part in expression.values:
             yield from values(part, function, module)
+    elif isinstance(expression, ast.JoinedStr):
+        yield from joined_values(expression)
     elif isinstance(expression, ast.Attribute) and expression.attr == "code":
         return  # another error's or check's code
+    elif isinstance(expression, ast.Call) and isinstance(expression.func, ast.Name):
+        yield from returned_values(expression.func.id, module)
     elif isinstance(expression, ast.Name):
         yield from values_of_name(expression.id, function, module)
     else:
         yield None
+
+
+def joined_values(expression: ast.JoinedStr) -> Iterator[str | None]:
+    """Every spelling of an f-string whose parts are in SPELLED."""
+    spellings: list[tuple[str, ...]] = []
+    for part in expression.values:
+        if isinstance(part, ast.Constant):
+            spellings.append((str(part.value),))
+        elif isinstance(part, ast.FormattedValue) and ast.unparse(part.value) in SPELLED:
+            spellings.append(SPELLED[ast.unparse(part.value)])
+        else:
+            yield None
+            return
+    yield from ("".join(parts) for parts in itertools.product(*spellings))
+
+
+def returned_values(name: str, module: Module) -> Iterator[str | None]:
+    """What a function of the same module returns."""
+    function = next((function for function in module.functions() if function.name == name), None)
+    if function is None:
+        yield None
+        return
+    for node in ast.walk(function):
+        if isinstance(node, ast.Return) and node.value is not None:
+            yield from values(node.value, function, module)
 
 
 def values_of_name(name: str, function: Function | None, module: Module) -> Iterator[str | None]:
@@ -159,19 +191,28 @@ def values_of_name(name: str, function: Function | None, module: Module) -> Iter
     if function is not None:
         arguments = function.args
         if name in {argument.arg for argument in [*arguments.args, *arguments.kwonlyargs]}:
-            yield from (value for value in parameter_defaults(name, arguments))
+            yield from parameter_defaults(name, arguments)
             return
     for scope in [function, module.tree] if function else [module.tree]:
-        found = [
-            node.value
-            for node in ast.walk(scope)
-            if isinstance(node, ast.Assign) and any(dotted(target) == name for target in node.targets)
-        ]
+        assignments = [node for node in ast.walk(scope) if isinstance(node, ast.Assign)]
+        found = [value for node in assignments for value in assigned(name, node.targets[0], node.value)]
         if found:
             for value in found:
-                yield from values(value, None, module)
+                yield from values(value, function if scope is function else None, module)
             return
     yield None
+
+
+def assigned(name: str, target: ast.expr, value: ast.expr) -> Iterator[ast.expr]:
+    """The expressions that an assignment gives to one name, through tuples and conditions."""
+    if isinstance(value, ast.IfExp):
+        yield from assigned(name, target, value.body)
+        yield from assigned(name, target, value.orelse)
+    elif isinstance(target, ast.Tuple) and isinstance(value, ast.Tuple):
+        for inner, part in zip(target.elts, value.elts, strict=False):
+            yield from assigned(name, inner, part)
+    elif dotted(target) == name:
+        yield value
 
 
 def parameter_defaults(name: str, arguments: ast.arguments) -> Iterator[str]:
@@ -189,7 +230,7 @@ def documented(text: str) -> dict[str, set[int]]:
         if match := _ROW.match(line):
             if match[1] in rows:
                 raise ValueError(f"two rows for {match[1]}")
-            rows[match[1]] = {int(number) for number in match[2].replace(",", " ").split()}
+            rows[match[1]] = {int(number) for number in re.findall("[0-9]+", match[2])}
     return rows
 
 
@@ -199,7 +240,7 @@ def main() -> None:
     known = documented(PAGE.read_text(encoding="utf-8")) if PAGE.exists() else {}
     for code, exits in sorted(findings.codes.items()):
         if known.get(code) != exits:
-            print(f"| `{code}` | {', '.join(map(str, sorted(exits)))} |  |  |")
+            print(f"| `{code}` | {', '.join(map(str, sorted(exits))) or 'report'} |  |  |")
     for code in sorted(set(known) - set(findings.codes)):
         print(f"not in the source: {code}")
     for place in findings.untraceable:

@@ -91,7 +91,13 @@ _CLOCK = re.compile(r"(^|\.)(datetime\.(now|utcnow|today)|date\.today)$")
 _PROGRAM = re.compile(r"^os\.(system|popen|fork|forkpty|exec\w+|spawn\w+|posix_spawn\w*)$|^(__import__|eval|exec)$")
 
 # Where errors become results; elsewhere only named types may be caught.
-JUDGES = ("bundler.verify.pipeline", "bundler.deliver.serve", "bundler.cli.main", "trust_root.cli")
+JUDGES = (
+    "bundler.verify.pipeline",
+    "bundler.verify.settle",  # the pipeline's last step: a failure to record becomes the report's
+    "bundler.deliver.serve",
+    "bundler.cli.main",
+    "trust_root.cli",
+)
 BROAD = {"", "Exception", "BaseException", "SealiftError"}
 
 MODULE_LINES = 400
