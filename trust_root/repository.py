@@ -63,7 +63,7 @@ class Publication:
 
 
 class Repository:
-    """A trust repository whose lock is held. `open_repository` makes it.
+    """A trust repository, read and verified. `open_repository` makes it and holds its lock; `show` reads without.
 
     Attributes:
         folder: where it is.
@@ -75,7 +75,8 @@ class Repository:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._load()
-        self._pending = self._read_pending()
+        written = self._read_pending_file()
+        self._pending = (written.pending or written.settled) if written else None
         self._signed: tuple[Publication, Mapping[str, bytes]] | None = None
 
     @property
@@ -96,6 +97,17 @@ class Repository:
     def files(self) -> dict[str, bytes]:
         """What a bundle of the current state carries below `trust/`, in the order of the file."""
         return dict(self._files)
+
+    @property
+    def pending(self) -> Pending | None:
+        """An export that ended in the dark, or is under way: its numbers count as published."""
+        return self._pending
+
+    def sweep(self) -> None:
+        """Remove the temporary file of an export that ended in the dark."""
+        if self._pending is not None:
+            with contextlib.suppress(EnvError):  # its disk may be gone; the file is not under a final name
+                _remove_temporary(self._pending)
 
     def next_publication(self, created_at: datetime) -> Publication:
         """The numbers of the next export; a pending record counts as published."""
@@ -286,16 +298,6 @@ class Repository:
         path = self.folder / "pending"
         return parse_pending(read_bounded(path, limits.SETTINGS_BYTES, "pending record")) if path.exists() else None
 
-    def _read_pending(self) -> Pending | None:
-        """What counts as published beyond the metadata; temporary files of exports that ended in the dark go."""
-        written = self._read_pending_file()
-        if written is None:
-            return None
-        if written.pending is not None:
-            with contextlib.suppress(EnvError):  # its disk may be gone; the file is not under a final name
-                _remove_temporary(written.pending)
-        return written.pending or written.settled
-
     def _write_pending(self, record: PendingFile) -> None:
         write_atomically(self.folder / "pending", format_pending(record), what="pending record")
 
@@ -308,6 +310,20 @@ def open_repository(folder: Path) -> Iterator[Repository]:
         UsageError: there is none (``no-repository``). EnvError: another process holds it (``locked``), or the disk.
         TrustError: its metadata does not verify.
     """
+    _check_repository(folder)
+    with locked(folder / "lock", what="trust repository"):
+        repository = Repository(folder)
+        repository.sweep()
+        yield repository
+
+
+def read_repository(folder: Path) -> Repository:
+    """Read a trust repository without its lock, to look at it only; raises as `open_repository`."""
+    _check_repository(folder)
+    return Repository(folder)
+
+
+def _check_repository(folder: Path) -> None:
     if not (folder / METADATA / "1.root.json").is_file():
         raise UsageError(
             "no-repository",
@@ -317,8 +333,6 @@ def open_repository(folder: Path) -> Iterator[Repository]:
             want="a trust repository",
             hints=["sealift trust init REPO --keys DIR --stream NAME"],
         )
-    with locked(folder / "lock", what="trust repository"):
-        yield Repository(folder)
 
 
 def _sign_online(

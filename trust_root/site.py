@@ -110,7 +110,8 @@ class Site:
             the standing under the lock, with `recorded` set unless nothing is written.
 
         Raises:
-            TrustError: another process has recorded something meanwhile under which this bundle no longer passes.
+            TrustError: another process has recorded something meanwhile under which this bundle no longer passes, or
+                newer trusted material than its evidence was judged by (``state-changed``).
         """
         if self._writes_nothing(standing.basis):
             return standing
@@ -119,6 +120,8 @@ class Site:
             held = self.held(roots.pin)
             current = OpenedTrust(roots, opened.trusted, opened.files)
             final = compare(held, current, delivery, standing.basis, self.rules, historic=standing.historic)
+            if final.targets != standing.targets:
+                raise _changed_meanwhile()
             record = advance(held, current, delivery, final)
             floor = self._raised_floor(final, delivery, evidence_times)
             if record != held.record or floor != self.floor:
@@ -227,6 +230,16 @@ def compare_with_site(
     """How an opened bundle stands with this site; raises as `acceptance.compare`, alarms go to the log too."""
     with _alarms(site, basis):
         return compare(site.held(opened.roots.pin), opened, delivery, basis, site.rules, historic=historic)
+
+
+def _changed_meanwhile() -> TrustError:
+    return TrustError(
+        "state-changed",
+        "state",
+        got="newer trusted material, recorded by another run meanwhile",
+        want="the material that this bundle's evidence was judged by",
+        hints=["verify the bundle again"],
+    )
 
 
 def no_pin(folder: Path) -> TrustError:
