@@ -1,0 +1,276 @@
+"""`sealift export`: images with their evidence into one signed bundle file."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from bundler.cli.options import clock, read_settings_file
+from bundler.errors import RejectedError, UsageError
+from bundler.escaping import escape
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from bundler.export.pipeline import ExportRequest
+    from bundler.export.settings import ImageRequest, Settings
+
+_NAMES = "bundler.cli.export.names"
+_EPILOG = """\b
+Examples:
+  sealift export oci:./image --name registry.example.org/app:1 \\
+      -o app.bundle.tar --repository REPO --keys KEYS --stream plant
+  sealift export oci-archive:app.tar oci:tools:v2 --platform linux/amd64 -o two.bundle.tar --repository REPO --keys KEYS
+  sealift export -f sealift.toml -o week-12.bundle.tar --policy policy.toml
+  sealift export -f sealift.toml --dry-run --json
+
+\b
+IMAGE is oci:FOLDER[:REF] or oci-archive:FILE[:REF], also as written by cosign save. --name belongs to the IMAGE before
+it, and is needed where the layout records no full name. SEALIFT_KEY_PASSPHRASE holds the key's passphrase; without it
+you are asked. SOURCE_DATE_EPOCH sets the time of the bundle.
+
+Exit codes: 0 exported, 1 rejected (incomplete source, missing evidence, policy), 2 usage, 4 trust, 6 environment.
+"""
+
+
+class _ExportCommand(click.Command):
+    """Remembers which IMAGE each --name followed; click keeps no such order."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Pair names with images, then parse as usual."""
+        ctx.meta[_NAMES] = tuple(pair_names(args, _options_with_value(self)))
+        return super().parse_args(ctx, args)
+
+
+@click.command(cls=_ExportCommand, epilog=_EPILOG)
+@click.argument("images", metavar="[IMAGE]...", nargs=-1)
+@click.option(
+    "-f", "--file", "settings_file", metavar="FILE", help="Read images and settings from FILE (sealift.toml)."
+)
+@click.option("-o", "--output", metavar="FILE", help="The bundle to write; never overwritten.")
+@click.option("--repository", metavar="DIR", help="The trust repository.")
+@click.option("--keys", metavar="DIR", help="The folder with the exporter's key.")
+@click.option("--stream", metavar="NAME", help="The stream; refused unless it is the repository's.")
+@click.option("--name", "names", metavar="REF", multiple=True, help="Name of the IMAGE before it.")
+@click.option("--platform", "platforms", metavar="P", multiple=True, help="Carry only this platform; repeatable.")
+@click.option("--audience", metavar="SITE", multiple=True, help="Only for this site; repeatable [any site].")
+@click.option("--compression", type=click.Choice(["zstd", "none"]), help="Store what gains as zstd frames [zstd].")
+@click.option(
+    "--policy", "policy_file", metavar="FILE", help="Verify the bundle with this policy before it is published."
+)
+@click.option("--dry-run", is_flag=True, help="Print images, sizes and the space needed; write nothing.")
+@click.option("--allow-expiring", is_flag=True, help="Export although trust metadata ends within 30 days.")
+@click.option("--development", is_flag=True, help="Take any SOURCE_DATE_EPOCH. For trials only.")
+@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+@click.option("--quiet", is_flag=True, help="Show no progress.")
+def export(**typed: Any) -> int:
+    """Export images with their evidence into one signed bundle file."""
+    options = _Options(**typed)
+    settings = _settings(options, click.get_current_context().meta[_NAMES])
+    if options.dry_run:
+        _dry_run(settings, options)
+        return 0
+    _export(settings, options)
+    return 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Options:
+    """What was typed."""
+
+    images: tuple[str, ...]
+    settings_file: str | None
+    output: str | None
+    repository: str | None
+    keys: str | None
+    stream: str | None
+    names: tuple[str, ...]
+    platforms: tuple[str, ...]
+    audience: tuple[str, ...]
+    compression: str | None
+    policy_file: str | None
+    dry_run: bool
+    allow_expiring: bool
+    development: bool
+    as_json: bool
+    quiet: bool
+
+
+def pair_names(args: Sequence[str], with_value: frozenset[str]) -> Iterator[tuple[int, str]]:
+    """Each `--name` with the number of the IMAGE that it followed (-1: none).
+
+    Args:
+        args: the command line after `export`.
+        with_value: the options that take the next word as their value.
+    """
+    position, words = -1, iter(args)
+    for word in words:
+        option, equals, value = word.partition("=")
+        if word == "--":
+            return
+        if option in with_value:
+            value = value if equals else next(words, "")
+            if option == "--name":
+                yield position, value
+        elif not word.startswith("-") or word == "-":
+            position += 1
+
+
+def _options_with_value(command: click.Command) -> frozenset[str]:
+    return frozenset(
+        name
+        for option in command.params
+        if isinstance(option, click.Option) and not option.is_flag
+        for name in option.opts
+    )
+
+
+def _settings(options: _Options, named: Sequence[tuple[int, str]]) -> Settings:
+    """The settings file, or what was typed; what was typed wins."""
+    from bundler.export.settings import Settings, load_settings
+
+    if options.settings_file is not None:
+        if options.images or options.names or options.platforms:
+            raise UsageError(
+                "usage", "option", "--file", got="with IMAGE, --name or --platform", want="one or the other",
+                hints=["images, their names and platforms stand in the settings file"],
+            )  # fmt: skip
+        settings = load_settings(Path(options.settings_file))
+    else:
+        settings = Settings(images=tuple(_images(options, named)))
+    return replace(
+        settings,
+        stream=options.stream or settings.stream,
+        repository=Path(options.repository) if options.repository else settings.repository,
+        keys=Path(options.keys) if options.keys else settings.keys,
+        audience=options.audience or settings.audience,
+        compression=options.compression or settings.compression,
+    )
+
+
+def _images(options: _Options, named: Sequence[tuple[int, str]]) -> Iterator[ImageRequest]:
+    from bundler.errors import MalformedError
+    from bundler.export.settings import ImageRequest
+    from bundler.oci.descriptor import parse_platform
+
+    if not options.images:
+        raise UsageError("usage", "command line", got="no IMAGE and no --file", want="one of them")
+    try:
+        platforms = tuple(map(parse_platform, options.platforms))
+    except MalformedError as error:
+        raise UsageError(error.code, "option", "--platform", got=error.which, want=error.want) from error
+    names = _names_by_image(len(options.images), named)
+    for number, image in enumerate(options.images):
+        yield ImageRequest(image, names.get(number), platforms)
+
+
+def _names_by_image(images: int, named: Sequence[tuple[int, str]]) -> dict[int, str]:
+    """Each name belongs to the image before it; or, one for each, to the images in their order."""
+    names = dict(named)
+    if len(names) == len(named) and -1 not in names:
+        return names
+    if len(named) == images:
+        return dict(enumerate(name for _, name in named))
+    raise UsageError(
+        "usage", "option", "--name", got="not one for an IMAGE", want="IMAGE --name REF, or as many names as images"
+    )
+
+
+def _dry_run(settings: Settings, options: _Options) -> None:
+    from bundler.export.pipeline import plan_images
+    from bundler.export.show import plan_json, plan_text
+    from bundler.export.space import free_bytes
+
+    compress = settings.compression == "zstd"
+    with ExitStack() as opened:
+        plan = plan_images(settings.images, opened)
+    free = free_bytes(Path(options.output).parent) if options.output else None
+    show = plan_json if options.as_json else plan_text
+    click.echo(show(plan, compress=compress, free_bytes=free), nl=False)
+
+
+def _export(settings: Settings, options: _Options) -> None:
+    from bundler.cli.console import progress
+    from bundler.export.hooks import Hooks, accept
+    from bundler.export.pipeline import export_bundle
+    from bundler.export.show import exported_json, exported_text
+
+    request = _request(settings, options)
+    hooks = Hooks(
+        passphrase=ask_passphrase,
+        verify_file=_judge(options.policy_file, request) if options.policy_file else accept,
+        progress=lambda title, total: progress(title, total, quiet=options.quiet),
+    )
+    done = export_bundle(request, hooks)
+    if done.development:
+        _warn("the trust root is for development only; no site should pin it")
+    show = exported_json if options.as_json else exported_text
+    click.echo(show(done), nl=False)
+
+
+def _request(settings: Settings, options: _Options) -> ExportRequest:
+    from bundler.export.created import choose_created
+    from bundler.export.pipeline import ExportRequest
+
+    needed = {"--output": options.output, "--repository": settings.repository, "--keys": settings.keys}
+    missing = [name for name, value in needed.items() if value is None]
+    if missing or options.output is None or settings.repository is None or settings.keys is None:
+        raise UsageError("usage", "option", missing[0], got="not given", want="a path", hints=["sealift export --help"])
+    if options.allow_expiring:
+        _warn("--allow-expiring: trust metadata may end before this bundle is verified")
+    if options.development:
+        _warn("--development: any SOURCE_DATE_EPOCH is taken")
+    epoch = os.environ.get("SOURCE_DATE_EPOCH")
+    return ExportRequest(
+        images=settings.images,
+        target=Path(options.output),
+        repository=settings.repository,
+        keys=settings.keys,
+        stream=settings.stream,
+        audience=settings.audience,
+        created_at=choose_created(clock(), epoch, development=options.development),
+        compress=settings.compression == "zstd",
+        allow_expiring=options.allow_expiring,
+    )
+
+
+def ask_passphrase(name: str) -> bytes:
+    """The passphrase of a key file: from the environment, else from the terminal."""
+    text = os.environ.get("SEALIFT_KEY_PASSPHRASE")
+    if text is None:
+        text = click.prompt(f"passphrase of key {escape(name)}", default="", hide_input=True, err=True)
+    return text.encode()
+
+
+def _judge(policy_file: str, request: ExportRequest) -> Callable[[Path], None]:
+    """The far side's verification of the finished file."""
+    from bundler import limits
+    from bundler.export.rehearsal import rehearse
+    from bundler.report.as_text import format_text
+    from bundler.safe_file import read_bounded
+    from bundler.verify.policy import parse_policy
+
+    policy = parse_policy(read_settings_file(Path(policy_file), "policy"))
+    created_at: datetime = request.created_at
+
+    def judge(path: Path) -> None:
+        root = read_bounded(request.repository / "metadata" / "1.root.json", limits.TRUST_METADATA_BYTES, "root")
+        report = rehearse(path, root, policy, created_at, request.audience[0] if request.audience else None)
+        if report.exit_code != 0:
+            click.echo(format_text(report), err=True, nl=False)
+            raise RejectedError(
+                report.reason or "policy", "bundle", str(request.target), got="rejected by the policy",
+                want="a bundle that it accepts", hints=["nothing was published"],
+            )  # fmt: skip
+
+    return judge
+
+
+def _warn(text: str) -> None:
+    click.echo(f"sealift: warning: {text}", err=True)

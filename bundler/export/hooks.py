@@ -1,0 +1,54 @@
+"""What an export asks of its caller: a passphrase, a judgement of the finished file, and where to show progress."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from trust_root.key_files import Passphrase
+
+
+class Bar(Protocol):
+    """Shows how far one piece of work is; called from one thread at a time."""
+
+    def advance(self, more_bytes: int) -> None:
+        """So many more bytes are done."""
+
+    def reach(self, done_bytes: int) -> None:
+        """So many bytes are done in all."""
+
+
+class _Silence:
+    def advance(self, more_bytes: int) -> None:
+        """Nobody watches."""
+
+    def reach(self, done_bytes: int) -> None:
+        """Nobody watches."""
+
+
+@contextmanager
+def silent(_title: str, _total_bytes: int) -> Iterator[Bar]:
+    """Progress that nobody watches."""
+    yield _Silence()
+
+
+def accept(_path: Path) -> None:
+    """No judgement beyond the exporter's own checks."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hooks:
+    """The caller's part.
+
+    Attributes:
+        passphrase: gives the passphrase for the key file of this name.
+        verify_file: judges the finished file before it gets its name; raises to end the export.
+        progress: begins a piece of work, by title and number of bytes, and shows how far it is.
+    """
+
+    passphrase: Passphrase
+    verify_file: Callable[[Path], None] = accept
+    progress: Callable[[str, int], AbstractContextManager[Bar]] = silent
