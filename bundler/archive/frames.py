@@ -96,6 +96,7 @@ class FrameReader:
     def __init__(self, content_bytes: int) -> None:
         self._content_bytes = content_bytes
         self._given_bytes = 0
+        self._header = b""
         self._walker = FrameWalker(content_bytes)
         self._object = zstandard.ZstdDecompressor(max_window_size=limits.ZSTD_WINDOW_BYTES).decompressobj()
 
@@ -107,16 +108,27 @@ class FrameReader:
         """
         while piece:
             count = self._walker.step(piece)
-            try:
-                part = self._object.decompress(piece[:count])
-            except zstandard.ZstdError as error:
-                raise DamagedError("frame-content", "zstd frame", got=str(error)[:160], want="a whole frame") from error
+            part = self._decompress(piece[:count])
             piece = piece[count:]
             self._given_bytes += len(part)
             if self._given_bytes > self._content_bytes:
                 raise DamagedError("frame-size", "zstd frame", got="more content", want=f"{self._content_bytes} bytes")
             if part:
                 yield part
+
+    def _decompress(self, stored: memoryview) -> bytes:
+        """Hand bytes of one part of the frame to libzstd, the header only once the walker has accepted all of it."""
+        if not self._walker.header_accepted:
+            self._header += stored
+            return b""
+        try:
+            if self._header:
+                given = self._object.decompress(self._header + stored)
+                self._header = b""
+                return given
+            return self._object.decompress(stored)
+        except zstandard.ZstdError as error:
+            raise DamagedError("frame-content", "zstd frame", got=str(error)[:160], want="a whole frame") from error
 
     def finish(self) -> None:
         """After the last piece.

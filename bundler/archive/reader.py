@@ -11,6 +11,7 @@ Rules of this module:
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -64,11 +65,10 @@ class ArchiveReader:
         self._plan: Plan | None = None
         self._members: Mapping[Digest, Member] = {}
         self._kept: dict[Digest, bytes] = {}
-        try:
+        with contextlib.ExitStack() as on_failure:
+            on_failure.callback(source.close)
             self._head = read_head(source)
-        except BaseException:
-            source.close()
-            raise
+            on_failure.pop_all()
 
     @property
     def trust_files(self) -> Mapping[str, bytes]:

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from bundler import limits
 from bundler.archive.damage import END, Damage, Integrity, damage_of
 from bundler.archive.member_check import DerivedSink, MemberCheck, Sink, SkipSink
-from bundler.archive.parallel import each_with_buffer
+from bundler.archive.parallel import Loan, each_with_buffer
 from bundler.archive.plan import Member, Plan
 from bundler.archive.source import FileSource, StreamSource
 from bundler.errors import DamagedError
@@ -41,8 +41,8 @@ def scan_file(
     meter = _Meter(plan.members[0].offset, progress)
     largest_first = sorted(plan.members, key=lambda member: member.size_bytes, reverse=True)
 
-    def check(member: Member, buffer: memoryview) -> tuple[Damage, ...]:
-        return _check_member(_Tap(source.fill, buffer, meter), member, sink_for(member))
+    def check(member: Member, loan: Loan) -> tuple[Damage, ...]:
+        return _check_member(_Tap(source.fill, loan, meter), member, sink_for(member))
 
     found = each_with_buffer(largest_first, check, threads=threads, buffer_bytes=_buffer_bytes(plan))
     by_offset = sorted(zip(largest_first, found, strict=True), key=lambda pair: pair[0].offset)
@@ -57,7 +57,7 @@ def scan_stream(source: StreamSource, plan: Plan, sink_for: SinkFor, *, progress
     meter = _Meter(plan.members[0].offset, progress)
     buffer = memoryview(bytearray(_buffer_bytes(plan)))
     cursor = _StreamCursor(source)
-    tap = _Tap(cursor.fill, buffer, meter)
+    tap = _Tap(cursor.fill, Loan(buffer, threading.Event()), meter)
     damages: list[Damage] = []
     for member in plan.members:
         damages += _check_member(tap, member, sink_for(member))
@@ -69,7 +69,7 @@ def scan_stream(source: StreamSource, plan: Plan, sink_for: SinkFor, *, progress
 def scan_headers(source: FileSource, plan: Plan) -> Integrity:
     """Check headers, padding, derived members and the end of a file, without reading the contents of blobs."""
     meter = _Meter(plan.members[0].offset, None)
-    tap = _Tap(source.fill, memoryview(bytearray(_buffer_bytes(plan))), meter)
+    tap = _Tap(source.fill, Loan(memoryview(bytearray(_buffer_bytes(plan))), threading.Event()), meter)
     damages: list[Damage] = []
     for member in plan.members:
         damages += _check_header(tap, source.size_bytes, member)
@@ -102,14 +102,14 @@ class _Meter:
 class _Tap:
     """Hands bytes from a source to a check, through one buffer."""
 
-    def __init__(self, fill: _Fill, buffer: memoryview, meter: _Meter) -> None:
+    def __init__(self, fill: _Fill, loan: Loan, meter: _Meter) -> None:
         self._fill = fill
-        self._buffer = buffer
+        self._loan = loan
         self._meter = meter
 
     def feed(self, check: MemberCheck, offset: int, end: int) -> None:
-        while offset < end:
-            view = self._buffer[: end - offset]
+        while offset < end and not self._loan.stop.is_set():
+            view = self._loan.buffer[: end - offset]
             count = self._fill(view, offset)
             check.feed(view[:count])
             offset += count

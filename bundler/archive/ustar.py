@@ -7,7 +7,8 @@ Rules of this module:
 - Fields: mode 0000444; uid, gid, mtime, devmajor, devminor 0; type `0`; magic `ustar`, NUL, `00`; no user, group,
   prefix or link name. These are the bytes that `tar --format=ustar --numeric-owner` writes.
 - Size: 11 octal digits and NUL; GNU base-256 from 8 GiB on, and only then.
-- Names are `[a-z0-9._/-]{1,100}`; the constant `README` is the one exception.
+- Names have 1 to 100 bytes of `[a-z0-9._/-]`, and each part between slashes starts with a letter or digit (so no `..`,
+  no absolute path); the constant `README` is the one exception.
 """
 
 from __future__ import annotations
@@ -21,7 +22,9 @@ RECORD_BYTES = 4096  # the file's size is a multiple of this
 END_BYTES = 2 * BLOCK_BYTES
 README_NAME = "README"
 
-_NAME = re.compile(r"[a-z0-9._/-]{1,100}", re.ASCII)
+NAME_BYTES = 100
+_PART = r"[a-z0-9][a-z0-9._-]*"
+_NAME = re.compile(rf"{_PART}(?:/{_PART})*", re.ASCII)
 _OCTAL_LIMIT = 8**11  # 8 GiB
 _SIZE_LIMIT = 2**62  # what base-256 readers hold in a signed 64-bit integer, with room to round up
 _MODE = b"0000444\0"
@@ -44,7 +47,7 @@ def format_header(name: str, size_bytes: int) -> bytes:
     Raises:
         ValueError: a name or a size that the format cannot hold (our own bug).
     """
-    if not (name == README_NAME or _NAME.fullmatch(name)) or not 0 <= size_bytes < _SIZE_LIMIT:
+    if not _is_name(name) or not 0 <= size_bytes < _SIZE_LIMIT:
         raise ValueError(name, size_bytes)
     before = b"".join((name.encode("ascii").ljust(100, b"\0"), _MODE, _ZERO, _ZERO, _format_size(size_bytes), _MTIME))
     after = b"".join((_REGULAR, bytes(100), _MAGIC, bytes(32), bytes(32), _ZERO, _ZERO, bytes(155), bytes(12)))
@@ -61,10 +64,8 @@ def parse_header(block: bytes) -> tuple[str, int]:
     if len(block) == BLOCK_BYTES:
         name = block[:100].rstrip(b"\0").decode("latin-1")
         size_bytes = _parse_size(block[_SIZE_AT : _SIZE_AT + 12])
-        if (name == README_NAME or _NAME.fullmatch(name)) and size_bytes is not None:
-            expected = format_header(name, size_bytes)
-            if expected == block:
-                return name, size_bytes
+        if _is_name(name) and size_bytes is not None and format_header(name, size_bytes) == block:
+            return name, size_bytes
     raise DamagedError("header", "bundle header", got="not a header of this format", want="one spelling, one meaning")
 
 
@@ -81,6 +82,10 @@ def member_bytes(size_bytes: int) -> int:
 def end_bytes(members_end: int) -> int:
     """Zero bytes after the last member: two blocks, then up to a multiple of 4096."""
     return END_BYTES + -(members_end + END_BYTES) % RECORD_BYTES
+
+
+def _is_name(name: str) -> bool:
+    return name == README_NAME or (len(name) <= NAME_BYTES and _NAME.fullmatch(name) is not None)
 
 
 def _format_size(size_bytes: int) -> bytes:

@@ -82,6 +82,11 @@ class FrameWalker:
         self._last = False
         self._max_block_bytes = MAX_BLOCK_BYTES
 
+    @property
+    def header_accepted(self) -> bool:
+        """Whether the whole frame header was read, and is one that the format allows."""
+        return self._state != _HEADER
+
     def step(self, piece: memoryview) -> int:
         """How many bytes at the start of `piece` belong to the part of the frame that comes next.
 
