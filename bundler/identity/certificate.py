@@ -33,6 +33,8 @@ ANY_EXTENDED_KEY_USAGE = "2.5.29.37.0"
 # Positions in TBSCertificate, which in version 3 starts with the version.
 _SERIAL, _ISSUER, _SUBJECT, _SPKI = 1, 3, 5, 6
 _SERIAL_BYTES = 20
+_AUTHORITY_KEY_IDENTIFIER = bytes.fromhex("0603551d23")
+_AUTHORITY_SERIAL = 0x82
 
 _CHECKED_EXTENSIONS = frozenset(
     {
@@ -135,9 +137,7 @@ def parse_certificate(der: bytes, what: str = "certificate") -> Certificate:
     if len(der) > limits.CERTIFICATE_BYTES:
         raise _malformed(what, f"{len(der)} bytes", f"at most {limits.CERTIFICATE_BYTES}")
     fields = _cut(der)
-    serial = fields[_SERIAL].content
-    if not any(serial) or serial[0] >= 0x80 or len(serial) > _SERIAL_BYTES:
-        raise _malformed(what, "a serial number that is not positive, or too long", "RFC 5280 section 4.1.2.2")
+    _check_serial_numbers(fields, what)
     try:
         parsed = x509.load_der_x509_certificate(der)
         if parsed.public_bytes(Encoding.DER) != der or parsed.version is not x509.Version.v3:
@@ -201,13 +201,31 @@ def _extension(extensions: x509.Extensions, kind: type[_Extension]) -> _Extensio
 
 def _values(extensions: x509.Extensions, fields: tuple[Element, ...]) -> dict[str, bytes]:
     """Every extension's value by OID, as it stands (`extnValue` without its OCTET STRING header)."""
+    raw = _extension_parts(fields)
+    return {extension.oid.dotted_string: parts[-1].content for extension, parts in zip(extensions, raw, strict=True)}
+
+
+def _extension_parts(fields: tuple[Element, ...]) -> list[tuple[Element, ...]]:
+    """OID, perhaps `critical`, and value of every extension."""
     if fields[-1].tag != EXPLICIT_3:
-        return {}
-    raw = parse_elements(parse_der(fields[-1].content, SEQUENCE).content)
-    return {
-        extension.oid.dotted_string: parse_elements(element.content)[-1].content
-        for extension, element in zip(extensions, raw, strict=True)
-    }
+        return []
+    extensions = parse_elements(parse_der(fields[-1].content, SEQUENCE).content)
+    parts = [parse_elements(extension.content) for extension in extensions]
+    if not all(parts):
+        raise _malformed("certificate", "an empty extension", "an OID and a value")
+    return parts
+
+
+def _check_serial_numbers(fields: tuple[Element, ...], what: str) -> None:
+    """The certificate's and, in AuthorityKeyIdentifier, the issuer's. The library warns where RFC 5280 refuses."""
+    serials = [fields[_SERIAL].content]
+    for parts in _extension_parts(fields):
+        if parts[0].raw == _AUTHORITY_KEY_IDENTIFIER:
+            identifier = parse_elements(parse_der(parts[-1].content, SEQUENCE).content)
+            serials += [element.content for element in identifier if element.tag == _AUTHORITY_SERIAL]
+    for serial in serials:
+        if not any(serial) or serial[0] >= 0x80 or len(serial) > _SERIAL_BYTES:
+            raise _malformed(what, "a serial number that is not positive, or too long", "RFC 5280 section 4.1.2.2")
 
 
 def _validity(parsed: x509.Certificate, what: str) -> Window:

@@ -13,8 +13,9 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from bundler.encoding import format_pem
 from bundler.errors import MalformedError, RejectedError, SealiftError
 from bundler.identity.certificate import CODE_SIGNING, Certificate, parse_certificate, parse_certificate_pem
+from bundler.identity.der import SEQUENCE, format_der
 from tests.simulators.sigstore import Sigstore
-from tests.simulators.sigstore_certificates import certificate_builder, der, pem
+from tests.simulators.sigstore_certificates import certificate_builder, der, fulcio_extension, pem
 from tests.simulators.sigstore_keys import AT, LEAF_LIFETIME
 
 SIGSTORE = Sigstore("certificate")
@@ -110,6 +111,22 @@ def test_serial_numbers_of_rfc_5280(serial: bytes) -> None:
     for place in (2, 6):
         fixed[place : place + 2] = (int.from_bytes(raw[place : place + 2], "big") + longer).to_bytes(2, "big")
     refused(bytes(fixed))
+
+
+@pytest.mark.parametrize(("serial", "good"), [(1, True), (2**151, True), (0, False), (-1, False)])
+def test_serial_numbers_of_issuers(serial: int, good: bool) -> None:
+    """AuthorityKeyIdentifier with issuer and serial number, as some private authorities write it."""
+    content = serial.to_bytes(serial.bit_length() // 8 + 1, "big", signed=True)
+    issuer = format_der(0xA1, format_der(0xA4, leaf().issuer.public_bytes()))
+    value = format_der(SEQUENCE, format_der(0x80, bytes(20)) + issuer + format_der(0x82, content))
+    key = ec.generate_private_key(ec.SECP256R1())
+    builder = certificate_builder(leaf().issuer, leaf().issuer, key.public_key(), 5, (AT, AT + LEAF_LIFETIME))
+    builder = builder.add_extension(fulcio_extension("2.5.29.35", value), critical=False)
+    raw = der(builder.sign(key, hashes.SHA256()))
+    if good:
+        parse_certificate(raw)
+    else:
+        refused(raw)
 
 
 def test_any_mutation_is_refused_or_another_certificate() -> None:
