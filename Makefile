@@ -36,7 +36,7 @@ typecheck: setup ## mypy, strict
 	$(RUN) -m mypy
 
 bench: setup ## figures against the budgets, as a table and as JSON in bench-out/
-	$(RUN) scripts/bench.py
+	$(RUN) -m scripts.bench
 
 vectors: setup ## make the good and bad inputs under tests/vectors again
 	$(RUN) scripts/make_vectors.py
