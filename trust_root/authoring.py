@@ -115,14 +115,19 @@ def make_stream(
 def make_snapshot(
     version: int,
     signed_at: datetime,
+    root: tuple[int, bytes],
     targets: tuple[int, bytes],
     stream: tuple[str, int, bytes],
     *,
     lives: timedelta | None = None,
 ) -> Snapshot:
-    """A snapshot of the targets (version, bytes) and one stream (name, version, bytes)."""
+    """A snapshot of the newest root and the targets (version, bytes) and one stream (name, version, bytes)."""
     name, stream_version, stream_raw = stream
-    meta = {"targets.json": _meta(*targets), f"{name}.json": _meta(stream_version, stream_raw)}
+    meta = {
+        "root.json": _meta(*root),
+        "targets.json": _meta(*targets),
+        f"{name}.json": _meta(stream_version, stream_raw),
+    }
     return Snapshot(version, SPEC_VERSION, _expires(SNAPSHOT, signed_at, lives), meta)
 
 
@@ -138,6 +143,37 @@ def sign_metadata(signed: Signed, signers: Iterable[SigningKey]) -> bytes:
     value = signed.to_dict()
     payload = format_canonical(value)
     return format_metadata(value, {signer.public.keyid: signer.sign(payload) for signer in signers})
+
+
+def sign_online(
+    *,
+    root: tuple[int, bytes],
+    targets: tuple[int, bytes],
+    stream: tuple[str, int, bytes],
+    versions: tuple[int, int],
+    at: datetime,
+    signer: SigningKey,
+) -> dict[str, bytes]:
+    """Snapshot and timestamp of what stands, signed by the exporter.
+
+    Args:
+        root, targets: (version, bytes).
+        stream: (name, version, bytes).
+        versions: of snapshot and timestamp.
+        at: the time of signing.
+        signer: the exporter's key.
+
+    Returns:
+        the metadata files after the roots, by their names below `trust/`, in the order of a bundle.
+    """
+    snapshot = sign_metadata(make_snapshot(versions[0], at, root, targets, stream), [signer])
+    timestamp = sign_metadata(make_timestamp(versions[1], at, (versions[0], snapshot)), [signer])
+    return {
+        "metadata/timestamp.json": timestamp,
+        f"metadata/{versions[0]}.snapshot.json": snapshot,
+        f"metadata/{targets[0]}.targets.json": targets[1],
+        f"metadata/{stream[1]}.{stream[0]}.json": stream[2],
+    }
 
 
 def key_group(signers: Sequence[SigningKey], threshold: int = 1) -> KeyGroup:

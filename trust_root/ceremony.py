@@ -33,11 +33,10 @@ from trust_root.authoring import (
     KeyGroup,
     key_group,
     make_root,
-    make_snapshot,
     make_stream,
     make_targets,
-    make_timestamp,
     sign_metadata,
+    sign_online,
 )
 from trust_root.key_files import EXPORTER, Passphrase, check_folders_apart, holder_name, load_key, write_key
 from trust_root.keys import SigningKey, generate_key
@@ -241,14 +240,10 @@ def _first_versions(
     root = sign_metadata(make_root(1, at, groups, development=development), root_keys)
     targets = sign_metadata(make_targets(1, at, {}, {stream: online}), root_keys)
     stream_raw = sign_metadata(make_stream(stream, 1, at, None), [exporter])
-    snapshot = sign_metadata(make_snapshot(1, at, (1, targets), (stream, 1, stream_raw)), [exporter])
-    return {
-        f"{METADATA}/1.root.json": root,
-        f"{METADATA}/1.{TARGETS}.json": targets,
-        f"{METADATA}/1.{stream}.json": stream_raw,
-        f"{METADATA}/1.{SNAPSHOT}.json": snapshot,
-        f"{METADATA}/{TIMESTAMP}.json": sign_metadata(make_timestamp(1, at, (1, snapshot)), [exporter]),
-    }
+    online_files = sign_online(
+        root=(1, root), targets=(1, targets), stream=(stream, 1, stream_raw), versions=(1, 1), at=at, signer=exporter
+    )
+    return {f"{METADATA}/1.root.json": root, **online_files}
 
 
 def _changed(contents: Mapping[str, bytes], add: Mapping[str, bytes], remove: Sequence[str]) -> dict[str, bytes]:

@@ -7,6 +7,7 @@ Rules of this module:
 - Pure: no disk, no sockets, no clock; the time is an argument. Each bundle is opened from the pin afresh.
 - The pin's version is among the roots, byte for byte. All roots are there from 1, each signed by a threshold of the
   root before it and of itself; root 1 by itself. Only the newest root's expiry counts.
+- The snapshot names the newest root too (as early TUF did), so that a carrier cannot leave out a rotation.
 - Nothing is parsed before its length and hash, or for roots and timestamp its signatures' bytes, are bounded.
 - Everything in `files` is called for by the metadata, and everything called for is there: no slack, no silent limit.
 - Every refusal is a TrustError.
@@ -27,6 +28,7 @@ from bundler.digest import Digest, sha256_of
 from bundler.errors import TrustError
 from bundler.moment import format_moment
 from trust_root.metadata import (
+    SNAPSHOT_FILES,
     SignedFile,
     is_development,
     parse_root,
@@ -176,8 +178,7 @@ def open_targets(
     listed = verified.stream.signed.targets
     if len(listed) != 1:
         raise TrustError("delegation", "stream", verified.stream_name, got="no inventory", want="one inventory")
-    (path, target) = next(iter(listed.items()))
-    _, sequence = parse_inventory_path(path)
+    path, target = next(iter(listed.items()))
     targets = _open_target_files(verified, files)
     stale = check_expiry(verified.roles, at, grace)
     return TrustedTargets(
@@ -190,7 +191,7 @@ def open_targets(
         inventory_path=path,
         inventory_size_bytes=target.length,
         inventory_digest=Digest("sha256", target.hashes["sha256"]),
-        sequence=sequence,
+        sequence=parse_inventory_path(path)[1],
         targets=MappingProxyType(targets),
         targets_metadata=verified.targets.raw,
         stale=stale,
@@ -226,8 +227,13 @@ def verify_chain(raws: Sequence[bytes]) -> RootChain:
     return RootChain((first,), (signers,)).extended(raws[1:])
 
 
-def verify_metadata(chain: RootChain, files: Mapping[str, bytes]) -> VerifiedMetadata:
-    """Verify timestamp, snapshot, targets and stream under the newest root, and that nothing else is there."""
+def verify_metadata(
+    chain: RootChain, files: Mapping[str, bytes], *, newer_root_allowed: bool = False
+) -> VerifiedMetadata:
+    """Verify the metadata under the newest root, and that nothing else is there.
+
+    `newer_root_allowed` is for a repository between two ceremonies, whose snapshot still names the root before.
+    """
     root = chain.newest.signed
     timestamp = parse_timestamp(_member(files, _TIMESTAMP_NAME), "timestamp.json")
     who_timestamp = verify_signatures(timestamp, root_authority(root, TIMESTAMP))
@@ -238,13 +244,15 @@ def verify_metadata(chain: RootChain, files: Mapping[str, bytes]) -> VerifiedMet
     who_snapshot = verify_signatures(snapshot, root_authority(root, SNAPSHOT))
     _check_version(name, snapshot.signed.version, meta.version)
 
+    _check_listed_root(files, snapshot.signed.meta["root.json"], newer_root_allowed=newer_root_allowed)
+
     meta = snapshot.signed.meta["targets.json"]
     name = f"{meta.version}.targets.json"
     targets = parse_targets(_described(files, name, meta), name)
     who_targets = verify_signatures(targets, root_authority(root, TARGETS))
     _check_version(name, targets.signed.version, meta.version)
 
-    stream_name = next(key for key in snapshot.signed.meta if key != "targets.json").removesuffix(".json")
+    stream_name = next(key for key in snapshot.signed.meta if key not in SNAPSHOT_FILES).removesuffix(".json")
     meta = snapshot.signed.meta[f"{stream_name}.json"]
     name = f"{meta.version}.{stream_name}.json"
     stream, who_stream = open_stream(targets.signed, stream_name, _described(files, name, meta), name)
@@ -347,6 +355,14 @@ def _described(files: Mapping[str, bytes], name: str, meta: MetaFile) -> bytes:
     if meta.length != len(raw) or meta.hashes != {"sha256": sha256_of(raw).hex}:
         raise TrustError("metadata-hash", "trust metadata", name, got="other bytes", want="those that are listed")
     return raw
+
+
+def _check_listed_root(files: Mapping[str, bytes], meta: MetaFile, *, newer_root_allowed: bool) -> None:
+    """The newest root is the one that the snapshot names, so that no carrier can leave a revocation out."""
+    name, newest = f"{meta.version}.root.json", len(_listed_roots(files))
+    _described(files, name, meta)
+    if meta.version != newest and not newer_root_allowed:
+        raise TrustError("version-mismatch", "trust metadata", "roots", got=f"1 to {newest}", want=f"1 to {name}")
 
 
 def _open_target_files(verified: VerifiedMetadata, files: Mapping[str, bytes]) -> dict[str, bytes]:

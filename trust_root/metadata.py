@@ -38,6 +38,7 @@ _T = TypeVar("_T", Root, Timestamp, Snapshot, Targets)
 _KEY_ID = re.compile(r"[a-f0-9]{64}", re.ASCII)
 _SIGNATURE = re.compile(r"(?:[a-f0-9]{2}){8,110}", re.ASCII)
 _SPEC_VERSION = re.compile(r"1(?:\.(?:0|[1-9][0-9]{0,3})){2}", re.ASCII)
+SNAPSHOT_FILES = ("root.json", "targets.json")  # in every snapshot, beside the stream
 _COMMON = ("_type", "version", "spec_version", "expires")
 
 
@@ -328,11 +329,11 @@ def _check_snapshot(signed: Fields) -> None:
     _check_common(signed, "snapshot", "meta")
     meta = signed.fields("meta")
     names = meta.keys()
-    streams = [name.removesuffix(".json") for name in names if name != "targets.json"]
-    if len(streams) != 1 or "targets.json" not in meta:
-        raise _malformed(meta, f"{len(names)} files", "targets.json and one stream")
+    streams = [name.removesuffix(".json") for name in names if name not in SNAPSHOT_FILES]
+    if len(streams) != 1:
+        raise _malformed(meta, f"{len(names)} files", "root.json, targets.json and one stream")
     parse_stream(streams[0])
-    meta.exactly("targets.json", f"{streams[0]}.json")
+    meta.exactly(*SNAPSHOT_FILES, f"{streams[0]}.json")
     for name in names:
         _check_meta(meta.fields(name))
 

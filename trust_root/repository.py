@@ -31,7 +31,7 @@ from bundler.digest import Digest, sha256_of
 from bundler.errors import EnvError, TrustError, UsageError
 from bundler.moment import format_moment
 from bundler.safe_file import locked, read_bounded, remove, write_atomically
-from trust_root.authoring import InventoryFacts, make_snapshot, make_stream, make_timestamp, sign_metadata
+from trust_root.authoring import InventoryFacts, make_stream, sign_metadata, sign_online
 from trust_root.client import RootChain, VerifiedMetadata, open_trust, verify_chain, verify_metadata
 from trust_root.keys import SigningKey
 from trust_root.metadata import parse_snapshot, parse_targets, parse_timestamp
@@ -176,12 +176,13 @@ class Repository:
         stream = make_stream(self.stream, publication.stream_version, publication.created_at, facts)
         stream_raw = sign_metadata(stream, [signer])
         targets = self.metadata.targets
-        changed = _sign_online(
-            (targets.signed.version, targets.raw),
-            (self.stream, publication.stream_version, stream_raw),
-            (publication.snapshot_version, publication.timestamp_version),
-            publication.created_at,
-            signer,
+        changed = sign_online(
+            root=self._root(),
+            targets=(targets.signed.version, targets.raw),
+            stream=(self.stream, publication.stream_version, stream_raw),
+            versions=(publication.snapshot_version, publication.timestamp_version),
+            at=publication.created_at,
+            signer=signer,
         )
         files = _assemble(self.chain, changed, {f"{TARGET_FILES}/{sha256_of(raw).hex}": raw for raw in self._raws()})
         open_trust(self.pin, files, publication.created_at)
@@ -229,12 +230,13 @@ class Repository:
         self._check_exporter(signer)
         stream = self.metadata.stream
         _, snapshot_version, timestamp_version = self._next_versions()
-        changed = _sign_online(
-            (parse_targets(targets_raw).signed.version, targets_raw),
-            (self.stream, stream.signed.version, stream.raw),
-            (snapshot_version, timestamp_version),
-            at,
-            signer,
+        changed = sign_online(
+            root=self._root(),
+            targets=(parse_targets(targets_raw).signed.version, targets_raw),
+            stream=(self.stream, stream.signed.version, stream.raw),
+            versions=(snapshot_version, timestamp_version),
+            at=at,
+            signer=signer,
         )
         files = _assemble(
             self.chain, changed, {f"{TARGET_FILES}/{sha256_of(raw).hex}": raw for raw in contents.values()}
@@ -272,11 +274,15 @@ class Repository:
         roots = tuple(_read_roots(self.folder))
         self.chain = verify_chain(roots)
         self._files = _read_files(self.folder, roots)
-        self.metadata: VerifiedMetadata = verify_metadata(self.chain, self._files)
+        self.metadata: VerifiedMetadata = verify_metadata(self.chain, self._files, newer_root_allowed=True)
         self.contents = {
             path: self._files[f"{TARGET_FILES}/{target.hashes['sha256']}"]
             for path, target in self.metadata.targets.signed.targets.items()
         }
+
+    def _root(self) -> tuple[int, bytes]:
+        newest = self.chain.newest
+        return newest.signed.version, newest.raw
 
     def _raws(self) -> Sequence[bytes]:
         return tuple(self.contents.values())
@@ -335,26 +341,6 @@ def _check_repository(folder: Path) -> None:
         )
 
 
-def _sign_online(
-    targets: tuple[int, bytes],
-    stream: tuple[str, int, bytes],
-    versions: tuple[int, int],
-    at: datetime,
-    signer: SigningKey,
-) -> dict[str, bytes]:
-    """The four files after the roots, in the order of the bundle."""
-    snapshot_version, timestamp_version = versions
-    snapshot_raw = sign_metadata(make_snapshot(snapshot_version, at, targets, stream), [signer])
-    timestamp_raw = sign_metadata(make_timestamp(timestamp_version, at, (snapshot_version, snapshot_raw)), [signer])
-    name, stream_version, stream_raw = stream
-    return {
-        f"{METADATA}/{TIMESTAMP}.json": timestamp_raw,
-        f"{METADATA}/{snapshot_version}.{SNAPSHOT}.json": snapshot_raw,
-        f"{METADATA}/{targets[0]}.{TARGETS}.json": targets[1],
-        f"{METADATA}/{stream_version}.{name}.json": stream_raw,
-    }
-
-
 def _assemble(chain: RootChain, metadata: Mapping[str, bytes], targets: Mapping[str, bytes]) -> dict[str, bytes]:
     roots = {f"{METADATA}/{version}.root.json": raw for version, raw in enumerate(chain.roots, 1)}
     return {**roots, **metadata, **{name: targets[name] for name in sorted(targets)}}
@@ -381,7 +367,7 @@ def _read_files(folder: Path, roots: Sequence[bytes]) -> dict[str, bytes]:
     files[snapshot_name] = read(snapshot_name)
     meta = parse_snapshot(files[snapshot_name]).signed.meta
     targets_name = f"{METADATA}/{meta['targets.json'].version}.targets.json"
-    for name in sorted(meta, key=lambda name: name != "targets.json"):
+    for name in sorted((name for name in meta if name != "root.json"), key=lambda name: name != "targets.json"):
         files[f"{METADATA}/{meta[name].version}.{name}"] = read(f"{METADATA}/{meta[name].version}.{name}")
     listed = {target.hashes["sha256"] for target in parse_targets(files[targets_name]).signed.targets.values()}
     for hexadecimal in sorted(listed):

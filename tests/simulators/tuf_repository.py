@@ -184,6 +184,7 @@ class TufRepository:
             make_snapshot(
                 stream.snapshot_version,
                 stream.signed_at,
+                (len(self.roots), self.roots[-1]),
                 (targets_version, targets),
                 (name, stream.version, stream_raw),
             ),
