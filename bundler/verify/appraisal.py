@@ -10,18 +10,17 @@ Rules of this module:
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from bundler.archive.inventory import Evidence
 from bundler.digest import Digest
 from bundler.errors import DamagedError, RejectedError, SealiftError, UnsupportedError
 from bundler.evidence.buildkit import BuildkitStatement, read_statements
-from bundler.evidence.cosign import CosignItem, parse_item, read_items
+from bundler.evidence.cosign import CosignItem, claimed_predicate_type, read_items
 from bundler.evidence.kind import COSIGN_ATTESTATION, COSIGN_SIGNATURE
-from bundler.evidence.statement import parse_statement
 from bundler.identity.keys import KeyIdentity, PublicKey
 from bundler.oci.manifest import ImageManifest
-from bundler.verify.completeness import CompleteImage
+from bundler.verify.completeness import AttestationManifest, CompleteImage
 from bundler.verify.keyring import Keyring
 from bundler.verify.policy import Demand, KeylessSigner, Signer
 from bundler.verify.signatures import VerifiedSignature, verify_item
@@ -40,6 +39,7 @@ class Appraisal:
     item: CosignItem
     keyring: Keyring
     met: bool = False
+    _claimed_type: str | None = None
     _judged: dict[tuple[str | None, Digest | None, bool], VerifiedSignature | SealiftError] = field(
         default_factory=dict
     )
@@ -57,13 +57,9 @@ class Appraisal:
     @property
     def claimed_type(self) -> str:
         """The predicate type that an attestation's statement names, whoever signed it; empty when it has none."""
-        if self.kind == "signature":
-            return ""
-        try:
-            envelope = parse_item(self.item).envelope
-            return parse_statement(envelope.payload).predicate_type if envelope else ""
-        except RejectedError:
-            return ""
+        if self._claimed_type is None:  # asked for by every demand; the statement may be large
+            self._claimed_type = claimed_predicate_type(self.item) or ""
+        return self._claimed_type
 
     def claims(self, predicate_type: str | None) -> bool:
         """Whether a demand for this predicate type (None: a signature) could be about this item.
@@ -179,17 +175,24 @@ def _open_statements(complete: CompleteImage, read_blob: ReadBlob) -> list[Found
     found: list[FoundStatement] = []
     for place in complete.attestations:
         manifest = complete.graph.documents[place.digest]
-        try:
-            if not isinstance(manifest, ImageManifest):
-                raise RejectedError(
-                    "evidence-mismatch", "attestation manifest", str(place.digest), got="an index", want="a manifest"
-                )
-            statements = read_statements(manifest, place.subject, read_blob)
-        except ITEM_FAILURES as error:
-            found.append(FoundStatement(place.subject, place.digest, place.indexes, None, error))
+        if isinstance(manifest, ImageManifest):
+            # Layer by layer, so that one bad statement does not hide the others.
+            parts = [replace(manifest, layers=(layer,)) for layer in manifest.layers] or [manifest]
+            found += [each for part in parts for each in _open_statement(part, place, read_blob)]
         else:
-            found += [FoundStatement(place.subject, place.digest, place.indexes, each) for each in statements]
+            error = RejectedError(
+                "evidence-mismatch", "attestation manifest", str(place.digest), got="an index", want="a manifest"
+            )
+            found.append(FoundStatement(place.subject, place.digest, place.indexes, None, error))
     return found
+
+
+def _open_statement(part: ImageManifest, place: AttestationManifest, read_blob: ReadBlob) -> list[FoundStatement]:
+    try:
+        statements = read_statements(part, place.subject, read_blob)
+    except ITEM_FAILURES as error:
+        return [FoundStatement(place.subject, place.digest, place.indexes, None, error)]
+    return [FoundStatement(place.subject, place.digest, place.indexes, each) for each in statements]
 
 
 def check_signer(verified: VerifiedSignature, signer: Signer) -> None:

@@ -5,7 +5,11 @@ Rules of this module:
   equal size, or listed as omitted; and nothing is listed as omitted that no index names.
 - Platforms and attestation manifests of an image are derived here and compared with what the inventory says, so an
   exporter can neither hide an attestation manifest nor invent a platform.
-- Every blob of the inventory belongs to some image or some evidence. Nothing travels that nobody asked for.
+- What an index marks as an attestation manifest can run nowhere: its platform is `unknown/unknown`, in every entry that
+  names it. Otherwise an image could hide from the platforms behind an annotation that no container runtime reads.
+- A digest plays one role: a document or a blob, an image's manifest or evidence beside it.
+- Every blob of the inventory belongs to some image or some evidence, under a media type that they give it. Nothing
+  travels that nobody asked for.
 - A document that could not be read because its bytes are damaged makes its image DAMAGED, not incomplete.
 """
 
@@ -16,7 +20,7 @@ from dataclasses import dataclass
 
 from bundler.archive.inventory import Blob, Evidence, Image, Inventory
 from bundler.digest import Digest
-from bundler.errors import RejectedError
+from bundler.errors import MalformedError, RejectedError
 from bundler.oci.annotations import attested_digest
 from bundler.oci.descriptor import Descriptor
 from bundler.oci.graph import ImageGraph, walk
@@ -25,6 +29,7 @@ from bundler.oci.platforms import platform_manifests
 
 ReadBlob = Callable[[Digest], bytes]
 BUILDKIT_ATTESTATION = "buildkit-attestation"
+_RUNS_NOWHERE = "unknown/unknown"
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +75,9 @@ def open_image(image: Image, inventory: Inventory, read_blob: ReadBlob) -> Compl
     """Walk one image and compare it with the inventory.
 
     Raises:
-        RejectedError: ``incomplete``, ``omission-unknown``, ``platforms-mismatch``, ``evidence-mismatch``, or a code of
-            the parsers.
+        RejectedError: ``incomplete``, ``omission-unknown``, ``platforms-mismatch``, ``evidence-mismatch``,
+            ``evidence-subject``, ``digest-role``, or a code of the parsers.
+        UnsupportedError: a child or a digest of a kind that this version does not know.
         DamagedError: a document whose bytes are damaged (from `read_blob`).
     """
     blobs = {blob.digest: blob for blob in inventory.blobs}
@@ -86,6 +92,7 @@ def open_image(image: Image, inventory: Inventory, read_blob: ReadBlob) -> Compl
     for node in graph.nodes:
         _require(blobs, node, image)
     _compare_omissions(image, graph)
+    _check_nothing_hides(image, graph)
     platforms = platform_manifests(graph, read)
     listed = tuple((child.platform, child.digest) for child in image.platforms)
     if listed != platforms:
@@ -100,24 +107,37 @@ def open_image(image: Image, inventory: Inventory, read_blob: ReadBlob) -> Compl
 
 
 def check_no_strays(inventory: Inventory, images: tuple[CompleteImage, ...]) -> None:
-    """Refuse blobs that belong to no image and no evidence.
+    """Refuse blobs that belong to no image and no evidence, or that none of these gives the listed media type.
 
     Raises:
-        RejectedError: code ``unreferenced-blob``.
+        RejectedError: code ``unreferenced-blob``, or ``blob-mismatch`` for the media type.
     """
-    used: set[Digest] = set()
+    used: dict[Digest, set[str]] = {}
     for image in images:
-        used.update(node.digest for node in image.graph.nodes)
+        for node in image.graph.nodes:
+            used.setdefault(node.digest, set()).add(node.media_type)
+        for document in image.graph.documents.values():
+            if isinstance(document, ImageManifest):
+                _note_parts(document, used)
         for evidence, manifest in image.evidence:
-            used.add(evidence.digest)
-            used.add(manifest.config.digest)
-            used.update(layer.digest for layer in manifest.layers)
+            used.setdefault(evidence.digest, set()).add(evidence.media_type)
+            _note_parts(manifest, used)
     for blob in inventory.blobs:
         if blob.digest not in used:
             raise RejectedError(
                 "unreferenced-blob", "blob", str(blob.digest), got="in the inventory, but in no image or evidence",
                 want="only what images need",
             )  # fmt: skip
+        if blob.media_type not in used[blob.digest]:
+            raise RejectedError(
+                "blob-mismatch", "blob", str(blob.digest), got=f"listed as {blob.media_type}",
+                want=" or ".join(sorted(used[blob.digest]))[:300],
+            )  # fmt: skip
+
+
+def _note_parts(manifest: ImageManifest, used: dict[Digest, set[str]]) -> None:
+    for part in (manifest.config, *manifest.layers):
+        used.setdefault(part.digest, set()).add(part.media_type)
 
 
 def _require(blobs: dict[Digest, Blob], descriptor: Descriptor, image: Image) -> Blob:
@@ -127,13 +147,41 @@ def _require(blobs: dict[Digest, Blob], descriptor: Descriptor, image: Image) ->
             "incomplete", "image", image.name, got=f"no blob {descriptor.digest} ({descriptor.media_type})",
             want="every blob that its manifests name",
         )  # fmt: skip
-    document = is_index(descriptor.media_type) or is_manifest(descriptor.media_type)
+    document = _is_document(descriptor.media_type)
+    if document != _is_document(blob.media_type):
+        raise MalformedError(
+            "digest-role", "blob", str(blob.digest), got=f"{descriptor.media_type} in {image.name}",
+            want=f"{blob.media_type}, as the inventory says",
+        )  # fmt: skip
     if blob.size_bytes != descriptor.size_bytes or (document and blob.media_type != descriptor.media_type):
         raise RejectedError(
             "incomplete", "image", image.name, got=f"blob {blob.digest} of {blob.size_bytes} bytes, {blob.media_type}",
             want=f"{descriptor.size_bytes} bytes, {descriptor.media_type}",
         )  # fmt: skip
     return blob
+
+
+def _is_document(media_type: str) -> bool:
+    return is_index(media_type) or is_manifest(media_type)
+
+
+def _check_nothing_hides(image: Image, graph: ImageGraph) -> None:
+    """Refuse an attestation manifest that a runtime could take for an image."""
+    entries = [
+        entry for index in graph.documents.values() if isinstance(index, ImageIndex) for entry in index.manifests
+    ]
+    attested = {entry.digest for entry in entries if attested_digest(entry) is not None}
+    for entry in entries:
+        if entry.digest not in attested:
+            continue
+        marked = attested_digest(entry) is not None
+        if not marked or str(entry.platform or "none") != _RUNS_NOWHERE:
+            raise RejectedError(
+                "platforms-mismatch", "image", image.name,
+                got=f"attestation manifest {entry.digest} "
+                + (f"with platform {entry.platform or 'none'}" if marked else "also listed as an image"),
+                want=f"only as an attestation manifest, platform {_RUNS_NOWHERE}",
+            )  # fmt: skip
 
 
 def _compare_omissions(image: Image, graph: ImageGraph) -> None:
@@ -206,16 +254,29 @@ def _open_evidence(
                 "evidence-subject", "evidence", str(evidence.digest), got=f"about {evidence.subject}",
                 want=f"about a manifest or index of {image.name}",
             )  # fmt: skip
+        if evidence.digest in graph.documents:
+            raise MalformedError(
+                "digest-role", "evidence", str(evidence.digest), got=f"a manifest of {image.name} itself",
+                want="evidence beside it",
+            )  # fmt: skip
         _require(blobs, Descriptor(evidence.media_type, evidence.digest, evidence.size_bytes), image)
-        manifest = parse_manifest(read_blob(evidence.digest), evidence.media_type)
-        if not isinstance(manifest, ImageManifest):
-            raise RejectedError(
-                "evidence-mismatch", "evidence", str(evidence.digest), got="an index", want="a manifest"
-            )
-        for part in (manifest.config, *manifest.layers):
-            _require(blobs, part, image)
-        opened.append((evidence, manifest))
+        opened.append((evidence, _open_beside(evidence, image, blobs, read_blob)))
     return tuple(opened)
+
+
+def _open_beside(evidence: Evidence, image: Image, blobs: dict[Digest, Blob], read_blob: ReadBlob) -> ImageManifest:
+    """A manifest of evidence, whole, and not about something else by its own word."""
+    manifest = parse_manifest(read_blob(evidence.digest), evidence.media_type)
+    if not isinstance(manifest, ImageManifest):
+        raise RejectedError("evidence-mismatch", "evidence", str(evidence.digest), got="an index", want="a manifest")
+    if manifest.subject is not None and manifest.subject.digest != evidence.subject:
+        raise RejectedError(
+            "evidence-subject", "evidence", str(evidence.digest), got=f"subject {manifest.subject.digest}",
+            want=f"{evidence.subject}, as the inventory says",
+        )  # fmt: skip
+    for part in (manifest.config, *manifest.layers):
+        _require(blobs, part, image)
+    return manifest
 
 
 def _names(platforms: tuple[tuple[str, Digest], ...]) -> str:

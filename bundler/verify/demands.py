@@ -23,6 +23,8 @@ from bundler.verify.policy import Demand, KeySigner, Rule
 from bundler.verify.result import Check, Outcome
 from bundler.verify.signatures import VerifiedSignature
 
+LOGGED = "signed, inclusion promise"
+NOT_LOGGED = "signed, not logged"
 UNSIGNED = "unsigned, no covering signature"
 COVERED = "covered by the image signature"
 _UNTRUSTED = frozenset({"identity-mismatch", "issuer-mismatch"})
@@ -49,7 +51,7 @@ def check_image(complete: CompleteImage, evidence: ImageEvidence, rule: Rule) ->
 
 def strength_of(verified: VerifiedSignature) -> str:
     """How strong a verified signature is, in the words of REPORT.md."""
-    return "signed, inclusion promise" if verified.strength == "promise" else "signed, not logged"
+    return LOGGED if verified.strength == "promise" else NOT_LOGGED
 
 
 def is_requirement(requirement: str, predicate_type: str) -> bool:
@@ -64,14 +66,14 @@ def _check_demand(demand: Demand, complete: CompleteImage, evidence: ImageEviden
     on_top, top_failures = _try_subject(demand, top, evidence)
     if on_top is not None:
         _note_met(demand, top, met)
-        return _held(demand, on_top, "")
+        return _held(demand, [on_top], "")
     children = [digest for _, digest in complete.platforms if digest != top]
     results = [(digest, *_try_subject(demand, digest, evidence)) for digest in children]
     holding = [(digest, verified) for digest, verified, _ in results if verified is not None]
     if children and len(holding) == len(children):
         for digest, _ in holding:
             _note_met(demand, digest, met)
-        return _held(demand, holding[0][1], "on every platform")
+        return _held(demand, [verified for _, verified in holding], "on every platform")
     failures = [*top_failures, *(failure for _, _, failed in results for failure in failed)]
     failures += [(None, error) for found, error in evidence.unread if found.kind == f"cosign-{demand.kind}"]
     return _refused(demand, failures, evidence, len(holding), len(children))
@@ -98,11 +100,15 @@ def _note_met(demand: Demand, subject: Digest, met: Met) -> None:
         met.attested.add((subject, demand.predicate_type))
 
 
-def _held(demand: Demand, verified: VerifiedSignature, where: str) -> Check:
-    detail = f"{demand.predicate_type or ''} by {verified.signer}".strip()
+def _held(demand: Demand, verified: list[VerifiedSignature], where: str) -> Check:
+    """What held, by everybody who signed, and only as strong as the weakest of them."""
+    signers = ", ".join(dict.fromkeys(str(item.signer) for item in verified))
+    detail = f"{demand.predicate_type or ''} by {signers}".strip()
     if isinstance(demand.signer, KeySigner) and demand.signer.ignore_tlog:
         detail += "; log entries are not checked (insecure_ignore_tlog)"
-    return Check(demand.kind, Outcome.HELD, about=where, detail=detail, strength=strength_of(verified))
+    strengths = {strength_of(item) for item in verified}
+    strength = NOT_LOGGED if NOT_LOGGED in strengths else LOGGED
+    return Check(demand.kind, Outcome.HELD, about=where, detail=detail, strength=strength)
 
 
 def _refused(
@@ -125,7 +131,9 @@ def _refused(
     elif error.code in _POLICY:
         outcome = Outcome.POLICY
     more = f" (and {len(failures) - 1} more)" if len(failures) > 1 else ""
-    return Check(demand.kind, outcome, error.code, detail=f"{demand}: {error}{more}")
+    # A mismatch names whom the demand wants by itself.
+    wanted = (demand.predicate_type or "image signature") if outcome is Outcome.UNTRUSTED else str(demand)
+    return Check(demand.kind, outcome, error.code, detail=f"{wanted}: {error}{more}")
 
 
 def _other_types(demand: Demand, evidence: ImageEvidence) -> Iterable[str]:
@@ -202,5 +210,11 @@ def _check_platforms(complete: CompleteImage, rule: Rule) -> Iterable[Check]:
 
 
 def _names(wanted: str, platforms: set[str]) -> bool:
-    """Whether `wanted` is there; without a variant it means any variant."""
+    """Whether `wanted` is there; without a variant it means any variant, and arm64 is arm64/v8 (oci/descriptor.py)."""
+    if wanted.count("/") > 1:
+        return _plain(wanted) in {_plain(platform) for platform in platforms}
     return any(platform == wanted or platform.startswith(f"{wanted}/") for platform in platforms)
+
+
+def _plain(platform: str) -> str:
+    return platform.removesuffix("/v8") if platform.endswith("/arm64/v8") else platform
