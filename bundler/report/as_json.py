@@ -1,7 +1,7 @@
 """A report as JSON: documented in REPORT.md, versioned, deterministic.
 
 Rules: the same report gives the same bytes (keys in a fixed order, no clock); every key is always there, empty where
-there is nothing to say; text from outside is escaped by JSON itself, so nothing reaches a terminal raw.
+there is nothing to say; text from outside is escaped, all of it ASCII and DEL too, so nothing reaches a terminal raw.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ REPORT_VERSION = 1
 
 def format_report(report: Report) -> str:
     """The report as indented JSON with a final newline."""
-    return json.dumps(report_document(report), indent=2, ensure_ascii=True) + "\n"
+    text = json.dumps(report_document(report), indent=2, ensure_ascii=True)
+    return text.replace("\x7f", "\\u007f") + "\n"  # the one control character that JSON leaves raw; only in strings
 
 
 def report_document(report: Report) -> dict[str, Any]:

@@ -1,17 +1,23 @@
-"""A report as text: the verdict first, then per image what held and how strong, on about one screen.
+"""A report as text: the verdict first, then per image what held and how strong, on one screen of 80 columns.
 
-Rules: every word that came from outside is escaped; what was not checked, is weak or was left out is said; nothing that
-the checks did not prove is stated as a fact.
+Rules of this module:
+- Every word that came from outside is escaped, cut when it is long, and broken at 80 columns. Further lines are
+  indented, so nothing from outside ever stands where a verdict stands (THREATS I22).
+- What was not checked, is weak or was left out is said; nothing that the checks did not prove is stated as a fact.
+- Said once: what a check tells in full is not told again as evidence. Notes about annotations that nobody uses are in
+  the JSON form alone.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import re
+from collections.abc import Iterator
 
 from bundler.digest import Digest
 from bundler.escaping import escape
 from bundler.moment import format_moment
 from bundler.verify.result import (
+    BundleFacts,
     Check,
     EvidenceFact,
     ImageResult,
@@ -30,7 +36,14 @@ _HEADLINE = {
     Verdict.FAILED: "NOT CHECKED",
     Verdict.INTACT: "INTACT, NOT VERIFIED",
 }
+_MARK = {Outcome.HELD: "ok", Outcome.NOTE: "note", Outcome.UNCHECKED: "unchecked"}
+_COLUMNS = 80
+_MARK_COLUMNS = 11
 _MOST_DAMAGES = 20
+_MOST_CHARACTERS = 600  # of one fact; longer ones are whole in the JSON form
+_SLASH = re.compile(r"(?<![:/])/(?!/)")
+_ODD_SPACE = re.compile(r"[^\S ]")
+_DEVELOPMENT = "DEVELOPMENT TRUST ROOT: its keys were made for trying things out; this proves nothing to anybody"
 
 
 def format_text(report: Report) -> str:
@@ -39,38 +52,38 @@ def format_text(report: Report) -> str:
 
 
 def _lines(report: Report) -> Iterator[str]:
-    reason = f" ({report.reason})" if report.reason else ""
-    yield f"{_HEADLINE[report.verdict]}{reason}: {escape(report.file)}"
+    yield from _broken(f"{_HEADLINE[report.verdict]}{_coded(report.reason)}: ", report.file, 2)
     if report.trust is not None and report.trust.development:
-        yield "  !! DEVELOPMENT TRUST ROOT: its keys were made for trying things out; this proves nothing to anybody"
+        yield from _broken("  !! ", _DEVELOPMENT, 5)
     for weakness in report.weakened:
-        yield f"  !! weakened: {escape(weakness)}"
+        yield from _broken("  !! weakened: ", weakness, 5)
     yield from _head(report)
     for damage in report.damages[:_MOST_DAMAGES]:
-        yield f"  damaged: {escape(damage.member)}: {escape(damage.detail)} ({damage.code})"
+        yield from _broken("  damaged: ", f"{damage.member}: {damage.detail} ({damage.code})", 4)
     if len(report.damages) > _MOST_DAMAGES:
         yield f"  damaged: {len(report.damages) - _MOST_DAMAGES} more members (--json lists all)"
     for check in report.checks:
-        yield f"  {_check_line(check)}"
+        yield from _check(check)
     for image in report.images:
         yield ""
-        yield from _image(image, report)
+        yield from _image(image, report.bundle)
 
 
 def _head(report: Report) -> Iterator[str]:
     bundle, trust = report.bundle, report.trust
     if bundle is not None:
-        yield (
-            f"  stream {bundle.stream}, sequence {bundle.sequence}, created {format_moment(bundle.created_at)}: "
-            f"{bundle.images} images, {bundle.blobs} blobs, {readable_size(bundle.size_bytes)}"
-        )
+        created = format_moment(bundle.created_at)
+        yield from _broken("  ", f"stream {bundle.stream}, sequence {bundle.sequence}, created {created}", 4)
+        contents = (_count(bundle.images, "image"), _count(bundle.blobs, "blob"), readable_size(bundle.size_bytes))
+        yield from _broken("  ", ", ".join(contents), 4)
         if bundle.audience:
-            yield f"  for the sites: {', '.join(bundle.audience)}"
+            yield from _broken("  for the sites: ", ", ".join(bundle.audience), 4)
     if trust is not None:
         yield from _trust(trust)
     if report.time is not None:
-        because = f", {escape(report.time.reason)}" if report.time.reason else ""
-        yield f"  judged at {format_moment(report.time.at.replace(microsecond=0))} ({report.time.source}{because})"
+        because = f", {report.time.reason}" if report.time.reason else ""
+        at = format_moment(report.time.at.replace(microsecond=0))
+        yield from _broken("  judged at ", f"{at} ({report.time.source}{because})", 4)
     if report.policy_digest is not None:
         yield f"  policy {report.policy_digest}"
 
@@ -80,67 +93,131 @@ def _trust(trust: TrustFacts) -> Iterator[str]:
         yield f"  trust: not proved; the file's own metadata, root {trust.root_version}"
     else:
         first = min((role.expires_at for role in trust.roles), default=None)
-        until = f"; metadata valid until {format_moment(first)[:10]}" if first else ""
+        until = f"; valid until {format_moment(first)[:10]}" if first else ""
         yield f"  trusted through pin {short(trust.pin)}, root {trust.root_version}{until}"
+    stale = ", ".join(role.role for role in trust.roles if role.stale)
+    if stale and trust.pin is not None:
+        yield from _broken("  !! ", f"expired, within this site's grace: {stale}", 5)
     if trust.standing:
         accepted = f" on {format_moment(trust.accepted_at)}" if trust.accepted_at else ""
-        yield f"  standing: {trust.standing}{accepted}"
+        recorded = f"; {trust.recorded}" if trust.recorded else ""
+        yield from _broken("  standing: ", f"{trust.standing}{accepted}{recorded}", 4)
     if trust.today:
-        yield f"  today: {escape(trust.today)}"
-    if trust.recorded:
-        yield f"  {trust.recorded}"
+        yield from _broken("  today: ", trust.today, 4)
     for code, detail in trust.warnings:
-        yield f"  warning ({code}): {escape(detail)}"
+        yield from _broken(f"  warning ({code}): ", detail, 4)
 
 
-def _image(image: ImageResult, report: Report) -> Iterator[str]:
-    reason = f" ({image.reason})" if image.reason else ""
-    stream = report.bundle.stream if report.bundle else "?"
-    yield f"{_HEADLINE[image.verdict]}{reason}  {escape(image.name)}"
-    yield f"  {image.digest}  (name asserted by stream {stream})"
+def _image(image: ImageResult, bundle: BundleFacts | None) -> Iterator[str]:
+    yield from _broken(f"{_HEADLINE[image.verdict]}{_coded(image.reason)}  ", image.name, 4)
+    yield f"  {image.digest}"
+    yield f"  name asserted by stream {bundle.stream if bundle else '?'}"
     if image.rule:
-        yield f"  rule: {escape(image.rule)}"
-    platforms = ", ".join(platform for platform, _ in image.platforms)
-    yield f"  platforms: {escape(platforms) or 'none named'}; {readable_size(image.size_bytes)}"
+        yield from _broken("  rule: ", image.rule, 4)
+    platforms = ", ".join(platform for platform, _ in image.platforms) or "none named"
+    size = f"; {readable_size(image.size_bytes)}" if image.size_bytes else ""
+    yield from _broken("  platforms: ", f"{platforms}{size}", 4)
     if image.omitted:
-        yield f"  omitted: {escape(', '.join(platform for platform, _ in image.omitted))}"
+        yield from _broken("  omitted: ", ", ".join(platform for platform, _ in image.omitted), 4)
     for check in image.checks:
-        yield f"  {_check_line(check)}"
-    if image.evidence:
+        yield from _check(check)
+    told = {(check.detail, check.about, check.strength) for check in image.checks}
+    untold = [fact for fact in image.evidence if (fact.predicate_type, fact.platform, fact.strength) not in told]
+    if untold:
         yield "  evidence:"
-        yield from (f"    {_evidence_line(fact)}" for fact in image.evidence)
+    for fact in untold:
+        yield from _evidence(fact, image)
 
 
-def _check_line(check: Check) -> str:
-    mark = {Outcome.HELD: "ok", Outcome.NOTE: "note", Outcome.UNCHECKED: "unchecked"}.get(check.outcome)
-    outcome = mark or check.outcome.upper()
-    return _join(
-        f"{outcome:<9}", check.name, check.about, f"[{check.code}]" if check.code else "", check.strength, check.detail
+def _check(check: Check) -> Iterator[str]:
+    # What holds only because the policy lets unsigned statements count does not look like the rest.
+    weak = check.outcome is Outcome.HELD and check.strength.startswith("unsigned")
+    mark = "weak" if weak else _MARK.get(check.outcome, check.outcome.upper())
+    head = " ".join(part for part in (check.name, check.about, _bracketed(check.code)) if part)
+    yield from _told(
+        f"  {mark:<{_MARK_COLUMNS}}", f"{head}: {check.strength}" if check.strength else head, check.detail
     )
 
 
-def _evidence_line(fact: EvidenceFact) -> str:
-    about = fact.platform or short(fact.subject)
-    by = f"by {fact.signer}" if fact.signer else ""
-    issuer = f"(issuer {fact.issuer})" if fact.issuer else ""
-    log = f"log {fact.log} entry {fact.log_index}" if fact.log else ""
-    when = f"at {format_moment(fact.signed_at)}" if fact.signed_at else ""
-    code = f"[{fact.code}]" if fact.code else ""
-    return _join(
-        f"{fact.kind} {fact.predicate_type}".strip(),
-        f"about {about}:",
-        fact.strength,
-        code,
-        by,
-        issuer,
-        when,
-        log,
-        fact.detail,
-    )
+def _told(start: str, head: str, detail: str) -> Iterator[str]:
+    """One line where it fits, else what it is about first, and the detail on lines of its own."""
+    joint = "; " if ": " in head else ": "
+    whole = f"{head}{joint}{detail}" if detail else head
+    indent = 2 + _MARK_COLUMNS
+    if _columns(_visible(whole)) <= _COLUMNS - len(start):
+        yield from _broken(start, whole, indent)
+        return
+    yield from _broken(start, head, indent + 2)
+    yield from _broken(" " * (indent + 2), detail, indent + 4)
 
 
-def _join(*parts: str) -> str:
-    return " ".join(escape(part) for part in parts if part)
+def _evidence(fact: EvidenceFact, image: ImageResult) -> Iterator[str]:
+    whole = "the index" if image.digest == fact.subject else short(fact.subject)
+    head = f"{fact.kind} {fact.predicate_type}".strip() + f" about {fact.platform or whole}"
+    strength = f"{'met a demand; ' if fact.demanded else ''}{fact.strength} {_bracketed(fact.code)}".rstrip()
+    if _columns(_visible(f"{head}: {strength}")) <= _COLUMNS - 4:
+        yield from _broken("    ", f"{head}: {strength}", 8)
+    else:
+        yield from _broken("    ", f"{head}:", 8)
+        yield from _broken("      ", strength, 8)
+    if fact.code:
+        yield from _broken("      ", fact.detail, 8)
+        return
+    if fact.signer and not fact.demanded:
+        yield from _broken("      by ", fact.signer, 8)
+    if fact.issuer and not fact.demanded:
+        yield from _broken("      issuer ", fact.issuer, 8)
+    if fact.log:
+        when = f", {format_moment(fact.signed_at)}" if fact.signed_at else ""
+        yield from _broken("      log ", f"{fact.log}, entry {fact.log_index}{when}", 8)
+    for note in fact.detail.split("; "):
+        if note and not note.startswith("annotation "):
+            yield from _broken("      ", note, 8)
+
+
+def _broken(start: str, text: str, indent: int) -> Iterator[str]:
+    """`start`, then text from anywhere, made visible and broken at 80 columns; further lines are indented."""
+    line, rest = start, _visible(text)
+    while _columns(rest) > (room := _COLUMNS - len(line)):
+        cut = _cut(rest, max(room, 2))
+        yield f"{line}{rest[:cut]}".rstrip()
+        line, rest = " " * indent, rest[cut:].lstrip(" ")
+    yield f"{line}{rest}".rstrip()
+
+
+def _cut(text: str, columns: int) -> int:
+    """How many characters to put on a line of `columns`: up to a space, or in a long word a slash, or simply all."""
+    fits = next(count for count in range(min(len(text), columns), 0, -1) if _columns(text[:count]) <= columns)
+    space = text.rfind(" ", 0, fits) + 1
+    if space > fits // 3:
+        return space
+    slashes = [found.end() for found in _SLASH.finditer(text[:fits])]
+    return slashes[-1] if slashes and slashes[-1] > fits // 3 else fits
+
+
+def _visible(text: str) -> str:
+    """Escaped, cut, and without runs of spaces or odd ones, by which text could pretend to be a column of ours."""
+    more = len(text) - _MOST_CHARACTERS
+    shown = escape(text[:_MOST_CHARACTERS])
+    shown = _ODD_SPACE.sub(lambda match: f"\\u{ord(match.group()):04x}", shown)
+    return re.sub(" {2,}", " ", shown) + (f"… ({more} more characters: --json)" if more > 0 else "")
+
+
+def _columns(text: str) -> int:
+    """How wide a terminal shows it at most."""
+    return sum(1 if char.isascii() else 2 for char in text)
+
+
+def _coded(code: str) -> str:
+    return f" ({code})" if code else ""
+
+
+def _bracketed(code: str) -> str:
+    return f"[{code}]" if code else ""
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def short(digest: Digest) -> str:
@@ -151,14 +228,8 @@ def short(digest: Digest) -> str:
 def readable_size(size_bytes: int) -> str:
     """`1.5 MB`, in powers of 1000 as media are sold."""
     size = float(size_bytes)
-    for unit in ("bytes", "kB", "MB", "GB", "TB"):
-        if size < 1000 or unit == "TB":
+    for unit in ("bytes", "kB", "MB", "GB"):
+        if size < 1000:
             return f"{size:.0f} {unit}" if unit == "bytes" else f"{size:.1f} {unit}"
         size /= 1000
-    raise AssertionError(size_bytes)
-
-
-def joined(lines: Iterable[str]) -> str:
-    """Lines with a final newline, or nothing."""
-    text = "\n".join(lines)
-    return f"{text}\n" if text else ""
+    return f"{size:.1f} TB"
