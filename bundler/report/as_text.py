@@ -39,6 +39,14 @@ _HEADLINE = {
 _MARK = {Outcome.HELD: "ok", Outcome.NOTE: "note", Outcome.UNCHECKED: "unchecked"}
 _COLUMNS = 80
 _MARK_COLUMNS = 11
+_STANDINGS = {
+    "first": "first delivery of this stream at this site",
+    "next": "next in its stream",
+    "gap": "later in its stream; deliveries between are missing",
+    "already-accepted": "already accepted",
+    "historic": "historic, accepted",
+    "audit": "audit at a typed time; rollback was checked, not recorded",
+}
 _MOST_DAMAGES = 20
 _MOST_CHARACTERS = 600  # of one fact; longer ones are whole in the JSON form
 _SLASH = re.compile(r"(?<![:/])/(?!/)")
@@ -79,7 +87,7 @@ def _head(report: Report) -> Iterator[str]:
         if bundle.audience:
             yield from _broken("  for the sites: ", ", ".join(bundle.audience), 4)
     if trust is not None:
-        yield from _trust(trust)
+        yield from _trust(trust, verified=report.verdict is Verdict.VERIFIED)
     if report.time is not None:
         because = f", {report.time.reason}" if report.time.reason else ""
         at = format_moment(report.time.at.replace(microsecond=0))
@@ -88,7 +96,7 @@ def _head(report: Report) -> Iterator[str]:
         yield f"  policy {report.policy_digest}"
 
 
-def _trust(trust: TrustFacts) -> Iterator[str]:
+def _trust(trust: TrustFacts, *, verified: bool) -> Iterator[str]:
     if trust.pin is None:
         yield f"  trust: not proved; the file's own metadata, root {trust.root_version}"
     else:
@@ -101,7 +109,8 @@ def _trust(trust: TrustFacts) -> Iterator[str]:
     if trust.standing:
         accepted = f" on {format_moment(trust.accepted_at)}" if trust.accepted_at else ""
         recorded = f"; {trust.recorded}" if trust.recorded else ""
-        yield from _broken("  standing: ", f"{trust.standing}{accepted}{recorded}", 4)
+        seen = "verified, " if verified and trust.accepted_at else ""
+        yield from _broken("  standing: ", f"{seen}{_STANDINGS[trust.standing]}{accepted}{recorded}", 4)
     if trust.today:
         yield from _broken("  today: ", trust.today, 4)
     for code, detail in trust.warnings:

@@ -13,16 +13,6 @@ from trust_root.delivery import Delivery
 from trust_root.newest import OpenedTrust
 from trust_root.site import Site
 
-_STANDINGS = {
-    "first": "first delivery of this stream at this site",
-    "next": "next in its stream",
-    "gap": "later in its stream; deliveries between are missing",
-    "already-accepted": "verified, already accepted",
-    "historic": "verified, historic, accepted",
-    "audit": "audit at a typed time; rollback was checked, not recorded",
-}
-
-
 @dataclass(slots=True)
 class Head:
     """What is known of the head so far; filled in this order."""
@@ -65,7 +55,7 @@ def trust_facts(site: Site, opened: OpenedTrust, standing: Standing | None = Non
         root_version=trusted.root_version,
         development=trusted.development,
         roles=_roles(trusted),
-        standing=_STANDINGS[standing.status] if standing else "",
+        standing=standing.status if standing else "",
         site=site.settings.name or "",
         accepted_at=standing.accepted_at if standing else None,
         warnings=tuple((_warning_code(line), line) for line in standing.warnings) if standing else (),
