@@ -13,6 +13,7 @@ from trust_root.delivery import Delivery
 from trust_root.newest import OpenedTrust
 from trust_root.site import Site
 
+
 @dataclass(slots=True)
 class Head:
     """What is known of the head so far; filled in this order."""
