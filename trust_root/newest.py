@@ -20,8 +20,8 @@ from bundler.digest import Digest, sha256_of
 from bundler.errors import TrustError
 from trust_root.client import RootChain, TrustedTargets, open_root_chain, open_targets
 from trust_root.delivery import TimeBasis
-from trust_root.metadata import SignedFile, parse_targets, root_authority, verify_signatures
-from trust_root.roles import TARGETS
+from trust_root.metadata import SignedFile, parse_root, parse_targets, root_authority, verify_signatures
+from trust_root.roles import ROOT, TARGETS
 from trust_root.state import PinRecord
 
 
@@ -93,8 +93,7 @@ def open_roots(pins: Sequence[HeldPin], files: Mapping[str, bytes]) -> OpenedRoo
     chain = open_root_chain(pin.root, files)
     in_bundle = dict(enumerate(chain.roots, 1))
     for held in pins:
-        related = held is pin or any(in_bundle.get(version) == raw for version, raw in held.roots.items())
-        if related:
+        if held is pin or _is_related(held, chain):
             _check_fork(held, in_bundle)
     newest = max(pin.roots)
     new_roots = tuple((version, raw) for version, raw in in_bundle.items() if version > newest)
@@ -180,6 +179,21 @@ def _select_pin(pins: Sequence[HeldPin], files: Mapping[str, bytes]) -> HeldPin:
         want=listed,
         hints=["this bundle belongs to another trust root than the ones pinned here, or it was altered"],
     )
+
+
+def _is_related(held: HeldPin, chain: RootChain) -> bool:
+    """Whether another pin is of the same trust root: it holds a root of this chain, or one that follows such a root."""
+    if any(held.roots.get(version) == raw for version, raw in enumerate(chain.roots, 1)):
+        return True
+    first = min(held.roots)
+    if not 1 < first <= len(chain.files) + 1:
+        return False
+    try:
+        file = parse_root(held.roots[first])
+        verify_signatures(file, root_authority(chain.files[first - 2].signed, ROOT), root_authority(file.signed, ROOT))
+    except TrustError:
+        return False  # a root of somebody else
+    return True
 
 
 def _check_fork(held: HeldPin, in_bundle: Mapping[int, bytes]) -> None:

@@ -9,12 +9,12 @@ from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
-from tests.simulators.tuf_ecdsa import EcdsaSigner, high_s
-from tests.simulators.tuf_repository import START, TufRepository, altered, relinked
 
 from bundler import limits
 from bundler.digest import sha256_of
 from bundler.errors import SealiftError, TrustError
+from tests.simulators.tuf_ecdsa import EcdsaSigner, high_s
+from tests.simulators.tuf_repository import START, TufRepository, altered, relinked
 from trust_root.authoring import InventoryFacts, make_stream, sign_metadata
 from trust_root.client import open_trust
 from trust_root.keys import SigningKey, generate_key, tuf_key
