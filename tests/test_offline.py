@@ -12,15 +12,13 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
-from scripts.make_demo_images import APP, TOOL, make
+from tests.delivered import deliver
 from tests.offline_guard import EXIT_FORBIDDEN
-from tests.simulators.deliveries import Exporter, LayoutSource, make_site
-from tests.simulators.tuf_repository import TufRepository
 
 GUARD = [sys.executable, "-B", "-m", "tests.offline_guard"]
 
@@ -60,20 +58,8 @@ class Scene:
 
 @pytest.fixture
 def scene(root: Path, tmp_path: Path) -> Scene:
-    now = datetime.now(UTC).replace(microsecond=0)
-    images = tmp_path / "images"
-    make(images, now - timedelta(hours=2))
-    targets = {
-        "trusted_root/demo.json": (images / "trusted_root.json").read_bytes(),
-        "keys/team.pub": (images / "team.pub").read_bytes(),
-    }
-    repository = TufRepository("main", at=now - timedelta(hours=1), targets=targets)
-    exporter = Exporter(repository, tmp_path)
-    bundle = exporter.deliver(
-        LayoutSource("oci", images / "app", APP), LayoutSource("oci", images / "tool", TOOL), at=now
-    )
-    state = make_site(tmp_path / "state", repository.pin, clock=now)
-    return Scene(root, bundle, state, images / "policy.toml")
+    made = deliver(tmp_path)
+    return Scene(root, made.bundle, made.state, made.policy)
 
 
 def test_a_bundle_verifies_with_every_way_out_forbidden(scene: Scene) -> None:

@@ -19,6 +19,7 @@ from packaging.utils import parse_wheel_filename
 from bundler.version import FORMAT_VERSION, VERSION
 from scripts import make_kit
 from scripts.make_kit import PYTHONS, KitError, Pin, Wheel, gaps, parse_lock
+from tests.delivered import deliver
 
 NAME = f"sealift-{VERSION}-kit"
 
@@ -142,6 +143,18 @@ def test_our_wheel_holds_both_packages_and_their_documents(kit: Path, root: Path
 def test_the_tool_runs_without_a_network(installed: Path, offline: list[str]) -> None:
     result = subprocess.run([*offline, installed / "bin" / "sealift", "--version"], check=True, capture_output=True)
     assert result.stdout.decode().splitlines() == [f"sealift {VERSION}", f"bundle format {FORMAT_VERSION}"]
+
+
+def test_a_bundle_verifies_without_a_network(installed: Path, offline: list[str], tmp_path: Path) -> None:
+    made = deliver(tmp_path)
+    environment = {"PATH": "/usr/bin:/bin", "SEALIFT_STATE": str(made.state)}
+    command = [*offline, installed / "bin" / "sealift", "verify", made.bundle, "--policy", made.policy]
+    result = subprocess.run(command, env=environment, check=False, capture_output=True, text=True)
+    assert (result.returncode, result.stdout.partition(":")[0]) == (0, "VERIFIED"), result.stdout + result.stderr
+    raw = bytearray(made.bundle.read_bytes())
+    raw[-5000] ^= 1
+    made.bundle.write_bytes(raw)
+    assert subprocess.run(command, env=environment, check=False, capture_output=True).returncode == 3
 
 
 @pytest.mark.parametrize("victim", ["install.sh", "requirements.txt", "wheels/click", "wheels/sealift"])
