@@ -101,7 +101,8 @@ def parse_settings(raw: bytes, base: Path) -> Settings:
     fields = Fields(values, _WHAT)
     fields.only(*_TOP)
     require = _words(fields, "require")
-    images = tuple(_parse_image(item, require, base) for item in fields.each("image", maximum=limits.INVENTORY_IMAGES))
+    tables = fields.each("image", maximum=limits.INVENTORY_IMAGES) if "image" in fields else ()
+    images = tuple(_parse_image(item, require, base) for item in tables)
     if not images:
         raise MalformedError("settings", _WHAT, "image", got="none", want="at least one [[image]]")
     return Settings(
