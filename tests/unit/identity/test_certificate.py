@@ -86,6 +86,29 @@ def test_not_one_certificate() -> None:
         refused(broken)
 
 
+def test_a_large_certificate() -> None:
+    certificate = SIGSTORE.keyless("https://example.org/app", extensions={9: "x" * 65_536}).certificate
+    assert certificate is not None
+    refused(der(certificate))
+
+
+def test_an_empty_extension() -> None:
+    usage = bytes.fromhex("300e0603551d0f0101ff0404030207 80")
+    raw = der(leaf())
+    assert raw.count(usage) == 1
+    # The same number of bytes: an empty extension, and one that nobody knows.
+    filler = bytes.fromhex("3000") + bytes.fromhex("300c06032a0304040500000000ff")[:14]
+    assert len(filler) == len(usage)
+    refused(raw.replace(usage, filler))
+
+
+def test_a_validity_that_ends_before_it_starts() -> None:
+    start, end = (moment.strftime("%y%m%d%H%M%SZ").encode() for moment in (AT, AT + LEAF_LIFETIME))
+    raw = der(leaf())
+    assert raw.count(start) == raw.count(end) == 1
+    refused(raw.replace(start, b"?").replace(end, start).replace(b"?", end))
+
+
 def test_pem_of_something_else() -> None:
     for text in (pem(leaf()) * 2, format_pem("PUBLIC KEY", der(leaf())), "", format_pem("CERTIFICATE", b"x")):
         with pytest.raises(MalformedError):
