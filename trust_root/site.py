@@ -26,7 +26,7 @@ from trust_root.acceptance import ALARMS, Standing, advance, compare
 from trust_root.delivery import CLOCK_TOLERANCE, Delivery, SiteRules, TimeBasis
 from trust_root.newest import HeldPin, OpenedRoots, OpenedTrust, open_roots, open_under_roots
 from trust_root.settings import SiteSettings, parse_settings
-from trust_root.state import ALARM, PinRecord, SiteState, format_log, format_log_line, format_state
+from trust_root.state import ALARM, PinRecord, format_log, format_log_line, format_state, next_state
 from trust_root.state_folder import Snapshot, is_pinned, load_snapshot, pin_path, write_content
 
 
@@ -139,8 +139,9 @@ class Site:
     def note_alarm(self, error: TrustError, clock: datetime) -> None:
         """Add an alarm to the log; nothing else changes."""
         with self._locked():
-            line = {"kind": ALARM, "code": error.code, "text": escape(str(error))}
-            lines = (*self.loaded.log, self._log_line(line, clock))
+            at = format_moment(clock.replace(microsecond=0))
+            line = {"kind": ALARM, "code": error.code, "text": escape(str(error)), "at": at}
+            lines = (*self.loaded.log, format_log_line(self.loaded.log[-1], line))
             self._write_log(lines)
             self.loaded = replace(self.loaded, log=lines)
 
@@ -179,17 +180,12 @@ class Site:
             write_content(self.folder, raw)
         before = self.loaded.state
         pins = {pin.pin: pin for pin in before.pins} | {record.pin: record for record in records}
-        text = self._log_line({**line, "generation": before.generation + 1}, clock)
-        lines = (*self.loaded.log, text)
         ordered = tuple(pins[digest] for digest in sorted(pins, key=str))
-        state = SiteState(before.generation + 1, floor, ordered, len(lines), text)
+        dated = {**line, "at": format_moment(clock.replace(microsecond=0))}
+        state = next_state(before.generation + 1, floor, ordered, self.loaded.log, dated)
         write_atomically(self.folder / "state.json", format_state(state), what="state")
-        self._write_log(lines)
+        self._write_log((*self.loaded.log, state.log_line))
         self.loaded = load_snapshot(self.folder)
-
-    def _log_line(self, line: Mapping[str, Any], clock: datetime) -> str:
-        before = self.loaded.log[-1] if self.loaded.log else None
-        return format_log_line(before, {**line, "at": format_moment(clock.replace(microsecond=0))})
 
     def _write_log(self, lines: Sequence[str]) -> None:
         write_atomically(self.folder / "log.jsonl", format_log(lines), what="log")

@@ -6,8 +6,9 @@
 
 Rules of this module:
 - The document holds digests; the bytes that they name (roots, targets) lie beside it by content.
-- A generation is written whole. Its log line is part of it (`log_line`), so that a log which missed it by a power cut
-  can be completed, and a log that was cut or a state that was put back from an old copy is noticed.
+- A generation is written whole. Its log line is part of it (`log_line`) and names the digest of all the rest, so that
+  a log which missed it by a power cut can be completed, while a log that was cut, a state that was put back from an old
+  copy, and a bit that rotted in either are noticed.
 - Whatever does not parse exactly is TrustError ``state-damaged``: state is never rebuilt in silence.
 """
 
@@ -121,25 +122,40 @@ def parse_state(raw: bytes) -> SiteState:
         log.exactly("lines", "last")
         pins = tuple(_parse_pin(item) for item in fields.each("pins", maximum=_MANY))
         _check_ascending("state.json", [str(pin.pin) for pin in pins])
-        return SiteState(
+        state = SiteState(
             fields.integer("generation", minimum=1),
             None if fields.raw("floor") is None else parse_moment(fields.text("floor")),
             pins,
             log.integer("lines", minimum=1),
             log.text("last"),
         )
+        _check_log_line(state)
+        return state
 
 
 def format_state(state: SiteState) -> bytes:
     """Bytes of `state.json`, the inverse of `parse_state`."""
-    value = {
+    value = _body(state.generation, state.floor, state.pins)
+    return format_canonical({**value, "log": {"lines": state.log_lines, "last": state.log_line}}, "state.json")
+
+
+def next_state(
+    generation: int, floor: datetime | None, pins: tuple[PinRecord, ...], log: Sequence[str], line: Mapping[str, Any]
+) -> SiteState:
+    """A generation with its log line, which names the digest of all else that the generation holds."""
+    body = sha256_of(format_canonical(_body(generation, floor, pins), "state.json"))
+    before = log[-1] if log else None
+    text = format_log_line(before, {**line, "generation": generation, "state": str(body)})
+    return SiteState(generation, floor, pins, len(log) + 1, text)
+
+
+def _body(generation: int, floor: datetime | None, pins: Sequence[PinRecord]) -> dict[str, Any]:
+    return {
         "format": STATE_FORMAT,
-        "generation": state.generation,
-        "floor": None if state.floor is None else format_moment(state.floor),
-        "log": {"lines": state.log_lines, "last": state.log_line},
-        "pins": [_format_pin(pin) for pin in state.pins],
+        "generation": generation,
+        "floor": None if floor is None else format_moment(floor),
+        "pins": [_format_pin(pin) for pin in pins],
     }
-    return format_canonical(value, "state.json")
 
 
 def format_log_line(before: str | None, line: Mapping[str, Any]) -> str:
@@ -286,6 +302,13 @@ def _format_accepted(accepted: Accepted) -> dict[str, Any]:
         "created": format_moment(accepted.created_at),
         "accepted": format_moment(accepted.accepted_at),
     }
+
+
+def _check_log_line(state: SiteState) -> None:
+    line = Fields(parse_canonical(state.log_line.encode(), "state.json"), "state.json", "log.last")
+    body = sha256_of(format_canonical(_body(state.generation, state.floor, state.pins), "state.json"))
+    if line.raw("generation") != state.generation or line.raw("state") != str(body):
+        raise MalformedError("state", "state.json", "log.last", got="of another generation", want=str(body))
 
 
 def _check_ascending(where: str, keys: list[str]) -> None:

@@ -35,9 +35,9 @@ from trust_root.state import (
     SiteState,
     damaged,
     format_log,
-    format_log_line,
     format_state,
     log_kind,
+    next_state,
     parse_log,
     parse_state,
     state_damaged,
@@ -114,11 +114,10 @@ def create_site(folder: Path, settings: bytes, root: bytes, record: PinRecord, c
         "pin": str(record.pin),
         "version": record.roots[0][0],
         "at": format_moment(clock),
-        "generation": 1,
     }
-    text = format_log_line(None, line)
-    write_atomically(folder / "state.json", format_state(SiteState(1, None, (record,), 1, text)), what="state")
-    write_atomically(folder / "log.jsonl", format_log([text]), what="log")
+    state = next_state(1, None, (record,), (), line)
+    write_atomically(folder / "state.json", format_state(state), what="state")
+    write_atomically(folder / "log.jsonl", format_log([state.log_line]), what="log")
 
 
 def _read(path: Path, max_bytes: int) -> bytes:
