@@ -27,6 +27,8 @@ FAMILIES = {
     "UnsupportedError": 5,
     "EnvError": 6,
 }
+# What a code means where it stands in a report and not in an error; other dataclasses only tell.
+REPORTED = {"Check": 1, "Damage": 3}
 # Parts of codes that are put together, by the expression that stands in the f-string.
 SPELLED = {"requirement": ("sbom", "provenance"), "demand.kind": ("signature", "attestation")}
 PAGE = ROOT / "bundler" / "REASONS.md"
@@ -92,7 +94,8 @@ def dataclasses_with_code(module: Module) -> Iterator[tuple[str, Carrier]]:
                 if isinstance(item, ast.AnnAssign) and isinstance(item.target, ast.Name)
             ]
             if "code" in names:
-                yield node.name, Carrier("code", names.index("code"), frozenset())
+                exits = frozenset({REPORTED[node.name]}) if node.name in REPORTED else frozenset[int]()
+                yield node.name, Carrier("code", names.index("code"), exits)
 
 
 def handing_on(module: Module, carriers: dict[tuple[str, str], Carrier]) -> Iterator[tuple[tuple[str, str], Carrier]]:
@@ -151,8 +154,8 @@ def values(expression: ast.expr, function: Function | None, module: Module) -> I
             yield from values(part, function, module)
     elif isinstance(expression, ast.JoinedStr):
         yield from joined_values(expression)
-    elif isinstance(expression, ast.Attribute) and expression.attr == "code":
-        return  # another error's or check's code
+    elif isinstance(expression, ast.Attribute) and expression.attr in ("code", "reason"):
+        return  # another error's, check's or report's code
     elif isinstance(expression, ast.Call) and isinstance(expression.func, ast.Name):
         yield from returned_values(expression.func.id, module)
     elif isinstance(expression, ast.Name):

@@ -45,7 +45,8 @@ def test_every_row_says_what_it_means_and_the_way_out() -> None:
         ("def g(x):\n    return 'one' if x else 'two'\ndef f(x):\n    code = g(x)\n    raise TrustError(code)",
          {"one": {4}, "two": {4}}),
         ("@dataclass\nclass Check:\n    name: str\n    code: str = ''\nCheck('n')\nCheck('n', 'absent')",
-         {"absent": set()}),
+         {"absent": {1}}),
+        ("@dataclass\nclass Fact:\n    name: str\n    code: str = ''\nFact('n', code='told')", {"told": set()}),
     ],
 )  # fmt: skip
 def test_the_collector_finds_codes(text: str, codes: dict[str, set[int]]) -> None:
