@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from bundler.export.settings import ImageRequest, Settings
 
 _NAMES = "bundler.cli.export.names"
+_HELP = "sealift export --help"
 _EPILOG = """\b
 Examples:
   sealift export oci:./image --name registry.example.org/app:1 \\
@@ -160,7 +161,7 @@ def _images(options: _Options, named: Sequence[tuple[int, str]]) -> Iterator[Ima
     from bundler.oci.descriptor import parse_platform
 
     if not options.images:
-        raise UsageError("usage", "command line", got="no IMAGE and no --file", want="one of them")
+        raise UsageError("usage", "command line", got="no IMAGE and no --file", want="one", hints=[_HELP])
     try:
         platforms = tuple(map(parse_platform, options.platforms))
     except MalformedError as error:
@@ -221,7 +222,7 @@ def _request(settings: Settings, options: _Options) -> ExportRequest:
     needed = {"--output": options.output, "--repository": settings.repository, "--keys": settings.keys}
     missing = [name for name, value in needed.items() if value is None]
     if missing or options.output is None or settings.repository is None or settings.keys is None:
-        raise UsageError("usage", "option", missing[0], got="not given", want="a path", hints=["sealift export --help"])
+        raise UsageError("usage", "option", missing[0], got="not given", want="a path", hints=[_HELP])
     if options.allow_expiring:
         _warn("--allow-expiring: trust metadata may end before this bundle is verified")
     if options.development:

@@ -1,0 +1,162 @@
+"""What a new user meets: versions, help, usage errors, missing pins, pipes, closed pipes, interrupts, hostile names."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from bundler.version import FORMAT_VERSION, VERSION
+from tests.cli.session import SEALIFT, call, run
+from tests.delivered import Delivered
+
+
+def test_version_names_tool_and_format() -> None:
+    assert call("--version").out == f"sealift {VERSION}\nbundle format {FORMAT_VERSION}\n"
+
+
+@pytest.mark.parametrize(
+    "command",
+    [(), ("export",), ("verify",), ("inspect",), ("help",)]
+    + [("trust", name) for name in ("init", "publish", "pin", "show", "state")],
+)
+def test_help_has_examples(command: tuple[str, ...]) -> None:
+    result = call(*command, "--help")
+    assert result.code == 0
+    assert "Example" in result.out
+    assert "sealift" in result.out.partition("Example")[2]
+
+
+@pytest.mark.parametrize("page", ["format", "policy", "report", "reasons", "ceremony"])
+def test_manual_pages_travel_with_the_program(page: str) -> None:
+    result = call("help", page)
+    assert result.code == 0
+    assert result.out.startswith("# ")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("verfy",),
+        ("verify",),
+        ("verify", "x", "--polcy", "y"),
+        ("verify", "x", "--threads", "0"),
+        ("export",),
+        ("trust", "pin", "x"),
+        ("help", "nothing"),
+    ],
+)
+def test_usage_errors_have_the_form(arguments: tuple[str, ...]) -> None:
+    result = call(*arguments)
+    assert result.code == 2
+    assert result.err.startswith("sealift: command line: ")
+    assert "[usage]" in result.err
+    assert "\nhint: sealift" in result.err
+    assert result.out == ""
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        (("--at", "yesterday", "--reason", "x"), "usage"),
+        (("--at", "2027-03-01"), "at-reason"),
+        (("--reason", "x"), "at-reason"),
+        (("--policy", "absent.toml"), "file"),
+        (("--integrity-only", "--historic"), "usage"),
+    ],
+)
+def test_options_that_do_not_fit(delivered: Delivered, options: tuple[str, ...], reason: str) -> None:
+    result = call("verify", delivered.bundle, "--state", delivered.state, *options)
+    assert (result.code, f"[{reason}]" in result.err) == (2, True)
+
+
+def test_without_a_pin(delivered: Delivered, policy: Path, tmp_path: Path) -> None:
+    state = tmp_path / "none"
+    result = call("verify", delivered.bundle, "--policy", policy, "--state", state)
+    assert result.code == 4
+    assert "[no-pin]" in result.err
+    assert "hint: sealift trust pin" in result.err
+    assert not state.exists()
+
+
+def test_without_a_pin_as_json(delivered: Delivered, tmp_path: Path) -> None:
+    result = call("verify", delivered.bundle, "--state", tmp_path / "none", "--json")
+    error = json.loads(result.out)["error"]
+    assert (result.code, error["reason"], error["exit_code"]) == (4, "no-pin", 4)
+
+
+def test_inspect_without_a_pin_tells_the_same_facts(delivered: Delivered, tmp_path: Path) -> None:
+    none, bundle = tmp_path / "none", delivered.bundle
+    trusted = json.loads(call("inspect", bundle, "--state", delivered.state, "--json").out)
+    result = call("inspect", bundle, "--state", none, "--json")
+    untrusted = json.loads(result.out)
+    assert (result.code, trusted["trusted"], untrusted["trusted"], untrusted["reason"]) == (4, True, False, "no-pin")
+    for key in set(trusted) - {"trusted", "reason", "message", "pin"}:
+        assert trusted[key] == untrusted[key], key
+    text = call("inspect", bundle, "--state", none, "--untrusted")
+    assert text.code == 0
+    assert text.out.startswith("NOT VERIFIED: no-pin")
+
+
+def test_integrity_only_needs_no_pin_and_says_what_it_is(delivered: Delivered) -> None:
+    result = call("verify", delivered.bundle, "--integrity-only", "--state", "/nonexistent")
+    assert result.code == 0
+    assert result.out.startswith("INTACT, NOT VERIFIED: ")
+
+
+def test_absent_bundle(delivered: Delivered) -> None:
+    result = call("verify", "absent.bundle.tar", "--state", delivered.state)
+    assert (result.code, "[file-absent]" in result.err) == (6, True)
+
+
+def test_from_a_pipe(delivered: Delivered, policy: Path) -> None:
+    options = ("--policy", policy, "--state", delivered.state, "--read-only", "--json")
+    piped = run("verify", "-", *options, stdin=delivered.bundle.read_bytes())
+    assert (piped.code, json.loads(piped.out)["verdict"]) == (0, "verified")
+
+
+def test_a_reader_that_goes_away_is_no_error_message(delivered: Delivered) -> None:
+    command = f"{SEALIFT} inspect {delivered.bundle} --state {delivered.state} | true"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, timeout=60, check=False)
+    assert (done.stdout, done.stderr) == ("", "")
+
+
+def test_interrupt_ends_quietly(delivered: Delivered, tmp_path: Path) -> None:
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    command = f"exec {SEALIFT} verify - --state {delivered.state} --read-only < {fifo}"
+    program = subprocess.Popen(["bash", "-c", command], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    with fifo.open("wb") as writer:  # opens when the program reads, so it is running now
+        writer.write(delivered.bundle.read_bytes()[:1000])
+        writer.flush()
+        time.sleep(1.0)
+        program.send_signal(signal.SIGINT)
+        out, err = program.communicate(timeout=30)
+    assert program.returncode == 130
+    assert "Traceback" not in out + err
+
+
+def test_a_bug_is_exit_70(monkeypatch: pytest.MonkeyPatch, delivered: Delivered) -> None:
+    def broken(*_: object, **__: object) -> None:
+        raise KeyError("\x1b[31mred")
+
+    monkeypatch.setattr("bundler.deliver.inspection.inspect_bundle", broken)
+    result = call("inspect", delivered.bundle, "--state", delivered.state)
+    assert result.code == 70
+    assert "sealift: bug: KeyError" in result.err
+    assert "\x1b" not in result.err
+
+
+@pytest.mark.parametrize("name", ["a\x1b[2Jb", "a\u202eb", "a\x07", "a\nsealift: ok", "a\u2028b"])
+def test_control_characters_are_escaped(name: str) -> None:
+    for arguments in (("verify", name, "--integrity-only"), ("inspect", name), (name,), ("export", name)):
+        result = call(*arguments)
+        assert result.code != 0
+        for text in (result.out, result.err):
+            assert not set(text) & set("\x1b\x07\u202e\u2028"), arguments
+            assert "\nsealift: ok" not in text, arguments
