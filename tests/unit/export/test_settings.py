@@ -59,6 +59,12 @@ def test_absolute_paths_stay() -> None:
     assert settings.repository == Path("/srv/trust")
 
 
+def test_the_example_in_the_manual(root: Path) -> None:
+    text = (root / "bundler/export/EXPORT.md").read_text()
+    settings = parse_settings(text.partition("```toml\n")[2].partition("```")[0].encode(), Path("/base"))
+    assert [image.require for image in settings.images] == [{"signature", "provenance"}, {"signature", "sbom"}]
+
+
 IMAGE = '[[image]]\nsource = "oci:x"\n'
 
 
