@@ -166,7 +166,7 @@ def test_canonical_refuses_other_spellings(raw: bytes) -> None:
 
 @pytest.mark.parametrize(
     "value",
-    [1.5, -1, MAX_SAFE_INTEGER + 1, "\x00", "\ud800", {"é": 1}, {1: 2}, b"raw", float("nan"), {"a": object()}],
+    [1.5, -1, MAX_SAFE_INTEGER + 1, "\x00", "\ud800", {"é": 1}, {1: 2}, b"raw", float("nan"), {"a": ...}],
     ids=repr,
 )
 def test_canonical_is_not_written_for_what_it_lacks(value: object) -> None:
