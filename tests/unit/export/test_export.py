@@ -405,6 +405,9 @@ RUN = """
     at = datetime(2026, 11, 1, 12, tzinfo=UTC)
     request = ExportRequest(images, target, repository, keys, None, ("plant-7",), at)
     os.umask(int(os.environ["TEST_UMASK"], 8))
+    if "TEST_FILE_BYTES" in os.environ:
+        import resource
+        resource.setrlimit(resource.RLIMIT_FSIZE, (int(os.environ["TEST_FILE_BYTES"]),) * 2)
     export_bundle(request, Hooks(lambda name: b""))
 """
 
@@ -432,6 +435,16 @@ def test_the_same_state_gives_the_same_bytes(place: Place) -> None:
     assert bundles[0] == bundles[1]
     for canary in (str(place.folder), place.folder.name, "canary", os.uname().nodename):
         assert canary.encode() not in bundles[0]
+
+
+@pytest.mark.parametrize("limit", [1_000, 20_000])
+def test_a_disk_that_takes_no_more(place: Place, limit: int) -> None:
+    """A real short disk, made by a limit on the size of files: the bundle's write fails in the middle."""
+    before = state_of(place)
+    done = run_export(place, place.out / "x.bundle.tar", place.repository, TEST_FILE_BYTES=str(limit))
+    assert done.wait() == 1
+    assert list(place.out.iterdir()) == []
+    assert state_of(place) == before
 
 
 def test_another_sequence_gives_the_same_images_and_blobs(place: Place) -> None:
