@@ -68,8 +68,8 @@ class TestPin:
 
     def test_a_fingerprint_that_does_not_fit(self, tmp_path: Path) -> None:
         root = TufRepository("main").pin
-        act = lambda: pin_root(tmp_path / "s", root, sha256_of(b"other"), START)  # noqa: E731
-        assert code_of(act) == "fingerprint-mismatch"
+        other = sha256_of(b"other")
+        assert code_of(lambda: pin_root(tmp_path / "s", root, other, START)) == "fingerprint-mismatch"
         assert not (tmp_path / "s").exists()
 
     def test_a_root_below_its_own_threshold(self, tmp_path: Path) -> None:
@@ -112,8 +112,8 @@ class TestPin:
 
     def test_the_sites_name_stays(self, place: Place) -> None:
         pin = place.repository.pin
-        act = lambda: pin_root(place.state, pin, sha256_of(pin), START, site_name="plant-8")  # noqa: E731
-        assert code_of(act) == "site-name"
+        fingerprint = sha256_of(pin)
+        assert code_of(lambda: pin_root(place.state, pin, fingerprint, START, site_name="plant-8")) == "site-name"
 
     def test_an_interrupted_first_pin_can_be_repeated(self, place: Place) -> None:
         for name in ("state.json", "log.jsonl"):
