@@ -26,7 +26,7 @@ _COMMANDS = {
     "verify": ("bundler.cli.verify", "verify", "Verify a bundle offline, against the pinned root and your policy."),
     "inspect": ("bundler.cli.inspect", "inspect", "Show what a bundle holds, without reading its layers."),
     "trust": ("trust_root.cli", "trust", "Make, publish, pin and show trust roots."),
-    "help": ("bundler.cli.pages", "pages", "Print a manual page: format, policy, report, ceremony."),
+    "help": ("bundler.cli.pages", "pages", "Print a manual page: format, policy, export, report, …"),
 }
 _INTERRUPTED = 130  # as shells report SIGINT
 _READER_GONE = 141  # as shells report SIGPIPE

@@ -9,6 +9,7 @@ import click
 _PAGES = {
     "format": ("bundler.archive", "FORMAT.md"),
     "policy": ("bundler.verify", "POLICY.md"),
+    "export": ("bundler.export", "EXPORT.md"),
     "report": ("bundler.report", "REPORT.md"),
     "reasons": ("bundler", "REASONS.md"),
     "ceremony": ("trust_root", "CEREMONY.md"),
