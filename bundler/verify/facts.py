@@ -26,7 +26,7 @@ def evidence_facts(complete: CompleteImage, evidence: ImageEvidence, met: Met) -
     for found, error in evidence.unread:
         facts.append(
             EvidenceFact(
-                found.kind, found.subject, found.digest, complete.platform_of(found.subject), _NOT_VERIFIED,
+                _plain(found.kind), found.subject, found.digest, complete.platform_of(found.subject), _NOT_VERIFIED,
                 code=error.code, detail=str(error),
             )
         )  # fmt: skip
@@ -93,5 +93,11 @@ def _listed_only(complete: CompleteImage, evidence: ImageEvidence) -> Iterator[E
         if found.digest not in judged:
             platform = complete.platform_of(found.subject)
             yield EvidenceFact(
-                found.kind, found.subject, found.digest, platform, _NOT_VERIFIED, code="unchecked", detail=_LISTED_ONLY
-            )
+                _plain(found.kind), found.subject, found.digest, platform, _NOT_VERIFIED,
+                code="unchecked", detail=_LISTED_ONLY,
+            )  # fmt: skip
+
+
+def _plain(kind: str) -> str:
+    """The inventory's kind in the report's words: `signature`, `attestation`, `sbom`."""
+    return kind.removeprefix("cosign-")
