@@ -28,7 +28,7 @@ from bundler.digest import Digest
 from bundler.errors import MalformedError, UsageError
 from bundler.fields import Fields
 
-_NAME = re.compile(rf"[A-Za-z0-9][A-Za-z0-9._-]{{0,{limits.SITE_NAME_CHARACTERS - 1}}}", re.ASCII)
+_NAME = re.compile(rf"[a-z0-9][a-z0-9._-]{{0,{limits.SITE_NAME_CHARACTERS - 1}}}", re.ASCII)
 _MAX_DAYS = 36_500
 
 
