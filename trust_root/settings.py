@@ -28,7 +28,7 @@ from bundler.digest import Digest
 from bundler.errors import MalformedError, UsageError
 from bundler.fields import Fields
 
-_NAME = re.compile(rf"[a-z0-9][a-z0-9._-]{{0,{limits.SITE_NAME_CHARACTERS - 1}}}", re.ASCII)
+_NAME = re.compile(rf"[A-Za-z0-9][A-Za-z0-9._-]{{0,{limits.SITE_NAME_CHARACTERS - 1}}}", re.ASCII)
 _MAX_DAYS = 36_500
 
 
@@ -55,10 +55,10 @@ def parse_site_name(name: object) -> str:
     """A site's name.
 
     Raises:
-        MalformedError: not `[a-z0-9][a-z0-9._-]*` of at most 64 characters (code ``site-name``).
+        MalformedError: not `[A-Za-z0-9][A-Za-z0-9._-]*` of at most 64 characters (code ``site-name``).
     """
     if not isinstance(name, str) or not _NAME.fullmatch(name):
-        want = f"lower-case letters, digits, dots, hyphens, at most {limits.SITE_NAME_CHARACTERS}"
+        want = f"letters, digits, dots, hyphens, at most {limits.SITE_NAME_CHARACTERS}"
         raise MalformedError("site-name", "site name", repr(name)[:80], got="not a name", want=want)
     return name
 

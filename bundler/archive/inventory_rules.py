@@ -23,7 +23,7 @@ from bundler.oci.reference import parse_reference
 
 _WHAT = "inventory"
 _STREAM = re.compile(STREAM_GRAMMAR, re.ASCII)
-_SITE = re.compile(rf"[a-z0-9][a-z0-9._-]{{0,{limits.SITE_NAME_CHARACTERS - 1}}}", re.ASCII)
+_SITE = re.compile(rf"[A-Za-z0-9][A-Za-z0-9._-]{{0,{limits.SITE_NAME_CHARACTERS - 1}}}", re.ASCII)
 _WORD = re.compile(r"[a-z0-9][a-z0-9-]{0,63}", re.ASCII)
 
 
