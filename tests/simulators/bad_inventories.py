@@ -122,7 +122,7 @@ def _head_changes() -> Iterator[tuple[str, str, Change]]:
     yield "field-type", "audience-null", _put("audience", value=None)
     yield "order", "audience-unsorted", _put("audience", value=["b", "a"])
     yield "order", "audience-twice", _put("audience", value=["a", "a"])
-    yield "name", "audience-upper", _put("audience", value=["Harbour"])
+    yield "name", "audience-space", _put("audience", value=["north site"])
     yield "name", "audience-empty-name", _put("audience", value=[""])
     for title, text in {
         "space": "2026-11-23 12:00:00Z",

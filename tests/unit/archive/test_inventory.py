@@ -137,7 +137,7 @@ TEXT = st.text(st.characters(codec="utf-8", exclude_categories=["Cc", "Cs"]), mi
     stream=st.from_regex(r"[a-z0-9][a-z0-9-]{0,30}", fullmatch=True).filter(lambda name: name not in RESERVED),
     sequence=st.integers(2, 2**53 - 1),
     previous=st.binary(max_size=8).map(sha256_of),
-    audience=st.sets(st.from_regex(r"[a-z0-9][a-z0-9._-]{0,63}", fullmatch=True), max_size=5),
+    audience=st.sets(st.from_regex(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}", fullmatch=True), max_size=5),
     created=st.datetimes(datetime(1970, 1, 1), datetime(9999, 12, 31)),  # noqa: DTZ001 - made aware below
     tool=TEXT,
     place=TEXT,
