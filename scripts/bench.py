@@ -260,6 +260,7 @@ def main() -> None:
     parser.add_argument("--keep", action="store_true", help="leave the bundles there")
     options = parser.parse_args()
     shutil.rmtree(options.output, ignore_errors=True)
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # as where the tool is installed: compiled once, then read
     cores = len(os.sched_getaffinity(0))
     print("making the bundles …", file=sys.stderr)
     small = make_scene(options.output / "small", options.small)

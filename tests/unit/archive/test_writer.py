@@ -84,7 +84,7 @@ def test_the_size_is_a_multiple_of_4096_and_the_end_is_zero() -> None:
 def test_nothing_ambient_gets_in(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     inventory, contents = sample_inventory()
     first = write(inventory, contents)
-    old = os.umask(0o077)
+    old, spoken = os.umask(0o077), locale.setlocale(locale.LC_ALL)
     try:
         monkeypatch.setenv("TZ", "Pacific/Kiritimati")
         monkeypatch.setenv("USER", "canary-user")
@@ -94,6 +94,7 @@ def test_nothing_ambient_gets_in(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
         again = write(inventory, dict(reversed(contents.items())))
     finally:
         os.umask(old)
+        locale.setlocale(locale.LC_ALL, spoken)
     assert again == first
     assert b"canary-user" not in again
     assert str(tmp_path).encode() not in again
