@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from datetime import datetime
 
 from bundler.digest import Digest
 from bundler.escaping import escape
@@ -50,7 +51,6 @@ _STANDINGS = {
 _MOST_DAMAGES = 20
 _MOST_CHARACTERS = 600  # of one fact; longer ones are whole in the JSON form
 _SLASH = re.compile(r"(?<![:/])/(?!/)")
-_ODD_SPACE = re.compile(r"[^\S ]")
 _DEVELOPMENT = "DEVELOPMENT TRUST ROOT: its keys were made for trying things out; this proves nothing to anybody"
 
 
@@ -80,7 +80,7 @@ def _lines(report: Report) -> Iterator[str]:
 def _head(report: Report) -> Iterator[str]:
     bundle, trust = report.bundle, report.trust
     if bundle is not None:
-        created = format_moment(bundle.created_at)
+        created = _time(bundle.created_at)
         yield from _broken("  ", f"stream {bundle.stream}, sequence {bundle.sequence}, created {created}", 4)
         contents = (_count(bundle.images, "image"), _count(bundle.blobs, "blob"), readable_size(bundle.size_bytes))
         yield from _broken("  ", ", ".join(contents), 4)
@@ -90,7 +90,7 @@ def _head(report: Report) -> Iterator[str]:
         yield from _trust(trust, verified=report.verdict is Verdict.VERIFIED)
     if report.time is not None:
         because = f", {report.time.reason}" if report.time.reason else ""
-        at = format_moment(report.time.at.replace(microsecond=0))
+        at = _time(report.time.at)
         yield from _broken("  judged at ", f"{at} ({report.time.source}{because})", 4)
     if report.policy_digest is not None:
         yield f"  policy {report.policy_digest}"
@@ -101,13 +101,13 @@ def _trust(trust: TrustFacts, *, verified: bool) -> Iterator[str]:
         yield f"  trust: not proved; the file's own metadata, root {trust.root_version}"
     else:
         first = min((role.expires_at for role in trust.roles), default=None)
-        until = f"; valid until {format_moment(first)[:10]}" if first else ""
+        until = f"; valid until {_time(first)[:10]}" if first else ""
         yield f"  trusted through pin {short(trust.pin)}, root {trust.root_version}{until}"
     stale = ", ".join(role.role for role in trust.roles if role.stale)
     if stale and trust.pin is not None:
         yield from _broken("  !! ", f"expired, within this site's grace: {stale}", 5)
     if trust.standing:
-        accepted = f" on {format_moment(trust.accepted_at)}" if trust.accepted_at else ""
+        accepted = f" on {_time(trust.accepted_at)}" if trust.accepted_at else ""
         recorded = f"; {trust.recorded}" if trust.recorded else ""
         seen = "verified, " if verified and trust.accepted_at else ""
         yield from _broken("  standing: ", f"{seen}{_STANDINGS[trust.standing]}{accepted}{recorded}", 4)
@@ -177,7 +177,7 @@ def _evidence(fact: EvidenceFact, image: ImageResult) -> Iterator[str]:
     if fact.issuer and not fact.demanded:
         yield from _broken("      issuer ", fact.issuer, 8)
     if fact.log:
-        when = f", {format_moment(fact.signed_at)}" if fact.signed_at else ""
+        when = f", {_time(fact.signed_at)}" if fact.signed_at else ""
         yield from _broken("      log ", f"{fact.log}, entry {fact.log_index}{when}", 8)
     for note in fact.detail.split("; "):
         if note and not note.startswith("annotation "):
@@ -208,13 +208,17 @@ def _visible(text: str) -> str:
     """Escaped, cut, and without runs of spaces or odd ones, by which text could pretend to be a column of ours."""
     more = len(text) - _MOST_CHARACTERS
     shown = escape(text[:_MOST_CHARACTERS])
-    shown = _ODD_SPACE.sub(lambda match: f"\\u{ord(match.group()):04x}", shown)
+    shown = "".join(char if char.isprintable() else f"\\U{ord(char):08x}" for char in shown)  # odd spaces and the like
     return re.sub(" {2,}", " ", shown) + (f"… ({more} more characters: --json)" if more > 0 else "")
 
 
 def _columns(text: str) -> int:
     """How wide a terminal shows it at most."""
     return sum(1 if char.isascii() else 2 for char in text)
+
+
+def _time(moment: datetime) -> str:
+    return format_moment(moment.replace(microsecond=0))
 
 
 def _coded(code: str) -> str:

@@ -1,0 +1,60 @@
+"""Reports made by hand: one that is full, and any number with hostile text in every place that takes text."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from bundler.digest import sha256_of
+from bundler.errors import SealiftError
+from bundler.verify.result import (
+    BundleFacts,
+    Check,
+    DamageFact,
+    EvidenceFact,
+    ImageResult,
+    Outcome,
+    Report,
+    RoleFact,
+    TimeFact,
+    TrustFacts,
+)
+
+AT = datetime(2026, 11, 2, 12, 0, 0, 987654, tzinfo=UTC)
+DIGEST = sha256_of(b"a thing")
+
+
+def full_report(text: str = "some text", failure: SealiftError | None = None) -> Report:
+    """A report with something in every place; `text` wherever text comes from outside."""
+    checks = tuple(
+        Check("signature", outcome, "" if outcome is Outcome.HELD else "some-code", text, text, strength)
+        for outcome in Outcome
+        for strength in ("", text)
+    )
+    facts = tuple(
+        EvidenceFact(
+            kind, DIGEST, DIGEST, platform, "signed, inclusion promise", text, text, text, text, 7, AT, text, code,
+            text, demanded,
+        )
+        for kind in ("signature", "statement")
+        for platform in ("", text)
+        for code in ("", "some-code")
+        for demanded in (True, False)
+    )  # fmt: skip
+    image = ImageResult(
+        text, DIGEST, text, ((text, DIGEST),), ((text, DIGEST),), text, checks, facts, ((DIGEST, text, text),), 1234
+    )
+    return Report(
+        file=text,
+        tool=text,
+        time=TimeFact(AT, "typed", text),
+        bundle=BundleFacts("main", 3, DIGEST, AT, (text, text), text, DIGEST, 1, 2, 3_000_000),
+        trust=TrustFacts(
+            DIGEST, 2, True, (RoleFact("root", 2, AT, stale=True),), "first", text, AT, (("gap", text),), text, text
+        ),
+        policy_digest=DIGEST,
+        damages=tuple(DamageFact(text, digest, "blob-digest", text) for digest in (None, DIGEST)) * 15,
+        images=(image,),
+        checks=checks,
+        failure=failure,
+        weakened=(text, text),
+    )
