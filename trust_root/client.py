@@ -29,6 +29,7 @@ from bundler.errors import TrustError
 from bundler.moment import format_moment
 from trust_root.metadata import (
     SNAPSHOT_FILES,
+    AnySignedFile,
     SignedFile,
     is_development,
     parse_root,
@@ -392,9 +393,5 @@ def _check_members(
         raise TrustError("extra-trust-member", "bundle member", f"trust/{extra[0]}", got="not called for", want="none")
 
 
-def _facts(
-    file: SignedFile[Root] | SignedFile[Timestamp] | SignedFile[Snapshot] | SignedFile[Targets],
-    threshold: int,
-    signers: tuple[Digest, ...],
-) -> RoleFacts:
+def _facts(file: AnySignedFile, threshold: int, signers: tuple[Digest, ...]) -> RoleFacts:
     return RoleFacts(file.signed.version, file.signed.expires, threshold, signers, file.digest)

@@ -66,6 +66,9 @@ class SignedFile(Generic[_T]):
         return sha256_of(self.raw)
 
 
+AnySignedFile = SignedFile[Root] | SignedFile[Timestamp] | SignedFile[Snapshot] | SignedFile[Targets]
+
+
 @dataclass(frozen=True, slots=True)
 class Authority:
     """Who may sign: a role and the keys that its delegator names for it."""
@@ -174,6 +177,14 @@ def verify_alone(file: SignedFile[Root]) -> tuple[Digest, ...]:
             )
     check_threshold(file.name, own, signers)
     return tuple(sorted(signers))
+
+
+def signers_left(file: SignedFile[_T], authority: Authority) -> frozenset[Digest]:
+    """Key material of those who have signed and whom this authority (a later one, say) still names."""
+    signers: set[Digest] = set()
+    for key_id, signature in file.signatures:
+        _signed(file, key_id, signature, authority, signers)
+    return frozenset(signers)
 
 
 def check_threshold(name: str, authority: Authority, signers: set[Digest]) -> None:
