@@ -11,6 +11,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from bundler.archive.inventory import Evidence, Inventory
 from bundler.digest import Digest
@@ -19,9 +21,9 @@ from bundler.oci.descriptor import Descriptor
 from bundler.report.as_text import format_text
 from bundler.verify.completeness import BUILDKIT_ATTESTATION
 from bundler.verify.images import judge_image
-from bundler.verify.result import Outcome, Report
+from bundler.verify.result import ImageResult, Outcome, Report
 from tests.simulators.bundles import walk_members
-from tests.simulators.claims import REPOSITORY, Claims, demand, on_image, policy, told
+from tests.simulators.claims import IDENTITY, REPOSITORY, ROOT, TEAM, Claims, demand, on_image, policy, told
 from tests.simulators.deliveries import Change, Exporter, LayoutSource, make_site, verify
 from tests.simulators.images import (
     SLSA,
@@ -32,6 +34,8 @@ from tests.simulators.images import (
     sbom_statement,
     two_platforms,
 )
+from tests.simulators.sigstore import SignedLayer
+from tests.simulators.sigstore_keys import AT, GITHUB
 from tests.simulators.tuf_repository import TufRepository
 
 NAMES = tuple(f"{REPOSITORY}:{number}" for number in range(3))
@@ -152,10 +156,10 @@ def test_predicates_swapped(claims: Claims) -> None:
     """An SBOM where provenance is demanded, and the other way round, even by the right signer."""
     layout = Layout()
     top = layout.name(layout.image("linux/amd64", [layer(b"x")]), NAMES[0])
-    for wanted, given in ((SLSA, SPDX), (SPDX, SLSA)):
+    for wanted, there in ((SLSA, SPDX), (SPDX, SLSA)):
         layout = Layout()
         top = layout.name(layout.image("linux/amd64", [layer(b"x")]), f"{REPOSITORY}:1")
-        claims.attest(layout, top, claims.release, given)
+        claims.attest(layout, top, claims.release, there)
         assert claims.judge(layout, policy(demand("attestation", wanted))).reason == "attestation-missing"
 
 
@@ -320,3 +324,83 @@ def test_damage_to_one_image_leaves_the_other_judged(bundles: Bundles, part: str
     text = format_text(report)
     assert text.startswith("DAMAGED (blob-digest)")
     assert f"\nVERIFIED  {NAMES[2]}" in text
+
+
+# -- any change at all ------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def fuzzed(tmp_path_factory: pytest.TempPathFactory) -> Claims:
+    return Claims(tmp_path_factory.mktemp("fuzz"))
+
+
+def judged_layers(claims: Claims, signature: SignedLayer, attestation: SignedLayer) -> ImageResult:
+    layout = Layout()
+    top = layout.image("linux/amd64", [layer(b"x")])
+    layout.name(top, NAMES[1])
+    claims.beside(layout, top, "sig", signature)
+    claims.beside(layout, top, "att", attestation)
+    return claims.judge(layout, policy(demand(), demand("attestation", SLSA)))
+
+
+def good_layers(claims: Claims) -> tuple[SignedLayer, SignedLayer]:
+    top = Layout().image("linux/amd64", [layer(b"x")])
+    return claims.sigstore.sign(top.digest, claims.release), claims.sigstore.attest(top.digest, claims.release)
+
+
+@given(st.data())
+@settings(derandomize=True, deadline=None, max_examples=40)
+def test_any_changed_byte_of_what_is_signed_is_rejected(fuzzed: Claims, data: st.DataObject) -> None:
+    pair = list(good_layers(fuzzed))
+    which = data.draw(st.integers(0, 1))
+    raw = bytearray(pair[which].raw)
+    place = data.draw(st.integers(0, len(raw) - 1))
+    raw[place] ^= data.draw(st.integers(1, 255))
+    pair[which] = pair[which]._replace(raw=bytes(raw))
+    result = judged_layers(fuzzed, *pair)
+    assert result.checks[1 - which].outcome is Outcome.HELD
+    if result.checks[which].outcome is Outcome.HELD:
+        # The envelope's shell is not signed; `keyid` is the one part of it that means nothing (EVIDENCE 2.6).
+        start = good_layers(fuzzed)[which].raw.index(b'"keyid":""')
+        assert which == 1
+        assert start <= place < start + 10
+
+
+@given(st.data())
+@settings(derandomize=True, deadline=None, max_examples=40)
+def test_changed_annotations_never_crash_and_never_change_the_facts(fuzzed: Claims, data: st.DataObject) -> None:
+    pair = list(good_layers(fuzzed))
+    which = data.draw(st.integers(0, 1))
+    notes = dict(pair[which].annotations)
+    name = data.draw(st.sampled_from(sorted(notes)))
+    text = notes[name]
+    start = data.draw(st.integers(0, len(text)))
+    end = min(len(text), start + data.draw(st.integers(0, 40)))
+    notes[name] = text[:start] + data.draw(st.text(max_size=8).filter(_plain_text)) + text[end:]
+    pair[which] = pair[which]._replace(annotations=notes)
+    result = judged_layers(fuzzed, *pair)
+    if result.checks[which].outcome is Outcome.HELD:
+        fact = result.evidence[which]
+        assert (fact.signer, fact.issuer, fact.signed_at) == (IDENTITY, GITHUB, AT)
+        assert fact.strength == "signed, inclusion promise"
+    else:
+        assert result.verdict.value == "rejected"
+
+
+def _plain_text(text: str) -> bool:
+    return not any("\ud800" <= char <= "\udfff" for char in text)
+
+
+@given(st.binary(max_size=60), st.sampled_from([ROOT, TEAM]))
+@settings(derandomize=True, deadline=None, max_examples=40)
+def test_any_published_target_is_survived(fuzzed: Claims, raw: bytes, path: str) -> None:
+    kept = dict(fuzzed.targets)
+    try:
+        fuzzed.targets[path] = raw
+        layout = Layout()
+        top = layout.name(layout.image("linux/amd64", [layer(b"x")]), NAMES[1])
+        fuzzed.sign(layout, top, fuzzed.team if path == TEAM else fuzzed.release)
+        text = policy(demand(key="team") if path == TEAM else demand())
+        assert fuzzed.judge(layout, text).verdict.value == "rejected"
+    finally:
+        fuzzed.targets = kept
