@@ -136,9 +136,8 @@ def advance(pin: HeldPin, opened: OpenedTrust, delivery: Delivery, standing: Sta
         return record
     trusted = opened.trusted
     roots = dict(record.roots) | {number: sha256_of(raw) for number, raw in enumerate(opened.roots.chain.roots, 1)}
-    site_targets = find_newest(pin, opened).site_targets
     facts = trusted.roles[TARGETS]
-    keep = record.targets is not None and site_targets is not None and record.targets[0] >= facts.version
+    keep = _keeps_targets(find_newest(pin, opened), facts.version)
     online = {(item.role, item.key): item.version for item in record.online}
     for role in (SNAPSHOT, TIMESTAMP):
         for key in trusted.roles[role].signers:
@@ -150,6 +149,12 @@ def advance(pin: HeldPin, opened: OpenedTrust, delivery: Delivery, standing: Sta
         online=tuple(OnlineVersion(role, key, online[role, key]) for role, key in sorted(online)),
         streams={**record.streams, delivery.stream: _advance_stream(record, trusted, delivery, standing)},
     )
+
+
+def _keeps_targets(newest: Newest, version: int) -> bool:
+    """Whether the site's targets stay when a bundle with this version of targets is recorded."""
+    lowest = newest.lowest_targets_version
+    return newest.site_targets is not None and (lowest > version or (lowest == version and newest.site_targets_hold))
 
 
 def _advance_stream(record: PinRecord, trusted: TrustedTargets, delivery: Delivery, standing: Standing) -> StreamRecord:
@@ -282,10 +287,9 @@ def _order(record: StreamRecord | None, delivery: Delivery) -> Status:
 
 
 def _check_versions(case: _Case) -> None:
-    trusted, site_targets, record = case.opened.trusted, case.newest.site_targets, case.record
+    trusted, record = case.opened.trusted, case.record
     _check_not_lower("root", trusted.root_version, max(case.pin.roots))
-    if site_targets is not None:
-        _check_not_lower("targets", trusted.roles[TARGETS].version, site_targets.signed.version)
+    _check_not_lower("targets", trusted.roles[TARGETS].version, case.newest.lowest_targets_version)
     if record is not None:
         _check_not_lower(f"stream {case.delivery.stream}", trusted.roles[STREAM].version, record.version)
     for item in case.pin.record.online:

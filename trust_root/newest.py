@@ -4,8 +4,10 @@ Rules of this module (DESIGN §4, "Roots never fork", "The newest trusted materi
 - Pure. The pin comes from the site; of several, the one that is in the bundle, and the newest of those.
 - Every root of a version that the site holds has the same bytes, under any pin of the same trust root; so a bundle's
   newer roots chain on from the site's newest root.
-- The newest root known to site or bundle says whose signatures still count. The site's targets judge as long as that
-  root accepts them.
+- The newest root known to site or bundle says whose signatures still count.
+- The site's targets keep their say, as a lowest version and as revocations, while anybody who signed them still holds
+  the role: one holder retired since must not let older targets come back. They lose it when all who signed are gone,
+  which is the way out after a threshold of keys was stolen and the version driven up (THREATS T5).
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ from bundler.digest import Digest, sha256_of
 from bundler.errors import TrustError
 from trust_root.client import RootChain, TrustedTargets, open_root_chain, open_targets
 from trust_root.delivery import TimeBasis
-from trust_root.metadata import SignedFile, parse_root, parse_targets, root_authority, verify_signatures
+from trust_root.metadata import SignedFile, parse_root, parse_targets, root_authority, signers_left, verify_signatures
 from trust_root.roles import ROOT, TARGETS
 from trust_root.state import PinRecord
 
@@ -77,10 +79,22 @@ class OpenedTrust:
 
 @dataclass(frozen=True, slots=True)
 class Newest:
-    """The newest root known to site or bundle, and the site's targets as far as that root still accepts them."""
+    """The newest root known to site or bundle, and what it makes of the site's targets.
+
+    Attributes:
+        chain: roots 1 to the newest one.
+        site_targets: the site's targets; None if it has none, or if that root has retired all who signed them.
+        site_targets_hold: they meet that root's threshold with no signature by others.
+    """
 
     chain: RootChain
     site_targets: SignedFile[Targets] | None
+    site_targets_hold: bool
+
+    @property
+    def lowest_targets_version(self) -> int:
+        """What targets have to reach; 1 if the site remembers none that count."""
+        return 1 if self.site_targets is None else self.site_targets.signed.version
 
 
 def open_roots(pins: Sequence[HeldPin], files: Mapping[str, bytes]) -> OpenedRoots:
@@ -114,14 +128,15 @@ def find_newest(pin: HeldPin, opened: OpenedTrust) -> Newest:
     chain = opened.roots.chain
     later = [raw for version, raw in sorted(pin.roots.items()) if version > len(chain.files)]
     chain = chain.extended(later)
-    return Newest(chain, _site_targets(pin, chain.newest.signed))
+    return _weigh_site_targets(pin, chain)
 
 
-def _site_targets(pin: HeldPin, root: Root) -> SignedFile[Targets] | None:
-    if pin.targets_metadata is None:
-        return None
-    targets = parse_targets(pin.targets_metadata)
-    return targets if _accepts_targets(root, targets) else None
+def _weigh_site_targets(pin: HeldPin, chain: RootChain) -> Newest:
+    root = chain.newest.signed
+    targets = None if pin.targets_metadata is None else parse_targets(pin.targets_metadata)
+    if targets is None or not signers_left(targets, root_authority(root, TARGETS)):
+        return Newest(chain, None, site_targets_hold=False)
+    return Newest(chain, targets, _accepts_targets(root, targets))
 
 
 def _accepts_targets(root: Root, targets: SignedFile[Targets]) -> bool:
@@ -136,7 +151,7 @@ def check_targets_fork(newest: Newest, opened: OpenedTrust) -> None:
     """Raise TrustError (``targets-fork``, an alarm) if two targets of one version hold under the newest root."""
     site, raw = newest.site_targets, opened.trusted.targets_metadata
     version = opened.trusted.roles[TARGETS].version
-    if site is None or site.raw == raw or site.signed.version != version:
+    if site is None or not newest.site_targets_hold or site.raw == raw or site.signed.version != version:
         return
     if _accepts_targets(newest.chain.newest.signed, parse_targets(raw)):
         raise TrustError(
@@ -152,12 +167,17 @@ def check_targets_fork(newest: Newest, opened: OpenedTrust) -> None:
 def newest_material(
     pin: HeldPin, opened: OpenedTrust, newest: Newest
 ) -> tuple[int, Mapping[str, bytes], tuple[str, ...]]:
-    """The newest targets of site and bundle; those that the newest root accepts come before any that it does not."""
+    """The newest targets of site and bundle; those that the newest root accepts come before any that it does not.
+
+    A bundle's targets below the lowest version that still counts are as good as not accepted.
+    """
     trusted, root = opened.trusted, newest.chain.newest.signed
-    bundle = (_accepts_targets(root, parse_targets(trusted.targets_metadata)), trusted.roles[TARGETS].version)
+    bundle_version = trusted.roles[TARGETS].version
+    accepted = _accepts_targets(root, parse_targets(trusted.targets_metadata))
+    bundle = (accepted and bundle_version >= newest.lowest_targets_version, bundle_version)
     if pin.record.targets is None:
         return bundle[1], trusted.targets, ()
-    site = (newest.site_targets is not None, pin.record.targets[0])
+    site = (newest.site_targets_hold, pin.record.targets[0])
     version, targets = (bundle[1], trusted.targets) if bundle >= site else (site[1], pin.targets)
     warnings = []
     if not site[0]:

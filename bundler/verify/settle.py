@@ -10,10 +10,12 @@ from dataclasses import replace
 from bundler.errors import SealiftError
 from bundler.verify.head import trust_facts
 from bundler.verify.pipeline import Verification
+from trust_root.acceptance import Standing
 from trust_root.site import Site
 
 _RECORDED = "recorded at this site"
 _CHECKED_ONLY = "rollback was checked, not recorded"
+_HISTORIC = "historic: nothing was recorded"
 
 
 def settle(run: Verification, site: Site) -> None:
@@ -26,5 +28,10 @@ def settle(run: Verification, site: Site) -> None:
     except SealiftError as error:
         report.failure = error
         return
-    recorded = _RECORDED if standing.recorded else _CHECKED_ONLY
-    report.trust = replace(trust_facts(site, head.opened, standing), recorded=recorded)
+    report.trust = replace(trust_facts(site, head.opened, standing), recorded=_recorded(standing))
+
+
+def _recorded(standing: Standing) -> str:
+    if not standing.recorded:
+        return _CHECKED_ONLY
+    return _HISTORIC if standing.status == "historic" else _RECORDED
