@@ -51,6 +51,11 @@ def test_other_encodings_are_refused(raw: bytes) -> None:
     assert error.value.code == "der"
 
 
+def test_long_tags_are_refused() -> None:
+    with pytest.raises(MalformedError):
+        parse_elements(b"\x1f\x01\x00")
+
+
 def test_utf8_string() -> None:
     assert parse_utf8_string(format_der(UTF8_STRING, "é".encode())) == "é"
     for raw in (format_der(UTF8_STRING, b"\xff"), format_der(0x13, b"a"), b"a"):

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from bundler.errors import MalformedError, RejectedError
 from bundler.identity.certificate import Certificate, parse_certificate
+from bundler.identity.der import OCTET_STRING, parse_der
 from bundler.identity.keys import parse_spki
 from bundler.identity.sct import (
     SCT_LIST,
@@ -136,6 +137,18 @@ def test_every_byte_of_the_list_counts() -> None:
             with pytest.raises(RejectedError) as error:
                 verify_embedded_scts(replace(leaf, extensions={**leaf.extensions, SCT_LIST: mutant}), issuer, (log(),))
             assert error.value.code == "sct"
+
+
+def test_bytes_left_over() -> None:
+    leaf, _ = certificates()
+    raw = parse_der(leaf.extensions[SCT_LIST], OCTET_STRING).content
+    assert len(parse_sct_list(raw)) == 1
+    inside = raw[4:] + b"\0"
+    longer = len(inside).to_bytes(2, "big") + inside
+    for broken in (raw + b"\0", len(longer).to_bytes(2, "big") + longer, raw[:4] + b"\1" + raw[5:]):
+        with pytest.raises(MalformedError) as error:
+            parse_sct_list(broken)
+        assert error.value.code == "sct-list"
 
 
 @settings(derandomize=True, deadline=None)
