@@ -18,18 +18,19 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import BinaryIO
 
 from bundler import limits
 from bundler.archive.inventory import Blob, Inventory
-from bundler.archive.reader import ArchiveReader, open_archive
+from bundler.archive.reader import STANDARD_INPUT, ArchiveReader, open_archive
 from bundler.digest import Digest
-from bundler.errors import RejectedError, SealiftError
+from bundler.errors import RejectedError, SealiftError, TrustError
 from bundler.oci.manifest import is_index, is_manifest
 from bundler.verify.completeness import check_no_strays
 from bundler.verify.head import Head, bundle_facts, trust_facts, unproved_facts
 from bundler.verify.images import Bench, Judged, judge_image
 from bundler.verify.keyring import Keyring
-from bundler.verify.policy import KeySigner, Policy
+from bundler.verify.policy import KeylessSigner, KeySigner, Policy, Signer
 from bundler.verify.result import Check, DamageFact, Outcome, Report, TimeFact
 from bundler.version import TOOL
 from trust_root.client import TrustedTargets, open_trust
@@ -37,6 +38,7 @@ from trust_root.delivery import Delivery, TimeBasis
 from trust_root.site import Site, compare_with_site, open_for_site
 
 _AGES = timedelta(days=365 * 1000)  # without a pin nothing is proved, so nothing expires either
+_ANYTHING = ("^.*$", "^.+$", "^(.*)$", "^(.+)$")
 _FIRST_ROOT = "metadata/1.root.json"
 _LAYER_MARKS = (".layer.", ".rootfs.", "application/octet-stream")
 
@@ -73,17 +75,18 @@ class Verification:
     times: tuple[datetime, ...] = ()
 
 
-def verify_bundle(source: Path | str, request: Request) -> Verification:
+def verify_bundle(source: Path | str | BinaryIO, request: Request) -> Verification:
     """Verify one bundle.
 
     Args:
-        source: a path, or `-` for standard input.
+        source: a path, `-` for standard input, or a binary stream that stands at the bundle's first byte.
         request: what to judge it by.
 
     Returns:
         a report in every case; errors that are not ours (bugs) pass through.
     """
-    report = Report(file=str(source), tool=TOOL, integrity_only=request.integrity_only)
+    name = str(source) if isinstance(source, (str, Path)) else STANDARD_INPUT
+    report = Report(file=name, tool=TOOL, integrity_only=request.integrity_only)
     basis = request.basis
     report.time = TimeFact(basis.at, basis.source, basis.reason or "")
     report.policy_digest = request.policy.digest if request.policy else None
@@ -102,6 +105,8 @@ def verify_bundle(source: Path | str, request: Request) -> Verification:
 def _open_head(archive: ArchiveReader, request: Request, run: Verification) -> Inventory:
     """Trust first, then the inventory that it names, then how the delivery stands with this site."""
     head, report = run.head, run.report
+    if request.site is None and not request.integrity_only:
+        raise TrustError("no-pin", "verification", got="no site", want="a site with a pinned root")
     if request.site is None:
         trusted = open_unproved(archive, request.basis.at)
         report.trust = unproved_facts(trusted)
@@ -201,6 +206,10 @@ def _as_it_was(bench: Bench, then: Keyring, judged: list[Judged]) -> tuple[Check
     return tuple(checks)
 
 
+def _is_open(signer: Signer) -> bool:
+    return isinstance(signer, KeylessSigner) and not {str(signer.identity), str(signer.issuer)}.isdisjoint(_ANYTHING)
+
+
 def _weakened(inventory: Inventory, request: Request) -> tuple[str, ...]:
     """Every option in force that lowers safety, so that no report hides one."""
     found = []
@@ -217,4 +226,6 @@ def _weakened(inventory: Inventory, request: Request) -> tuple[str, ...]:
             found.append(f"rule {rule.label}: allow_omitted, platforms may be left out")
         if any(isinstance(demand.signer, KeySigner) and demand.signer.ignore_tlog for demand in rule.demands):
             found.append(f"rule {rule.label}: insecure_ignore_tlog, log entries of key signatures are not checked")
+        if any(_is_open(demand.signer) for demand in rule.demands):
+            found.append(f"rule {rule.label}: a pattern that matches any identity or any issuer")
     return tuple(found)

@@ -138,7 +138,8 @@ class ImageResult:
     def reason(self) -> str:
         """Code of the first check that refuses; empty when verified."""
         ordered = sorted(self.checks, key=lambda check: check.outcome is not Outcome.DAMAGED)
-        return next((check.code for check in ordered if check.refuses), "" if self.checks else "nothing-checked")
+        found = next((check.code for check in ordered if check.refuses), "")
+        return found or ("" if self.verdict is Verdict.VERIFIED else "nothing-checked")
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,7 +232,8 @@ class Report:
         if self.integrity_only:
             return 0
         refused = any(check.refuses for check in self.checks)
-        held = bool(self.images) and all(image.verdict is Verdict.VERIFIED for image in self.images)
+        proved = self.trust is not None and self.trust.pin is not None
+        held = proved and bool(self.images) and all(image.verdict is Verdict.VERIFIED for image in self.images)
         return 0 if held and not refused else 1
 
     @property

@@ -17,10 +17,11 @@ from bundler.errors import (
     UnsupportedError,
     UsageError,
 )
-from bundler.verify.result import Check, DamageFact, ImageResult, Outcome, Report, Verdict
+from bundler.verify.result import Check, DamageFact, ImageResult, Outcome, Report, TrustFacts, Verdict
 
 ZERO = Digest("sha256", "0" * 64)
 HELD = Check("signature", Outcome.HELD)
+PROVED = TrustFacts(ZERO, 1, development=False, roles=(), standing="first")
 NOTE = Check("omissions", Outcome.NOTE)
 UNCHECKED = Check("sbom", Outcome.UNCHECKED)
 REFUSING = (
@@ -37,7 +38,7 @@ def refusing(outcome: Outcome, code: str = "") -> Check:
 
 
 def report(*images: ImageResult, **fields: object) -> Report:
-    made = Report("x.bundle.tar", "sealift", images=images)
+    made = Report("x.bundle.tar", "sealift", images=images, trust=PROVED)
     for name, value in fields.items():
         setattr(made, name, value)
     return made
@@ -135,3 +136,11 @@ def test_exit_zero_has_no_reason_and_others_have_one() -> None:
         if made.verdict is Verdict.VERIFIED:
             assert group
             assert all(item.verdict is Verdict.VERIFIED for item in group)
+
+
+def test_without_a_pin_nothing_is_verified() -> None:
+    unproved = TrustFacts(None, 1, development=False, roles=(), standing="")
+    for trust in (None, unproved):
+        made = report(image(HELD), trust=trust)
+        assert (made.exit_code, made.verdict) == (1, Verdict.REJECTED)
+        assert report(image(HELD), trust=trust, integrity_only=True).verdict is Verdict.INTACT
