@@ -58,6 +58,7 @@ INVENTORY_BYTES = 64 * MIB  # about 150 000 blobs
 INVENTORY_BLOBS = 200_000
 INVENTORY_IMAGES = 10_000
 BLOB_BYTES = 1 << 50  # 1 PiB: far above any layer, far below what arithmetic could get wrong
+BUNDLE_BYTES = 1 << 60  # all blobs together, as stored: offsets stay within a signed 64-bit integer
 ZSTD_WINDOW_BYTES = 8 * MIB  # what stock `zstd -d` opens without a flag
 COMPRESS_FROM_BYTES = 64 * KIB  # below, a frame saves less than a tar block or two
 INVENTORY_TEXT_CHARACTERS = 1024  # a place that was searched is a URL at most

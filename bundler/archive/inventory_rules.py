@@ -1,4 +1,4 @@
-"""What an inventory must hold by itself, without a look at any blob (FORMAT.md, "Inventory", rules I1 to I10).
+"""What an inventory must hold by itself, without a look at any blob (FORMAT.md, "Inventory", rules I1 to I12).
 
 `check_rules` returns the inventory or raises. The codes: ``order`` (repeated or unsorted), ``name``, ``previous``,
 ``text``, ``digest-algorithm``, ``blob-absent``, ``blob-mismatch``, ``omitted-present``, ``stored``, ``blob-order``,
@@ -68,6 +68,9 @@ def _check_blobs(blobs: tuple[Blob, ...]) -> Mapping[Digest, Blob]:
         if rank < highest:
             raise _refused("blob-order", str(blob.digest), blob.media_type, "no such blob after this point")
         highest = rank
+    stored_bytes = sum(blob.stored_size_bytes for blob in blobs)
+    if stored_bytes > limits.BUNDLE_BYTES:
+        raise _refused("limits", "blobs", f"{stored_bytes} bytes", f"at most {limits.BUNDLE_BYTES}")
     return {blob.digest: blob for blob in blobs}
 
 

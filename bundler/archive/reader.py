@@ -133,12 +133,21 @@ class ArchiveReader:
             return scan_file(self._source, plan, sink_for, threads=threads or default_threads(), progress=progress)
         return scan_stream(self._source, plan, sink_for, progress=progress)
 
-    def check_headers(self) -> Integrity:
-        """Check headers, padding, derived members and the end, without hashing blobs; from a pipe they pass unread."""
+    def check_headers(self, *, keep: Callable[[Blob], bool] | None = None) -> Integrity:
+        """Check headers, padding, derived members and the end, without hashing blobs.
+
+        Args:
+            keep: for pipes, blobs that `read_blob` will give afterwards; the others pass unread. From a file any blob
+                can be read at any time.
+
+        Raises:
+            EnvError: what is to be kept from a pipe does not fit into memory (``pipe-memory``).
+        """
         plan = self._require_plan()
         if isinstance(self._source, FileSource):
             return scan_headers(self._source, plan)
-        return scan_stream(self._source, plan, _header_sink, progress=None)
+        wanted = self._choose_kept(keep) if keep else frozenset()
+        return scan_stream(self._source, plan, lambda member: self._header_sink(member, wanted), progress=None)
 
     def read_blob(self, digest: Digest, max_bytes: int) -> bytes:
         """The content of a blob, hashed before it is used.
@@ -209,6 +218,11 @@ class ArchiveReader:
             return KeepSink(blob, self._kept.__setitem__)
         return RawSink(blob) if blob.stored == "raw" else FrameSink(blob)
 
+    def _header_sink(self, member: Member, wanted: frozenset[Digest]) -> Sink:
+        if member.blob is None or member.blob.digest in wanted:
+            return self._sink(member, wanted)
+        return SkipSink()
+
     def _read_again(self, member: Member, blob: Blob) -> bytes:
         if isinstance(self._source, StreamSource):
             raise EnvError(
@@ -224,7 +238,3 @@ class ArchiveReader:
         if count < len(stored):
             raise DamagedError("truncated", "blob", str(blob.digest), got=f"{count} bytes", want=f"{len(stored)}")
         return open_stored(blob, bytes(stored))
-
-
-def _header_sink(member: Member) -> Sink:
-    return SkipSink() if member.derived is None else DerivedSink(member.derived)

@@ -15,13 +15,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bundler import limits
-from bundler.archive.contents import Inventory, Search
+from bundler.archive.contents import Blob, Inventory, Search
 from bundler.archive.inventory import format_inventory, parse_inventory
 from bundler.digest import Digest, sha256_of
 from bundler.errors import MalformedError, SealiftError, UnsupportedError
 from bundler.strict_json import format_canonical
 from tests.simulators.bad_inventories import bad_inventories, good_inventory
-from tests.simulators.bundles import sample_head, sample_inventory
+from tests.simulators.bundles import OCI_LAYER, sample_head, sample_inventory
 
 BAD = [pytest.param(code, raw, id=title) for code, title, raw in bad_inventories()]
 UNSUPPORTED = {"format", "critical", "evidence-kind", "digest-algorithm"}
@@ -191,6 +191,16 @@ def test_counts_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "INVENTORY_BLOBS", 3)
     with pytest.raises(MalformedError) as error:
         parse_inventory(good_inventory())
+    assert error.value.code == "limits"
+
+
+def test_the_sum_of_all_blobs_is_bounded() -> None:
+    """Each blob within its own limit, all of them beyond what offsets can say."""
+    digests = [Digest("sha256", f"{number:064x}") for number in range(1025)]
+    blobs = [Blob(digest, 2**50, OCI_LAYER, "raw", 2**50, digest) for digest in digests]
+    assert format_inventory(sample_head(blobs=blobs[:1024]))
+    with pytest.raises(MalformedError) as error:
+        format_inventory(sample_head(blobs=blobs))
     assert error.value.code == "limits"
 
 

@@ -13,12 +13,16 @@ from random import Random
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from bundler import limits
 from bundler.archive import source as source_module
 from bundler.archive.contents import Blob
 from bundler.archive.damage import END
 from bundler.archive.head import readme_text
+from bundler.archive.inventory import format_inventory, parse_inventory
+from bundler.archive.parallel import Loan, each_with_buffer
 from bundler.archive.reader import ArchiveReader, Integrity, open_archive
 from bundler.archive.ustar import format_header
 from bundler.digest import Digest, sha256_of
@@ -105,6 +109,42 @@ def test_headers_only(opener: Opener, built: BuiltBundle) -> None:
     with opener(built.raw) as archive:
         archive.read_inventory(built.inventory_size_bytes, built.inventory_digest)
         assert archive.check_headers().damages == ()
+
+
+def test_headers_from_a_pipe_with_what_inspection_needs(opener: Opener, built: BuiltBundle) -> None:
+    with opener(built.raw) as archive:
+        archive.read_inventory(built.inventory_size_bytes, built.inventory_digest)
+        assert archive.check_headers(keep=small).damages == ()
+        for blob in filter(small, built.inventory.blobs):
+            assert archive.read_blob(blob.digest, MIB) == built.contents[blob.digest]
+
+
+def test_headers_tell_every_fault_but_those_of_contents(opener: Opener, built: BuiltBundle) -> None:
+    raw = bytearray(built.raw)
+    header, content, padding = built.inventory.blobs[1], built.inventory.blobs[2], built.inventory.blobs[3]
+    raw[built.offset_of(header.member_name) + 100] ^= 1
+    raw[built.offset_of(content.member_name) + 512] ^= 1
+    raw[built.offset_of(padding.member_name) + 512 + padding.stored_size_bytes] ^= 1
+    raw[built.offset_of("index.json") + 600] ^= 1
+    raw[-1] ^= 1
+    with opener(bytes(raw)) as archive:
+        archive.read_inventory(built.inventory_size_bytes, built.inventory_digest)
+        integrity = archive.check_headers()
+    assert [(damage.member, damage.digest, damage.code) for damage in integrity.damages] == [
+        ("index.json", None, "derived-content"),
+        (header.member_name, None, "header"),
+        (padding.member_name, None, "padding"),
+        (END, None, "end"),
+    ]
+
+
+def test_headers_of_a_truncated_bundle(opener: Opener, built: BuiltBundle) -> None:
+    victim = built.inventory.blobs[-1]
+    with opener(built.raw[: built.offset_of(victim.member_name) + 513]) as archive:
+        archive.read_inventory(built.inventory_size_bytes, built.inventory_digest)
+        integrity = archive.check_headers()
+    assert integrity.damaged == {victim.digest}
+    assert {damage.code for damage in integrity.damages} == {"truncated"}
 
 
 def test_headers_of_a_file_do_not_read_contents(built: BuiltBundle, tmp_path: Path) -> None:
@@ -533,6 +573,63 @@ def test_a_file_that_changes_while_it_is_read(
     codes = {damage.code for damage in integrity.damages}
     assert codes == ({"truncated", "file-changed"} if change == "truncate" else {"file-changed"})
     assert integrity.damages[-1].member == END
+
+
+# -- giving up ---------------------------------------------------------------------------------------------------------
+
+
+class EnoughError(Exception):
+    """Raised by whoever watches the progress; stands for Ctrl-C."""
+
+
+def test_an_exception_of_the_watcher_ends_reading(opener: Opener, built: BuiltBundle) -> None:
+    def watch(done_bytes: int) -> None:
+        raise EnoughError
+
+    with opener(built.raw) as archive:
+        archive.read_inventory(built.inventory_size_bytes, built.inventory_digest)
+        with pytest.raises(EnoughError):
+            archive.read_members(progress=watch)
+
+
+def test_one_failing_thread_stops_the_others() -> None:
+    started: list[int] = []
+
+    def work(item: int, loan: Loan) -> int:
+        started.append(item)
+        if item == 0:
+            raise EnoughError
+        loan.stop.wait(timeout=60)
+        return item
+
+    with pytest.raises(EnoughError):
+        each_with_buffer(range(1000), work, threads=4, buffer_bytes=1)
+    assert len(started) <= 4
+
+
+def test_results_come_in_the_order_of_the_items() -> None:
+    def work(item: int, loan: Loan) -> int:
+        loan.buffer[0] = item % 256
+        return item * item
+
+    for threads in (1, 2, 7):
+        squares = each_with_buffer(range(300), work, threads=threads, buffer_bytes=1)
+        assert squares == [item * item for item in range(300)]
+    assert each_with_buffer([], work, threads=3, buffer_bytes=1) == []
+
+
+# -- malleability ------------------------------------------------------------------------------------------------------
+
+
+@settings(derandomize=True, deadline=None, max_examples=40)
+@given(st.lists(st.binary(max_size=2000), unique=True, max_size=5), st.integers(0, 40))
+def test_what_is_accepted_is_written_again_byte_for_byte(contents: list[bytes], repeat: int) -> None:
+    built = build_bundle(*layers_only(list({content * 4 ** (repeat % 4): None for content in contents})))
+    with open_archive(io.BytesIO(built.raw)) as archive:
+        assert read_all(archive, built, keep=lambda blob: True).damages == ()
+        kept = {digest: archive.read_blob(digest, len(content)) for digest, content in built.contents.items()}
+        again = build_bundle(parse_inventory(format_inventory(built.inventory)), kept, archive.trust_files)
+    assert again.raw == built.raw
 
 
 # -- both ways agree ---------------------------------------------------------------------------------------------------
