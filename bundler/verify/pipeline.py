@@ -24,7 +24,7 @@ from bundler import limits
 from bundler.archive.inventory import Blob, Inventory
 from bundler.archive.reader import STANDARD_INPUT, ArchiveReader, open_archive
 from bundler.digest import Digest
-from bundler.errors import RejectedError, SealiftError, TrustError
+from bundler.errors import DamagedError, RejectedError, SealiftError, TrustError
 from bundler.oci.manifest import is_index, is_manifest
 from bundler.verify.completeness import check_no_strays
 from bundler.verify.head import Head, bundle_facts, trust_facts, unproved_facts
@@ -162,7 +162,7 @@ def _judge_claims(
 ) -> None:
     report, standing = run.report, run.head.standing
     targets = standing.targets if standing else {}
-    bench = Bench(inventory, request.policy, Keyring(targets), damaged, _reader(archive))
+    bench = Bench(inventory, request.policy, Keyring(targets), damaged, _reader(archive, damaged))
     judged = [judge_image(image, bench) for image in inventory.images]
     report.images = tuple(item.result for item in judged)
     report.checks = _bundle_checks(inventory, judged, request)
@@ -173,8 +173,15 @@ def _judge_claims(
     run.times = tuple(time for item in judged for time in item.times)
 
 
-def _reader(archive: ArchiveReader) -> Callable[[Digest], bytes]:
-    return lambda digest: archive.read_blob(digest, limits.EVIDENCE_BLOB_BYTES)
+def _reader(archive: ArchiveReader, damaged: frozenset[Digest]) -> Callable[[Digest], bytes]:
+    """Reads documents for the claims; what was found damaged stays so, and a pipe is not asked again for it."""
+
+    def read(digest: Digest) -> bytes:
+        if digest in damaged:
+            raise DamagedError("blob-digest", "blob", str(digest), got="other bytes", want="what was signed")
+        return archive.read_blob(digest, limits.EVIDENCE_BLOB_BYTES)
+
+    return read
 
 
 def _bundle_checks(inventory: Inventory, judged: list[Judged], request: Request) -> tuple[Check, ...]:
