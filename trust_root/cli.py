@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -67,7 +68,7 @@ def init(
         Path(repository),
         Path(keys),
         stream,
-        _passphrase(confirm=True),
+        ask_passphrase(confirm=True),
         at,
         threshold=threshold,
         holders=holders,
@@ -135,7 +136,7 @@ def publish(
         ]
     )
     at = _signing_time(development=read_repository(Path(repository)).development)
-    passphrase = _passphrase(confirm=False)
+    passphrase = ask_passphrase(confirm=False)
     done = publish_targets(Path(repository), Path(keys), passphrase, at, add=add, remove=remove)
     _warn(development=done.development)
     document = {
@@ -168,11 +169,11 @@ def pin(root: str, fingerprint: str, site_name: str | None, state: str | None, *
     from trust_root.pin import parse_fingerprint, pin_root
 
     raw = _read(root)
-    folder = _state_folder(state)
+    folder = state_folder(state)
     with _as_usage():
-        done = pin_root(folder, raw, parse_fingerprint(fingerprint), _clock(), site_name=site_name, add=add)
+        done = pin_root(folder, raw, parse_fingerprint(fingerprint), clock(), site_name=site_name, add=add)
     _warn(development=done.development)
-    if done.expires_at <= _clock():
+    if done.expires_at <= clock():
         _note("this root has expired; bundles need a newer one that follows it")
     document = {
         "pin": str(done.digest),
@@ -202,16 +203,16 @@ def show(what: str | None, state: str | None, *, as_json: bool) -> None:
     from trust_root.site import load_site
 
     if what is None:
-        document = inspection.describe_site(load_site(_state_folder(state), read_only=True))
-        _print(document, inspection.site_lines(document, _clock()), as_json=as_json)
+        document = inspection.describe_site(load_site(state_folder(state), read_only=True))
+        _print(document, inspection.site_lines(document, clock()), as_json=as_json)
     elif Path(what).is_dir():
         document = inspection.describe_repository(read_repository(Path(what)))
-        _print(document, inspection.repository_lines(document, _clock()), as_json=as_json)
+        _print(document, inspection.repository_lines(document, clock()), as_json=as_json)
     else:
         root = parse_root(_read(what), what)
         verify_alone(root)
         document = inspection.describe_root(root)
-        _print(document, inspection.root_lines(document, _clock()), as_json=as_json)
+        _print(document, inspection.root_lines(document, clock()), as_json=as_json)
 
 
 @trust.command(
@@ -228,11 +229,11 @@ def state(set_floor: str | None, reason: str | None, state: str | None, *, as_js
     from trust_root import inspection
     from trust_root.site import load_site
 
-    site = load_site(_state_folder(state), read_only=set_floor is None)
+    site = load_site(state_folder(state), read_only=set_floor is None)
     if set_floor is not None or reason is not None:
-        site.set_floor(_floor(set_floor, reason), reason or "", _clock())
+        site.set_floor(_floor(set_floor, reason), reason or "", clock())
     document = inspection.describe_site(site)
-    _print(document, inspection.site_lines(document, _clock()), as_json=as_json)
+    _print(document, inspection.site_lines(document, clock()), as_json=as_json)
 
 
 def _floor(typed: str | None, reason: str | None) -> datetime:
@@ -242,7 +243,7 @@ def _floor(typed: str | None, reason: str | None) -> datetime:
         raise UsageError("set-floor", "option", "--set-floor", got="alone", want="--set-floor TIME --reason TEXT")
     with _as_usage():
         floor = parse_typed_moment(typed)
-    if floor > _clock() + _DAY:
+    if floor > clock() + _DAY:
         raise UsageError(
             "set-floor",
             "option",
@@ -253,19 +254,20 @@ def _floor(typed: str | None, reason: str | None) -> datetime:
     return floor
 
 
-def _clock() -> datetime:
+def clock() -> datetime:
+    """Now, in UTC, whole seconds."""
     return datetime.now(UTC).replace(microsecond=0)
 
 
 def _signing_time(*, development: bool) -> datetime:
     """The clock, or SOURCE_DATE_EPOCH."""
-    text, clock = os.environ.get("SOURCE_DATE_EPOCH"), _clock()
+    text, now = os.environ.get("SOURCE_DATE_EPOCH"), clock()
     if not text:
-        return clock
+        return now
     if not (text.isascii() and text.isdigit() and len(text) <= 11):
         raise UsageError("source-date-epoch", "SOURCE_DATE_EPOCH", got=repr(text)[:40], want="seconds since 1970")
     at = datetime.fromtimestamp(int(text), UTC)
-    if abs(at - clock) > _DAY and not development:
+    if abs(at - now) > _DAY and not development:
         raise UsageError(
             "source-date-epoch",
             "SOURCE_DATE_EPOCH",
@@ -276,19 +278,43 @@ def _signing_time(*, development: bool) -> datetime:
     return at
 
 
-def _passphrase(*, confirm: bool) -> Callable[[str], bytes]:
+def ask_passphrase(*, confirm: bool = False) -> Callable[[str], bytes]:
+    """A function that gives the passphrase of a key file: from the environment, else from the terminal.
+
+    Args:
+        confirm: ask twice, for a key that is being made.
+
+    Returns:
+        the function; it raises UsageError (``passphrase``) where there is neither.
+    """
     given = os.environ.get("SEALIFT_KEY_PASSPHRASE")
 
     def ask(name: str) -> bytes:
         if given is not None:
             return given.encode("utf-8", errors="surrogateescape")
-        text = click.prompt(f"passphrase of {name}", default="", hide_input=True, confirmation_prompt=confirm, err=True)
+        if not _has_terminal():
+            raise UsageError(
+                "passphrase",
+                "passphrase",
+                f"of {name}",
+                got="no terminal to ask at",
+                want="a passphrase",
+                hints=["set SEALIFT_KEY_PASSPHRASE"],
+            )
+        shown = f"passphrase of {escape(name)}"
+        text = click.prompt(
+            shown, default="", show_default=False, hide_input=True, confirmation_prompt=confirm, err=True
+        )
         return str(text).encode()
 
     return ask
 
 
-def _state_folder(typed: str | None) -> Path:
+def _has_terminal() -> bool:
+    return sys.stdin is not None and sys.stdin.isatty()
+
+
+def state_folder(typed: str | None) -> Path:
     """`--state`, else SEALIFT_STATE, else the XDG state folder."""
     chosen = typed or os.environ.get("SEALIFT_STATE")
     if chosen:

@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from bundler.cli.options import clock, read_settings_file
+from bundler.cli.options import ask_passphrase, clock, read_settings_file
 from bundler.errors import RejectedError, UsageError
-from bundler.escaping import escape
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -204,7 +203,7 @@ def _export(settings: Settings, options: _Options) -> None:
 
     request = _request(settings, options)
     hooks = Hooks(
-        passphrase=ask_passphrase,
+        passphrase=ask_passphrase(),
         verify_file=_judge(options.policy_file, request) if options.policy_file else accept,
         progress=lambda title, total: progress(title, total, quiet=options.quiet),
     )
@@ -239,14 +238,6 @@ def _request(settings: Settings, options: _Options) -> ExportRequest:
         compress=settings.compression == "zstd",
         allow_expiring=options.allow_expiring,
     )
-
-
-def ask_passphrase(name: str) -> bytes:
-    """The passphrase of a key file: from the environment, else from the terminal."""
-    text = os.environ.get("SEALIFT_KEY_PASSPHRASE")
-    if text is None:
-        text = click.prompt(f"passphrase of key {escape(name)}", default="", hide_input=True, err=True)
-    return text.encode()
 
 
 def _judge(policy_file: str, request: ExportRequest) -> Callable[[Path], None]:

@@ -1,31 +1,19 @@
-"""Options that several commands share: the state folder, the clock, files typed by people.
+"""What several commands share: the state folder, the clock, the passphrase, files typed by people.
 
-The clock of verification is read here and nowhere below: everything else takes the time as an argument.
+The clock of verification is read by the command line and nowhere below: everything else takes the time as an argument.
+`trust_root` stands alone on a ceremony laptop, so what both need is defined there.
 """
 
 from __future__ import annotations
 
-import os
-from datetime import UTC, datetime
 from pathlib import Path
 
 from bundler import limits
 from bundler.errors import EnvError, UsageError
 from bundler.safe_file import read_bounded
+from trust_root.cli import ask_passphrase, clock, state_folder
 
-
-def state_folder(typed: str | None) -> Path:
-    """`--state`, else SEALIFT_STATE, else the XDG state folder."""
-    chosen = typed or os.environ.get("SEALIFT_STATE")
-    if chosen:
-        return Path(chosen)
-    base = os.environ.get("XDG_STATE_HOME")
-    return (Path(base) if base else Path.home() / ".local" / "state") / "sealift"
-
-
-def clock() -> datetime:
-    """Now, in UTC, whole seconds."""
-    return datetime.now(UTC).replace(microsecond=0)
+__all__ = ["ask_passphrase", "clock", "read_settings_file", "state_folder"]
 
 
 def read_settings_file(path: Path, what: str) -> bytes:

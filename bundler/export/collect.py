@@ -46,13 +46,16 @@ class CollectedImage:
     evidence_manifests: dict[Digest, ImageManifest]
 
 
-def collect(source: Source, name: str, platforms: Sequence[Platform] = ()) -> CollectedImage:
+def collect(
+    source: Source, name: str, platforms: Sequence[Platform] = (), *, present: frozenset[Digest] = frozenset()
+) -> CollectedImage:
     """Collect one image.
 
     Args:
         source: where it is.
         name: its normalised reference.
         platforms: which to carry; all when empty.
+        present: what other images bring anyway, and so is not left out here either.
 
     Raises:
         RejectedError: the source is incomplete (``incomplete-source``), gives other bytes than its descriptors name,
@@ -64,7 +67,7 @@ def collect(source: Source, name: str, platforms: Sequence[Platform] = ()) -> Co
         top = source.resolve().descriptor
         top = Descriptor(top.media_type, top.digest, top.size_bytes)
         reader = _Reader(source)
-        omitted = _omissions(top, reader, platforms)
+        omitted = _omissions(top, reader, platforms, present)
         graph = walk(top, reader.read, omit=lambda descriptor: descriptor.digest in omitted)
         children = platform_manifests(graph, reader.read)
         _check_platforms(children, platforms)
@@ -131,7 +134,9 @@ class _Reader:
         return known
 
 
-def _omissions(top: Descriptor, reader: _Reader, platforms: Sequence[Platform]) -> frozenset[Digest]:
+def _omissions(
+    top: Descriptor, reader: _Reader, platforms: Sequence[Platform], present: frozenset[Digest]
+) -> frozenset[Digest]:
     """Digests of all children to leave out: other platforms, and attestation manifests about them."""
     if not platforms or not is_index(top.media_type):
         return frozenset()
@@ -144,9 +149,10 @@ def _omissions(top: Descriptor, reader: _Reader, platforms: Sequence[Platform]) 
         if not is_index(child.media_type)
     ]
     images = [child for child in entries if attested_digest(child) is None]
-    kept = {child.digest for child in images if _is_wanted(child, reader, platforms)}
+    kept = {child.digest for child in images if child.digest in present or _is_wanted(child, reader, platforms)}
     left_out = {child.digest for child in images} - kept
     kept |= {child.digest for child in entries if attested_digest(child) not in {None, *left_out}}
+    kept |= {child.digest for child in entries if child.digest in present}
     return frozenset(child.digest for child in entries) - kept
 
 

@@ -26,7 +26,7 @@ from pathlib import Path
 from bundler.archive.inventory import Blob, Image, Inventory, format_inventory
 from bundler.digest import Digest, sha256_of
 from bundler.errors import MalformedError, UsageError
-from bundler.export.collect import collect, naming
+from bundler.export.collect import CollectedImage, collect, naming
 from bundler.export.hooks import Hooks
 from bundler.export.plan import Plan, make_plan
 from bundler.export.publish import Draft, Signing, check_absent, publish
@@ -99,7 +99,20 @@ def plan_images(images: Sequence[ImageRequest], opened: ExitStack) -> Plan:
         with naming(found.image.name, source):
             check_required(found, request.require)
         collected.append(found)
-    return make_plan(collected)
+    return make_plan(_keep_what_is_there(collected, images))
+
+
+def _keep_what_is_there(collected: list[CollectedImage], images: Sequence[ImageRequest]) -> list[CollectedImage]:
+    """Nothing is listed as omitted that another image of the bundle brings: such children are collected after all."""
+    while True:
+        present = frozenset(node.digest for item in collected for node in item.nodes)
+        again = [any(omission.digest in present for omission in item.image.omitted) for item in collected]
+        if not any(again):
+            return collected
+        collected = [
+            collect(item.source, item.image.name, request.platforms, present=present) if needed else item
+            for item, request, needed in zip(collected, images, again, strict=True)
+        ]
 
 
 def export_bundle(request: ExportRequest, hooks: Hooks) -> Exported:

@@ -27,8 +27,9 @@ from bundler.export import publish as publish_module
 from bundler.export.pipeline import plan_images
 from bundler.export.settings import ImageRequest
 from bundler.export.space import check_space, free_bytes
+from bundler.oci.descriptor import parse_platform
 from bundler.oci.manifest import OCI_CONFIG
-from tests.simulators.images import OCI_LAYER, Layout, layer
+from tests.simulators.images import OCI_LAYER, Layout, layer, two_platforms
 from tests.unit.export.conftest import AT, NAME, Place
 from trust_root.client import open_trust
 from trust_root.repository import Repository
@@ -539,3 +540,21 @@ def test_a_bundle_lists_what_the_plan_says(place: Place) -> None:
         raw = archive.trust_files["metadata/1.root.json"]
     assert sha256_of(raw) == sha256_of((place.repository / "metadata" / "1.root.json").read_bytes())
     assert json.loads(raw)["signed"]["_type"] == "root"
+
+
+def test_what_another_image_brings_is_not_omitted(place: Place, tmp_path: Path) -> None:
+    """One image without arm64, and arm64 under a name of its own: the first is whole after all, and says so."""
+    layout, index, (_, arm64) = two_platforms("registry.example.org/team/app:1")
+    layout.name(arm64, "registry.example.org/team/app:arm64")
+    folder = layout.write(tmp_path / "both")
+    images = (
+        ImageRequest(f"oci:{folder}:registry.example.org/team/app:1", platforms=(parse_platform("linux/amd64"),)),
+        ImageRequest(f"oci:{folder}:registry.example.org/team/app:arm64"),
+    )
+    filtered, alone = open_bundle(place.export(images=images).path).images
+    assert (filtered.digest, filtered.omitted) == (index.digest, ())
+    assert [child.platform for child in filtered.platforms] == ["linux/amd64", "linux/arm64"]
+    assert len([item for item in filtered.evidence if item.kind == "buildkit-attestation"]) == 2
+    assert alone.digest == arm64.digest
+    (only,) = open_bundle(place.export(images=images[:1]).path).images
+    assert [omission.platform for omission in only.omitted] == ["linux/arm64", "unknown/unknown"]

@@ -26,7 +26,7 @@ TRUSTED_ROOT = '{"mediaType":"application/vnd.dev.sigstore.trustedroot+json;vers
 @pytest.fixture
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(cli, "_clock", lambda: NOW)
+    monkeypatch.setattr(cli, "clock", lambda: NOW)
     runner = CliRunner()
 
     def invoke(*arguments: str, env: Mapping[str, str | None] | None = None, text: str = "") -> Result:
@@ -77,7 +77,13 @@ class TestInit:
         assert DEVELOPMENT_WARNING in good(run("show")).stdout
         assert DEVELOPMENT_WARNING in good(run("publish", "repo", "--keys", "keys", env=NO_PASSPHRASE)).stderr
 
-    def test_prompts_one_passphrase_for_each_key_and_hides_it(self, run: Any) -> None:
+    def test_without_a_terminal_nothing_is_asked(self, run: Any) -> None:
+        result = run(*INIT, env={"SEALIFT_KEY_PASSPHRASE": None}, text="one\none\n")
+        assert code_of(result) == "passphrase"
+        assert not Path("repo").exists()
+
+    def test_prompts_one_passphrase_for_each_key_and_hides_it(self, run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(cli, "_has_terminal", lambda: True)
         arguments = (*INIT, "--holders", "2", "--threshold", "2")
         text = "one\none\ntwo\ntwo\nthree\nthree\n"
         result = good(run(*arguments, env={"SEALIFT_KEY_PASSPHRASE": None}, text=text))
