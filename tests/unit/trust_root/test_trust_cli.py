@@ -183,7 +183,7 @@ class TestSite:
         assert code_of(self.pin(run, "--site", "a b")) == "site-name"
 
     def test_an_expired_root_is_pinned_with_a_warning(self, run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(cli, "_clock", lambda: NOW + timedelta(days=4000))
+        monkeypatch.setattr(cli, "clock", lambda: NOW + timedelta(days=4000))
         assert "has expired" in good(self.pin(run)).stderr
         assert "EXPIRED" in good(run("show")).stdout
 
