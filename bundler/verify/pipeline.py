@@ -162,7 +162,7 @@ def _judge_claims(
 ) -> None:
     report, standing = run.report, run.head.standing
     targets = standing.targets if standing else {}
-    bench = Bench(inventory, request.policy, Keyring(targets), damaged, _reader(archive, damaged))
+    bench = Bench(inventory, request.policy, Keyring(targets), damaged, _reader(archive, inventory, damaged, report))
     judged = [judge_image(image, bench) for image in inventory.images]
     report.images = tuple(item.result for item in judged)
     report.checks = _bundle_checks(inventory, judged, request)
@@ -173,13 +173,24 @@ def _judge_claims(
     run.times = tuple(time for item in judged for time in item.times)
 
 
-def _reader(archive: ArchiveReader, damaged: frozenset[Digest]) -> Callable[[Digest], bytes]:
-    """Reads documents for the claims; what was found damaged stays so, and a pipe is not asked again for it."""
+def _reader(
+    archive: ArchiveReader, inventory: Inventory, damaged: frozenset[Digest], report: Report
+) -> Callable[[Digest], bytes]:
+    """Reads documents for the claims. What was found damaged stays so, and a pipe is not asked again for it; what has
+    become damaged since (a file that changes, a medium that fails) is damage like any other.
+    """
+
+    names = {blob.digest: blob.member_name for blob in inventory.blobs}
 
     def read(digest: Digest) -> bytes:
         if digest in damaged:
             raise DamagedError("blob-digest", "blob", str(digest), got="other bytes", want="what was signed")
-        return archive.read_blob(digest, limits.EVIDENCE_BLOB_BYTES)
+        try:
+            return archive.read_blob(digest, limits.EVIDENCE_BLOB_BYTES)
+        except DamagedError as error:
+            fact = DamageFact(names[digest], digest, error.code, f"read again: {error.got}")
+            report.damages += () if fact in report.damages else (fact,)
+            raise
 
     return read
 
