@@ -80,6 +80,13 @@ def test_a_signed_envelope_is_no_statement() -> None:
 def test_blobs_are_hashed_again_and_bounded() -> None:
     refused("blob-digest", manifest(), lambda _: b"{}")
     good = manifest()
+    refused("blob-digest", good, lambda digest: bytes(len(LAYOUT.read(digest))))
+    refused("blob-digest", replace(good, layers=(replace(good.layers[0], size_bytes=1),)))
+    refused(
+        "blob-digest",
+        replace(good, layers=(replace(good.layers[0], digest=Digest("sha512", "00" * 64)),)),
+        lambda _: b"",
+    )
     large = replace(good.layers[0], size_bytes=limits.EVIDENCE_BLOB_BYTES + 1)
     refused("limits", replace(good, layers=(large,)))
 
