@@ -50,6 +50,7 @@ def changed(**critical: Any) -> dict[str, Any]:
         (changed(image={"docker-manifest-digest": str(SUBJECT).upper()}), "digest"),
         (changed(image={"docker-manifest-digest": str(SUBJECT), "Docker-manifest-digest": "x"}), "field-unknown"),
         (changed(identity={}), "field-missing"),
+        (changed(identity={"docker-reference": "x", "more": 1}), "field-unknown"),
         (changed(identity={"docker-reference": None}), "field-type"),
         ({**changed(), "Critical": {}}, "field-unknown"),
         ({**changed(), "optional": []}, "field-type"),
