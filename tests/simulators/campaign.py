@@ -12,6 +12,7 @@ or the other. `split` and `join` take bundles apart and put them together again:
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -56,6 +57,7 @@ class Campaign:
         self, folder: Path, *streams: str, site: str | None = "plant", holders: int = 3, threshold: int = 2
     ) -> None:
         self.folder = folder
+        self._doubles = itertools.count()
         self.sigstore = Sigstore("campaign")
         self.team = self.sigstore.key_signer()
         self.keyless_layout = self._layout("keyless", self.sigstore.keyless(IDENTITY))
@@ -90,7 +92,7 @@ class Campaign:
         original = self.exporter(stream)
         return Exporter(
             repository or self.repository.fork(),
-            self.folder / f"double-{len(list(self.folder.glob('double-*')))}",
+            self.folder / f"double-{next(self._doubles)}",
             stream,
             original.sequence,
             original.previous,
