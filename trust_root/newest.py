@@ -1,7 +1,8 @@
 """A bundle's roots and targets beside those that a site holds: which pin, no forks, and which are the newest.
 
 Rules of this module (DESIGN §4, "Roots never fork", "The newest trusted material judges"):
-- Pure. The pin comes from the site; of several, the one that is in the bundle, and the newest of those.
+- Pure. The pin comes from the site. Of several in one bundle, which then belong to one trust root, the oldest: it is in
+  every bundle of that trust root, so there is one memory for all of them, and no replay below another pin.
 - Every root of a version that the site holds has the same bytes, under any pin of the same trust root; so a bundle's
   newer roots chain on from the site's newest root.
 - The newest root known to site or bundle says whose signatures still count.
@@ -190,7 +191,7 @@ def newest_material(
 def _select_pin(pins: Sequence[HeldPin], files: Mapping[str, bytes]) -> HeldPin:
     matching = [pin for pin in pins if files.get(f"metadata/{pin.version}.root.json") == pin.root]
     if matching:
-        return max(matching, key=lambda pin: pin.version)
+        return min(matching, key=lambda pin: pin.version)
     listed = ", ".join(f"root {pin.version} {pin.record.pin}" for pin in pins)
     raise TrustError(
         "pin-not-in-bundle",

@@ -21,8 +21,7 @@ from bundler.digest import Digest
 from bundler.errors import MalformedError, TrustError
 from bundler.moment import format_moment
 from bundler.oci.manifest import ImageManifest, parse_manifest
-from bundler.verify.head import trust_facts, unproved_facts
-from bundler.verify.pipeline import open_unproved
+from bundler.verify.head import open_unproved, trust_facts, unproved_facts
 from bundler.verify.result import TrustFacts
 from trust_root.delivery import TimeBasis
 from trust_root.site import Site, open_for_site
@@ -66,7 +65,7 @@ def inspect_bundle(source: Path | str, site: Site | TrustError, basis: TimeBasis
             except TrustError as error:
                 failure = error
         if trust is None or trusted is None:
-            trusted = open_unproved(archive, basis.at)
+            trusted = open_unproved(archive.trust_files, basis.at)
             trust = unproved_facts(trusted)
         inventory = archive.read_inventory(trusted.inventory_size_bytes, trusted.inventory_digest)
         archive.check_headers().require_whole()

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 
 from bundler.archive.inventory import Inventory
 from bundler.digest import Digest
 from bundler.verify.result import BundleFacts, RoleFact, TrustFacts
 from trust_root.acceptance import Standing
-from trust_root.client import TrustedTargets
+from trust_root.client import TrustedTargets, open_trust
 from trust_root.delivery import Delivery
 from trust_root.newest import OpenedTrust
 from trust_root.site import Site
+
+_AGES = timedelta(days=365 * 1000)  # without a pin nothing is proved, so nothing expires either
+_FIRST_ROOT = "metadata/1.root.json"
 
 
 @dataclass(slots=True)
@@ -21,6 +26,15 @@ class Head:
     opened: OpenedTrust | None = None
     delivery: Delivery | None = None
     standing: Standing | None = None
+
+
+def open_unproved(trust_files: Mapping[str, bytes], at: datetime) -> TrustedTargets:
+    """The file's own trust metadata, consistent in itself and proving nothing: its own first root is the pin.
+
+    Raises:
+        TrustError: it is not even consistent.
+    """
+    return open_trust(trust_files[_FIRST_ROOT], trust_files, at, grace=_AGES)
 
 
 def bundle_facts(inventory: Inventory, digest: Digest) -> BundleFacts:

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 from typing import BinaryIO
 
@@ -27,19 +27,16 @@ from bundler.digest import Digest
 from bundler.errors import DamagedError, RejectedError, SealiftError, TrustError
 from bundler.oci.manifest import is_index, is_manifest
 from bundler.verify.completeness import check_no_strays
-from bundler.verify.head import Head, bundle_facts, trust_facts, unproved_facts
+from bundler.verify.head import Head, bundle_facts, open_unproved, trust_facts, unproved_facts
 from bundler.verify.images import Bench, Judged, judge_image
 from bundler.verify.keyring import Keyring
 from bundler.verify.policy import KeylessSigner, KeySigner, Policy, Signer
 from bundler.verify.result import Check, DamageFact, Outcome, Report, TimeFact
 from bundler.version import TOOL
-from trust_root.client import TrustedTargets, open_trust
 from trust_root.delivery import Delivery, TimeBasis
 from trust_root.site import Site, compare_with_site, open_for_site
 
-_AGES = timedelta(days=365 * 1000)  # without a pin nothing is proved, so nothing expires either
 _ANYTHING = ("^.*$", "^.+$", "^(.*)$", "^(.+)$")
-_FIRST_ROOT = "metadata/1.root.json"
 _LAYER_MARKS = (".layer.", ".rootfs.", "application/octet-stream")
 
 
@@ -108,7 +105,7 @@ def _open_head(archive: ArchiveReader, request: Request, run: Verification) -> I
     if request.site is None and not request.integrity_only:
         raise TrustError("no-pin", "verification", got="no site", want="a site with a pinned root")
     if request.site is None:
-        trusted = open_unproved(archive, request.basis.at)
+        trusted = open_unproved(archive.trust_files, request.basis.at)
         report.trust = unproved_facts(trusted)
     else:
         head.opened = open_for_site(request.site, archive.trust_files, request.basis)
@@ -130,15 +127,6 @@ def _open_head(archive: ArchiveReader, request: Request, run: Verification) -> I
         )
         report.trust = trust_facts(request.site, head.opened, head.standing)
     return inventory
-
-
-def open_unproved(archive: ArchiveReader, at: datetime) -> TrustedTargets:
-    """The file's own trust metadata, consistent in itself and proving nothing: its own first root is the pin.
-
-    Raises:
-        TrustError: it is not even consistent.
-    """
-    return open_trust(archive.trust_files[_FIRST_ROOT], archive.trust_files, at, grace=_AGES)
 
 
 def _read_bytes(archive: ArchiveReader, inventory: Inventory, request: Request, report: Report) -> frozenset[Digest]:

@@ -358,6 +358,22 @@ def test_one_trust_roots_material_does_not_judge_anothers_evidence(world: Campai
     assert verdict(report) == ACCEPTED
 
 
+def test_two_pins_of_one_trust_root_share_one_memory(world: Campaign) -> None:
+    """A later root pinned beside the first one: no older bundle is new again below the other pin."""
+    older = [world.deliver("alpha"), world.deliver("alpha")]
+    assert world.judge(older[0]) == ACCEPTED
+    world.repository.rotate_stream("alpha")
+    newest = world.deliver("alpha")
+    root = world.repository.roots[1]
+    pin_root(world.state, root, sha256_of(root), NOW, add=True)
+    assert world.judge(newest) == ACCEPTED
+    assert world.judge(older[1]) == (4, "no-longer-accepted")
+    assert world.judge(older[0]) == (4, "superseded")
+    report = world.report(newest)
+    assert report.trust is not None
+    assert report.trust.standing == "already-accepted"
+
+
 def test_a_later_root_as_pin(tmp_path: Path) -> None:
     world = Campaign(tmp_path, "alpha", "beta")
     rotate_holders(world.repository)
