@@ -143,6 +143,10 @@ def authority(root: Any) -> Any:
         lambda root: authority(root).update(certChain={"certificates": [{"rawBytes": "AAAA"}]}),
         lambda root: authority(root)["certChain"]["certificates"].extend([{}] * 10),
         lambda root: authority(root)["certChain"].update(more=1),
+        lambda root: authority(root).update(more=1),
+        lambda root: authority(root)["certChain"]["certificates"][0].update(more=1),
+        lambda root: key(root).update(more=1),
+        lambda root: log(root)["logId"].update(more=1),
     ],
 )
 def test_refused(change: Callable[[Any], object]) -> None:
