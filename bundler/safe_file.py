@@ -12,7 +12,6 @@ import contextlib
 import errno
 import fcntl
 import os
-import secrets
 import stat
 from collections.abc import Iterator
 from pathlib import Path
@@ -67,7 +66,7 @@ def new_file(path: Path, *, mode: int = 0o644, what: str = "file") -> Iterator[B
 
 def temporary_beside(path: Path) -> Path:
     """A fresh name in the folder of `path`, so that a rename stays on one file system."""
-    return path.parent / f"{TEMPORARY_PREFIX}{secrets.token_hex(8)}.tmp"
+    return path.parent / f"{TEMPORARY_PREFIX}{os.urandom(8).hex()}.tmp"
 
 
 def sync_file(target: BinaryIO) -> None:

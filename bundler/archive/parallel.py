@@ -12,7 +12,6 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -59,6 +58,8 @@ def each_with_buffer(
 
 
 def _run_threads(run: _Run[_Item, _Result], count: int) -> None:
+    from concurrent.futures import ThreadPoolExecutor, as_completed  # noqa: PLC0415  inspect needs no threads
+
     with ThreadPoolExecutor(count, thread_name_prefix="sealift") as pool:
         futures = [pool.submit(run.take_items) for _ in range(count)]
         try:

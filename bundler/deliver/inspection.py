@@ -22,7 +22,7 @@ from bundler.errors import MalformedError, TrustError
 from bundler.moment import format_moment
 from bundler.oci.manifest import ImageManifest, parse_manifest
 from bundler.verify.head import open_unproved, trust_facts, unproved_facts
-from bundler.verify.result import TrustFacts
+from bundler.verify.head_facts import TrustFacts
 from trust_root.delivery import TimeBasis
 from trust_root.site import Site, open_for_site
 

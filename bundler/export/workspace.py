@@ -12,7 +12,6 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
-import secrets
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -32,7 +31,7 @@ def workspace(folder: Path) -> Iterator[Path]:
     """
     with disk_errors("folder", folder):
         folder = folder.resolve(strict=True)
-    path = folder / f"{TEMPORARY_PREFIX}{secrets.token_hex(8)}{_SUFFIX}"
+    path = folder / f"{TEMPORARY_PREFIX}{os.urandom(8).hex()}{_SUFFIX}"
     with contextlib.ExitStack() as held:
         # The target's folder is locked for this moment, so that nobody takes a folder just made for litter.
         with _held(folder, wait=True):

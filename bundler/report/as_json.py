@@ -12,7 +12,8 @@ from typing import Any
 
 from bundler.digest import Digest
 from bundler.moment import format_moment
-from bundler.verify.result import Check, EvidenceFact, ImageResult, Report, TrustFacts
+from bundler.verify.head_facts import TrustFacts
+from bundler.verify.result import Check, EvidenceFact, ImageResult, Report
 
 REPORT_VERSION = 1
 

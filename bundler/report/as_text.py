@@ -17,16 +17,8 @@ from datetime import datetime
 from bundler.digest import Digest
 from bundler.escaping import escape
 from bundler.moment import format_moment
-from bundler.verify.result import (
-    BundleFacts,
-    Check,
-    EvidenceFact,
-    ImageResult,
-    Outcome,
-    Report,
-    TrustFacts,
-    Verdict,
-)
+from bundler.verify.head_facts import BundleFacts, TrustFacts
+from bundler.verify.result import Check, EvidenceFact, ImageResult, Outcome, Report, Verdict
 
 _HEADLINE = {
     Verdict.VERIFIED: "VERIFIED",

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 from bundler.archive.inventory import Inventory
 from bundler.digest import Digest
-from bundler.verify.result import BundleFacts, RoleFact, TrustFacts
+from bundler.verify.head_facts import BundleFacts, RoleFact, TrustFacts
 from trust_root.acceptance import Standing
 from trust_root.client import TrustedTargets, open_trust
 from trust_root.delivery import Delivery

@@ -15,6 +15,7 @@ from enum import StrEnum
 
 from bundler.digest import Digest
 from bundler.errors import SealiftError
+from bundler.verify.head_facts import BundleFacts, TrustFacts
 
 
 class Outcome(StrEnum):
@@ -150,48 +151,6 @@ class DamageFact:
     digest: Digest | None
     code: str
     detail: str
-
-
-@dataclass(frozen=True, slots=True)
-class RoleFact:
-    """A TUF role as it was at the time of the verdict."""
-
-    role: str
-    version: int
-    expires_at: datetime
-    stale: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class TrustFacts:
-    """What the head of the file proved."""
-
-    pin: Digest | None
-    root_version: int
-    development: bool
-    roles: tuple[RoleFact, ...]
-    standing: str
-    site: str = ""
-    accepted_at: datetime | None = None
-    warnings: tuple[tuple[str, str], ...] = ()
-    today: str = ""
-    recorded: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class BundleFacts:
-    """What the signed inventory says of the delivery."""
-
-    stream: str
-    sequence: int
-    previous: Digest | None
-    created_at: datetime
-    audience: tuple[str, ...]
-    tool: str
-    inventory: Digest
-    images: int
-    blobs: int
-    size_bytes: int
 
 
 @dataclass(frozen=True, slots=True)

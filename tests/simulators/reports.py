@@ -6,18 +6,8 @@ from datetime import UTC, datetime
 
 from bundler.digest import sha256_of
 from bundler.errors import SealiftError
-from bundler.verify.result import (
-    BundleFacts,
-    Check,
-    DamageFact,
-    EvidenceFact,
-    ImageResult,
-    Outcome,
-    Report,
-    RoleFact,
-    TimeFact,
-    TrustFacts,
-)
+from bundler.verify.head_facts import BundleFacts, RoleFact, TrustFacts
+from bundler.verify.result import Check, DamageFact, EvidenceFact, ImageResult, Outcome, Report, TimeFact
 
 AT = datetime(2026, 11, 2, 12, 0, 0, 987654, tzinfo=UTC)
 DIGEST = sha256_of(b"a thing")

@@ -17,7 +17,8 @@ from bundler.errors import (
     UnsupportedError,
     UsageError,
 )
-from bundler.verify.result import Check, DamageFact, ImageResult, Outcome, Report, TrustFacts, Verdict
+from bundler.verify.head_facts import TrustFacts
+from bundler.verify.result import Check, DamageFact, ImageResult, Outcome, Report, Verdict
 
 ZERO = Digest("sha256", "0" * 64)
 HELD = Check("signature", Outcome.HELD)
