@@ -54,7 +54,13 @@ def open_archive(source: Path | str | BinaryIO) -> ArchiveReader:
     """
     if isinstance(source, (str, Path)) and str(source) != STANDARD_INPUT:
         return ArchiveReader(FileSource(Path(source)))
-    return ArchiveReader(StreamSource(sys.stdin.buffer if isinstance(source, (str, Path)) else source))
+    return ArchiveReader(StreamSource(_standard_input() if isinstance(source, (str, Path)) else source))
+
+
+def _standard_input() -> BinaryIO:
+    if sys.stdin is None:  # so Python says that the descriptor was closed
+        raise EnvError("file-absent", "bundle", "standard input", got="closed", want="a pipe")
+    return sys.stdin.buffer
 
 
 class ArchiveReader:

@@ -163,6 +163,11 @@ def test_a_pipe_that_breaks(world: Campaign, bundle: Path) -> None:
     assert verdict(report_of(world, Broken(bundle.read_bytes(), 1))) == (3, "read-error")
 
 
+def test_standard_input_that_was_closed(world: Campaign, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdin", None)
+    assert verdict(report_of(world, "-")) == (6, "file-absent")
+
+
 def test_what_a_pipe_keeps_is_bounded(world: Campaign, bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Manifests and evidence are kept while a pipe goes by; more than fits is refused at once, and a file is read."""
     monkeypatch.setattr(limits, "KEPT_IN_MEMORY_BYTES", 2000)
