@@ -132,6 +132,13 @@ def test_created_in_the_future(world: Campaign, created: datetime, expected: tup
     assert (world.state_bytes() == before) == (expected != ACCEPTED)
 
 
+def test_created_in_the_future_is_measured_by_the_clock_not_by_the_floor(world: Campaign) -> None:
+    """Else each bundle could push the floor a day further, and the next one with it."""
+    assert world.judge(world.deliver("alpha", at=NOW + DAY)) == ACCEPTED
+    assert world.judge(world.deliver("alpha", at=NOW + DAY + SECOND)) == (4, "created-in-future")
+    assert load_site(world.state).floor == NOW + DAY
+
+
 def test_the_floor_is_what_bundles_proved_never_the_clock(world: Campaign) -> None:
     assert load_site(world.state).floor is None
     assert world.judge(world.deliver("alpha", at=START), clock=NOW + 100 * DAY) == ACCEPTED
