@@ -43,6 +43,8 @@ from trust_root.state import (
     state_damaged,
 )
 
+_MOST_READINGS = 100  # one generation between two readings is rare; a hundred in a row do not happen
+
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
@@ -80,14 +82,14 @@ def write_content(folder: Path, raw: bytes) -> None:
 
 
 def load_snapshot(folder: Path) -> Snapshot:
-    """Load and verify one generation.
+    """Load and verify one generation. The caller need not hold the lock.
 
     Raises:
-        TrustError: code ``state-damaged``.
+        TrustError: code ``state-damaged``. EnvError: others write without a pause (``state-busy``).
     """
-    raw = _read(folder / "state.json", limits.STATE_FILE_BYTES)
+    raw, log_raw = _read_together(folder)
     state = parse_state(raw)
-    log = _complete_log(state, parse_log(_read_log(folder)))
+    log = _complete_log(state, parse_log(log_raw))
     try:
         pins = tuple(_load_pin(folder, record) for record in state.pins)
     except TrustError as error:
@@ -127,6 +129,19 @@ def _read(path: Path, max_bytes: int) -> bytes:
         if error.code in {"file-absent", "file-size", "file-kind"}:
             raise state_damaged(path.name, error.got) from error
         raise
+
+
+def _read_together(folder: Path) -> tuple[bytes, bytes]:
+    """`state.json` and the log of one moment: another process may write a generation between the two readings."""
+    path = folder / "state.json"
+    before = _read(path, limits.STATE_FILE_BYTES)
+    for _ in range(_MOST_READINGS):
+        log = _read_log(folder)
+        after = _read(path, limits.STATE_FILE_BYTES)
+        if after == before:
+            return before, log
+        before = after
+    raise EnvError("state-busy", "state", str(folder), got="written again and again", want="a moment without writers")
 
 
 def _read_log(folder: Path) -> bytes:

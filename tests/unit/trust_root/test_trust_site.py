@@ -20,6 +20,7 @@ from bundler.digest import Digest, sha256_of
 from bundler.errors import SealiftError, TrustError, UsageError
 from tests.simulators.tuf_repository import START, TufRepository, altered
 from tests.simulators.tuf_site import Parcel, Place
+from trust_root import state_folder
 from trust_root.delivery import time_basis
 from trust_root.pin import format_fingerprint, parse_fingerprint, pin_root
 from trust_root.settings import SiteSettings, format_settings, parse_settings
@@ -414,6 +415,30 @@ class TestTwoAtOnce:
         main[0].record(*main[1:])  # type: ignore[attr-defined]
         other[0].record(*other[1:])  # type: ignore[attr-defined]
         assert set(place.site().loaded.pins[0].record.streams) == {"main", "other"}
+
+    def test_a_generation_written_between_state_and_log(self, place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Loading takes no lock: what it reads is of one moment all the same."""
+        parcel, reading = place.make("main", b"one"), state_folder._read_log
+        parcels = [parcel]
+
+        def read_log(folder: Path) -> bytes:
+            if parcels:
+                place.take(parcels.pop())
+            return reading(folder)
+
+        monkeypatch.setattr(state_folder, "_read_log", read_log)
+        assert place.site().loaded.pins[0].record.streams["main"].newest.inventory == parcel.delivery.inventory
+
+    def test_writers_without_a_pause(self, place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+        path = place.state / "state.json"
+        reading = state_folder._read_log
+
+        def read_log(folder: Path) -> bytes:
+            path.write_bytes(path.read_bytes() + b" ")
+            return reading(folder)
+
+        monkeypatch.setattr(state_folder, "_read_log", read_log)
+        assert code_of(place.site) == "state-busy"
 
     def test_eight_processes(self, tmp_path: Path) -> None:
         names = [f"s{number}" for number in range(8)]
