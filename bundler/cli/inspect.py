@@ -56,7 +56,7 @@ def inspect(file: str, untrusted: bool, state: str | None, as_json: bool) -> int
 
 def _lines(document: dict[str, Any]) -> Iterator[str]:
     from bundler.escaping import escape
-    from bundler.report.as_text import readable_size
+    from bundler.report.sizes import readable_size
 
     if document["trusted"]:
         yield f"{escape(document['file'])}: head trusted through pin {document['pin']}; claims not judged (verify does)"

@@ -17,6 +17,7 @@ from datetime import datetime
 from bundler.digest import Digest
 from bundler.escaping import escape
 from bundler.moment import format_moment
+from bundler.report.sizes import readable_size
 from bundler.verify.head_facts import BundleFacts, TrustFacts
 from bundler.verify.result import Check, EvidenceFact, ImageResult, Outcome, Report, Verdict
 
@@ -228,13 +229,3 @@ def _count(number: int, noun: str) -> str:
 def short(digest: Digest) -> str:
     """The first twelve digits, for people; never for comparing."""
     return f"{digest.algorithm}:{digest.hex[:12]}…"
-
-
-def readable_size(size_bytes: int) -> str:
-    """`1.5 MB`, in powers of 1000 as media are sold."""
-    size = float(size_bytes)
-    for unit in ("bytes", "kB", "MB", "GB"):
-        if size < 1000:
-            return f"{size:.0f} {unit}" if unit == "bytes" else f"{size:.1f} {unit}"
-        size /= 1000
-    return f"{size:.1f} TB"
