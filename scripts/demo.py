@@ -17,7 +17,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from scripts.make_demo_images import APP, TOOL, make
+from scripts.make_demo_images import APP, LAYER_FILE, TOOL, make
 
 ROOT = Path(__file__).resolve().parent.parent
 OUT = ROOT / "demo-out"
@@ -83,7 +83,7 @@ def main() -> None:
 
     say("tamper: one bit of a layer")
     bundle = OUT / "site" / "delivery.bundle.tar"
-    flip(bundle, OUT / "site" / "layer.bundle.tar", bundle.stat().st_size - 5000)
+    flip(bundle, OUT / "site" / "layer.bundle.tar", bundle.read_bytes().index(LAYER_FILE) + 600)
     sealift("verify", "site/layer.bundle.tar", "--policy", "images/policy.toml", expect=3)
 
     say("tamper: one bit of the trust metadata")

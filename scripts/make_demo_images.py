@@ -22,6 +22,7 @@ from tests.simulators.sigstore import SLSA, Sigstore
 
 IDENTITY = "https://ci.example.org/team/app/.github/workflows/release.yml@refs/tags/v1"
 ISSUER = "https://token.ci.example.org"
+LAYER_FILE = b"file-1\0"  # how the file in the app's first layer begins; its content follows a header of 512 bytes
 APP, TOOL = "registry.example.org/team/app:1", "registry.example.org/team/tool:7"
 
 POLICY = f"""format = 1

@@ -19,7 +19,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from scripts.make_demo_images import make
+from scripts.make_demo_images import LAYER_FILE, make
 
 README = Path(__file__).resolve().parent.parent / "README.md"
 SEALIFT = Path(sys.executable).parent / "sealift"
@@ -61,7 +61,7 @@ def _run(command: str, folder: Path, environment: dict[str, str]) -> str:
         known = command.replace("$FINGERPRINT", hashlib.sha256(root.read_bytes()).hexdigest())
     if "flipped.bundle.tar" in command:
         raw = bytearray(bundle.read_bytes())
-        raw[-5000] ^= 1
+        raw[raw.index(LAYER_FILE) + 600] ^= 1
         (folder / "flipped.bundle.tar").write_bytes(raw)
     program, *arguments = shlex.split(known)
     if program != "sealift":
