@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import contextlib
 import re
-import secrets
 import shutil
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
@@ -27,7 +26,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_public_key
 from bundler import limits
 from bundler.digest import Digest, sha256_of
 from bundler.errors import EnvError, MalformedError, UsageError
-from bundler.safe_file import TEMPORARY_PREFIX, disk_errors, sync_folder, write_atomically
+from bundler.safe_file import disk_errors, sync_folder, temporary_beside, write_atomically
 from bundler.strict_json import parse_foreign
 from trust_root.authoring import (
     KeyGroup,
@@ -213,7 +212,7 @@ def _staged(folder: Path) -> Iterator[Path]:
     """A folder of mode 0700 beside `folder` that takes its place when the block ends well."""
     with disk_errors("folder", folder):
         folder.parent.mkdir(parents=True, exist_ok=True)
-        staged = folder.parent / f"{TEMPORARY_PREFIX}{secrets.token_hex(8)}.tmp"
+        staged = temporary_beside(folder)
         staged.mkdir(mode=0o700)
         try:
             yield staged

@@ -13,7 +13,6 @@ from __future__ import annotations
 import re
 import tomllib
 from dataclasses import dataclass, field
-from typing import Any
 
 from bundler import limits
 from bundler.digest import Digest, parse_digest, sha256_of
@@ -266,8 +265,3 @@ def _platforms(fields: Fields) -> tuple[str, ...]:
 
 def _wrong(where: str, got: str, want: str) -> UsageError:
     return UsageError("policy", "policy", where, got=got, want=want, hints=["sealift help policy"])
-
-
-def describe(policy: Policy) -> dict[str, Any]:
-    """What reports say of the policy."""
-    return {"digest": str(policy.digest), "rules": len(policy.rules)}
