@@ -48,7 +48,11 @@ class Omission:
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """A manifest that holds evidence about `subject`, and where the exporter found it."""
+    """A manifest, or a blob of our own, that holds evidence about `subject`, and where the exporter found it.
+
+    `augments`, `log` and `fetched_at` belong to log entries alone (kind `log-entry`): whose promise the entry completes
+    (a piece of evidence of the same image), the log's id in hex, and when the exporter asked the log.
+    """
 
     kind: str
     subject: Digest
@@ -56,6 +60,9 @@ class Evidence:
     media_type: str
     size_bytes: int
     found_by: str
+    augments: Digest | None = None
+    log: str = ""
+    fetched_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +76,11 @@ class Search:
 
 @dataclass(frozen=True, slots=True)
 class Image:
-    """One image: its top-level manifest or index, and what belongs to it. `name` is asserted by the stream only."""
+    """One image: its top-level manifest or index, and what belongs to it. `name` is asserted by the stream only.
+
+    `digest_origin` is `source` when the digest is the one that its source has for it, `synthesised` when the exporter
+    made the manifest itself, because the source has none.
+    """
 
     name: str
     digest: Digest
@@ -80,6 +91,7 @@ class Image:
     omitted: tuple[Omission, ...]
     evidence: tuple[Evidence, ...]
     searches: tuple[Search, ...]
+    digest_origin: str = "source"
 
 
 @dataclass(frozen=True, slots=True)

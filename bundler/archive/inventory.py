@@ -25,7 +25,7 @@ from bundler.archive.contents import (
     Storage,
 )
 from bundler.archive.inventory_rules import check_rules
-from bundler.archive.layout import layout_index
+from bundler.archive.layout import LOG_ENTRY, layout_index
 from bundler.digest import Digest, parse_digest
 from bundler.errors import MalformedError, UnsupportedError
 from bundler.fields import Fields
@@ -55,9 +55,11 @@ _KEYS = (
     *("audience", "created", "tool", "images", "blobs"),
 )
 _IMAGE_KEYS = (
-    *("name", "digest", "media_type", "size", "source"),
+    *("name", "digest", "digest_origin", "media_type", "size", "source"),
     *("platforms", "omitted", "evidence", "searches"),
 )
+_EVIDENCE_KEYS = ("kind", "subject", "digest", "media_type", "size", "found_by")
+_LOG_ENTRY_KEYS = ("augments", "log", "fetched_at")
 
 
 def parse_inventory(raw: bytes) -> Inventory:
@@ -140,6 +142,7 @@ def _parse_image(fields: Fields) -> Image:
         omitted=tuple(map(_parse_omission, fields.each("omitted", maximum=limits.IMAGE_NODES))),
         evidence=tuple(map(_parse_evidence, fields.each("evidence", maximum=limits.IMAGE_EVIDENCE))),
         searches=tuple(map(_parse_search, fields.each("searches", maximum=limits.IMAGE_SEARCHES))),
+        digest_origin=fields.text("digest_origin"),
     )
 
 
@@ -156,14 +159,19 @@ def _parse_omission(fields: Fields) -> Omission:
 
 
 def _parse_evidence(fields: Fields) -> Evidence:
-    fields.exactly("kind", "subject", "digest", "media_type", "size", "found_by")
+    kind = fields.text("kind")
+    is_log_entry = kind == LOG_ENTRY
+    fields.exactly(*_EVIDENCE_KEYS, *(_LOG_ENTRY_KEYS if is_log_entry else ()))
     return Evidence(
-        kind=fields.text("kind"),
+        kind=kind,
         subject=_digest(fields, "subject"),
         digest=_digest(fields, "digest"),
         media_type=fields.text("media_type"),
         size_bytes=_size(fields, "size"),
         found_by=fields.text("found_by"),
+        augments=_digest(fields, "augments") if is_log_entry else None,
+        log=fields.text("log") if is_log_entry else "",
+        fetched_at=parse_moment(fields.text("fetched_at")) if is_log_entry else None,
     )
 
 
@@ -205,6 +213,7 @@ def _image_fields(image: Image) -> dict[str, Any]:
     return {
         "name": image.name,
         "digest": str(image.digest),
+        "digest_origin": image.digest_origin,
         "media_type": image.media_type,
         "size": image.size_bytes,
         "source": image.source,
@@ -228,7 +237,7 @@ def _omission_fields(omission: Omission) -> dict[str, Any]:
 
 
 def _evidence_fields(evidence: Evidence) -> dict[str, Any]:
-    return {
+    value: dict[str, Any] = {
         "kind": evidence.kind,
         "subject": str(evidence.subject),
         "digest": str(evidence.digest),
@@ -236,6 +245,13 @@ def _evidence_fields(evidence: Evidence) -> dict[str, Any]:
         "size": evidence.size_bytes,
         "found_by": evidence.found_by,
     }
+    if evidence.augments is not None and evidence.fetched_at is not None:
+        value |= {
+            "augments": str(evidence.augments),
+            "log": evidence.log,
+            "fetched_at": format_moment(evidence.fetched_at),
+        }
+    return value
 
 
 def _blob_fields(blob: Blob) -> dict[str, Any]:

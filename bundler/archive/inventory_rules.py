@@ -1,8 +1,8 @@
-"""What an inventory must hold by itself, without a look at any blob (FORMAT.md, "Inventory", rules I1 to I12).
+"""What an inventory must hold by itself, without a look at any blob (FORMAT.md, "Inventory", rules I1 to I13).
 
 `check_rules` returns the inventory or raises. The codes: ``order`` (repeated or unsorted), ``name``, ``previous``,
-``text``, ``digest-algorithm``, ``blob-absent``, ``blob-mismatch``, ``omitted-present``, ``stored``, ``blob-order``,
-``media-type``, ``limits``, and those of layout.py.
+``text``, ``time``, ``augments``, ``log-entry``, ``digest-algorithm``, ``blob-absent``, ``blob-mismatch``,
+``omitted-present``, ``stored``, ``blob-order``, ``media-type``, ``limits``, and those of layout.py.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Hashable, Iterable, Mapping
 
 from bundler import limits
 from bundler.archive.contents import Blob, Evidence, Image, Inventory
-from bundler.archive.layout import layout_index
+from bundler.archive.layout import BLOB_TYPES, LOG_ENTRY, REFERRER, layout_index
 from bundler.archive.names import RESERVED_ROLES, STREAM_GRAMMAR
 from bundler.archive.storage import blob_rank, may_compress, pays
 from bundler.digest import Digest
@@ -24,6 +24,8 @@ from bundler.oci.reference import parse_reference
 _WHAT = "inventory"
 _STREAM = re.compile(STREAM_GRAMMAR, re.ASCII)
 _SITE = re.compile(rf"[A-Za-z0-9][A-Za-z0-9._-]{{0,{limits.SITE_NAME_CHARACTERS - 1}}}", re.ASCII)
+_LOG_ID = re.compile(r"[a-f0-9]{64}", re.ASCII)
+DIGEST_ORIGINS = ("source", "synthesised")
 _WORD = re.compile(r"[a-z0-9][a-z0-9-]{0,63}", re.ASCII)
 
 
@@ -96,13 +98,20 @@ def _check_image(image: Image, blobs: Mapping[Digest, Blob]) -> None:
     if len(image.name) > limits.REFERENCE_CHARACTERS or str(parse_reference(image.name)) != image.name:
         raise _refused("name", "images", repr(image.name[:160]), "a reference, normalised")
     _word(image.source, f"{image.name} source")
+    if image.digest_origin not in DIGEST_ORIGINS:
+        raise _refused(
+            "text", f"{image.name} digest_origin", repr(image.digest_origin[:80]), " or ".join(DIGEST_ORIGINS)
+        )
     _check_present(image, blobs, image.name)
     if not is_index(image.media_type) and not is_manifest(image.media_type):
         raise _refused("media-type", image.name, image.media_type, "an index or a manifest")
     _check_children(image, blobs)
     _each_once(((item.kind, item.subject, item.digest) for item in image.evidence), f"{image.name} evidence")
+    known = {evidence.digest for evidence in image.evidence}
     for evidence in image.evidence:
         _check_evidence(evidence, blobs)
+        if evidence.augments is not None and (evidence.augments not in known or evidence.augments == evidence.digest):
+            raise _refused("augments", str(evidence.digest), str(evidence.augments), "evidence of the same image")
     _each_once(((search.subject, search.place) for search in image.searches), f"{image.name} searches")
     for search in image.searches:
         _sha256(search.subject, f"{image.name} searches")
@@ -135,8 +144,27 @@ def _check_evidence(evidence: Evidence, blobs: Mapping[Digest, Blob]) -> None:
     _word(evidence.found_by, where)
     _sha256(evidence.subject, where)
     _check_present(evidence, blobs, where)
-    if not is_manifest(evidence.media_type):
+    _check_log_entry(evidence, where)
+    blob_type = BLOB_TYPES.get(evidence.kind)
+    if blob_type is not None:
+        if evidence.media_type != blob_type:
+            raise _refused("media-type", where, evidence.media_type, blob_type)
+    elif not is_manifest(evidence.media_type) and not (evidence.kind == REFERRER and is_index(evidence.media_type)):
         raise _refused("media-type", where, evidence.media_type, "a manifest")
+
+
+def _check_log_entry(evidence: Evidence, where: str) -> None:
+    """The fields of a log entry are there for one, and for nothing else."""
+    own = (evidence.augments is not None, bool(evidence.log), evidence.fetched_at is not None)
+    if own != (evidence.kind == LOG_ENTRY,) * 3:
+        raise _refused("log-entry", where, f"{evidence.kind} with {sum(own)} of them", "all, for a log entry only")
+    if evidence.augments is None or evidence.fetched_at is None:
+        return
+    _sha256(evidence.augments, where)
+    if not _LOG_ID.fullmatch(evidence.log):
+        raise _refused("text", where, repr(evidence.log[:80]), _LOG_ID.pattern)
+    if evidence.fetched_at.tzinfo is None or evidence.fetched_at.microsecond:
+        raise _refused("time", where, str(evidence.fetched_at), "a time zone and whole seconds")
 
 
 def _check_present(item: Image | Evidence, blobs: Mapping[Digest, Blob], where: str) -> None:

@@ -2,9 +2,12 @@
 
 Rules of this module:
 - One descriptor for each image, in inventory order; then one for each evidence manifest that a registry holds as a
-  manifest of its own, in inventory order. Attestation manifests inside an index are reached through it and not listed.
-- An image's name is its reference; an evidence manifest's is `<repository>:sha256-<hex of its subject>.<suffix>`.
-- The same name with the same digest is listed once; with another digest the inventory is refused.
+  manifest of its own, in inventory order. Attestation manifests inside an index are reached through it and not listed;
+  nor are blobs of ours, which no registry holds.
+- An image's name is its reference; cosign's evidence is named `<repository>:sha256-<hex of its subject>.<suffix>`;
+  referrers have none, they are found by their own `subject`.
+- The same name with the same digest is listed once; with another digest the inventory is refused. What bears no name
+  is listed once, and not at all when the same digest stands there under a name.
 """
 
 from __future__ import annotations
@@ -21,14 +24,16 @@ from bundler.strict_json import format_canonical
 
 OCI_LAYOUT = b'{"imageLayoutVersion":"1.0.0"}'
 
-_IN_INDEX = ""
-_TAG_SUFFIXES = {
-    "buildkit-attestation": _IN_INDEX,
-    "cosign-signature": "sig",
-    "cosign-attestation": "att",
-    "cosign-sbom": "sbom",
+LOG_ENTRY = "log-entry"
+BUILDKIT_ATTESTATION = "buildkit-attestation"
+REFERRER = "referrer"
+# Evidence that no registry holds: one blob each, whose bytes we made or took over, and its media type.
+BLOB_TYPES = {
+    "containers-signature": "application/vnd.sealift.containers-signature",
+    LOG_ENTRY: "application/vnd.sealift.log-entry.v1+json",
 }
-EVIDENCE_KINDS = frozenset(_TAG_SUFFIXES)
+_TAG_SUFFIXES = {"cosign-signature": "sig", "cosign-attestation": "att", "cosign-sbom": "sbom"}
+EVIDENCE_KINDS = frozenset({BUILDKIT_ATTESTATION, REFERRER, *BLOB_TYPES, *_TAG_SUFFIXES})
 
 
 def layout_index(inventory: Inventory) -> bytes:
@@ -38,41 +43,46 @@ def layout_index(inventory: Inventory) -> bytes:
         MalformedError: two different manifests would bear one name (code ``layout-name``).
         UnsupportedError: a kind of evidence that this version does not know (code ``evidence-kind``).
     """
-    named: dict[str, str] = {}
+    items = list(_listed_items(inventory))
+    named = _names(items)
+    listed: set[tuple[str, str]] = set()
     entries: list[dict[str, Any]] = []
-    for name, item in _named_items(inventory):
+    for name, item in items:
         digest = str(item.digest)
-        if name in named:
-            if named[name] != digest:
-                raise MalformedError("layout-name", "inventory", name[:300], got=digest, want=f"{named[name]} only")
+        if (name, digest) in listed or (not name and digest in named):
             continue
-        named[name] = digest
-        entries.append(
-            {
-                "mediaType": item.media_type,
-                "digest": digest,
-                "size": item.size_bytes,
-                "annotations": {REF_NAME: name},
-            }
-        )
+        listed.add((name, digest))
+        entry: dict[str, Any] = {"mediaType": item.media_type, "digest": digest, "size": item.size_bytes}
+        entries.append(entry | {"annotations": {REF_NAME: name}} if name else entry)
     return format_canonical({"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": entries}, "index.json")
 
 
-def _named_items(inventory: Inventory) -> Iterator[tuple[str, Image | Evidence]]:
+def _names(items: list[tuple[str, Image | Evidence]]) -> set[str]:
+    """Digests that bear a name, each name standing for one digest."""
+    named: dict[str, str] = {}
+    for name, item in items:
+        digest = str(item.digest)
+        if name and named.setdefault(name, digest) != digest:
+            raise MalformedError("layout-name", "inventory", name[:300], got=digest, want=f"{named[name]} only")
+    return set(named.values())
+
+
+def _listed_items(inventory: Inventory) -> Iterator[tuple[str, Image | Evidence]]:
+    """What index.json lists, with its name, or an empty one."""
     for image in inventory.images:
         yield image.name, image
     for image in inventory.images:
         repository = parse_reference(image.name).name
         for evidence in image.evidence:
-            suffix = _tag_suffix(evidence)
-            if suffix != _IN_INDEX:
-                yield f"{repository}:{format_evidence_tag(evidence.subject, suffix)}", evidence
+            if evidence.kind not in EVIDENCE_KINDS:
+                raise _unknown_kind(evidence)
+            if evidence.kind in _TAG_SUFFIXES:
+                yield f"{repository}:{format_evidence_tag(evidence.subject, _TAG_SUFFIXES[evidence.kind])}", evidence
+            elif evidence.kind == REFERRER:
+                yield "", evidence
 
 
-def _tag_suffix(evidence: Evidence) -> str:
-    suffix = _TAG_SUFFIXES.get(evidence.kind)
-    if suffix is None:
-        raise UnsupportedError(
-            "evidence-kind", "inventory", str(evidence.digest), got=evidence.kind[:80], hints=["use a newer sealift"]
-        )
-    return suffix
+def _unknown_kind(evidence: Evidence) -> UnsupportedError:
+    return UnsupportedError(
+        "evidence-kind", "inventory", str(evidence.digest), got=evidence.kind[:80], hints=["use a newer sealift"]
+    )

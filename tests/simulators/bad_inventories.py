@@ -170,9 +170,23 @@ def _image_changes() -> Iterator[tuple[str, str, Change]]:
     yield "evidence-kind", "evidence-kind-unknown", _put(*image, "evidence", 0, "kind", value="future-kind")
     yield "text", "evidence-kind-spelling", _put(*image, "evidence", 0, "kind", value="Cosign Signature")
     yield "text", "evidence-found-by-empty", _put(*image, "evidence", 0, "found_by", value="")
+    yield from _own_evidence_changes((*image, "evidence"))
     yield "order", "search-twice", _twice(*image, "searches")
     yield "text", "search-answer-empty", _put(*image, "searches", 0, "answer", value="")
     yield "layout-name", "name-of-evidence-taken", _take_evidence_name
+
+
+def _own_evidence_changes(evidence: tuple[str | int, ...]) -> Iterator[tuple[str, str, Change]]:
+    """What is wrong with blobs of ours among the evidence: 2 is a containers-signature, 3 a log entry."""
+    yield "text", "digest-origin", _put("images", 0, "digest_origin", value="guessed")
+    yield "media-type", "signature-blob-as-manifest", _put(*evidence, 2, "kind", value="cosign-signature")
+    yield "media-type", "manifest-as-signature-blob", _put(*evidence, 1, "kind", value="containers-signature")
+    yield "augments", "log-entry-augments-absent", _put(*evidence, 3, "augments", value=_OTHER)
+    yield "digest-algorithm", "log-entry-augments-sha512", _put(*evidence, 3, "augments", value=_SHA512)
+    yield "text", "log-entry-log-upper", _put(*evidence, 3, "log", value="AB" * 32)
+    yield "time", "log-entry-fetched-at", _put(*evidence, 3, "fetched_at", value="2026-11-23")
+    yield "field-missing", "log-entry-without-log", _drop(*evidence, 3, "log")
+    yield "field-unknown", "augments-without-log-entry", _put(*evidence, 0, "augments", value=_OTHER)
 
 
 def _take_evidence_name(document: dict[str, Any]) -> None:

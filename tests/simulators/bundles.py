@@ -12,19 +12,22 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from random import Random
+from typing import Any
 
 from bundler.archive.contents import Blob, Evidence, Image, Inventory, Omission, PlatformChild, Search
 from bundler.archive.frames import compress_to, may_compress, pays
 from bundler.archive.inventory import format_inventory
+from bundler.archive.layout import BLOB_TYPES, LOG_ENTRY
 from bundler.archive.reader import Integrity, open_archive
 from bundler.archive.storage import blob_rank
 from bundler.archive.writer import write_bundle
 from bundler.digest import Digest, sha256_of
 from bundler.errors import SealiftError
-from bundler.oci.manifest import OCI_CONFIG, OCI_INDEX, OCI_MANIFEST
+from bundler.oci.manifest import EMPTY_CONFIG, OCI_CONFIG, OCI_INDEX, OCI_MANIFEST
 
 OCI_LAYER = "application/vnd.oci.image.layer.v1.tar"
 DSSE = "application/vnd.dsse.envelope.v1+json"
+TEXT = "text/plain"
 CREATED_AT = datetime(2026, 11, 23, 12, 0, tzinfo=UTC)
 
 
@@ -105,6 +108,10 @@ def sample_inventory(layer_bytes: int = 2000) -> tuple[Inventory, dict[Digest, b
     index = add(index_of(contents, [child], absent))
     envelope = add(b'{"payloadType":"application/vnd.in-toto+json","payload":"","signatures":[]}')
     attestation = add(manifest(config, contents, [(DSSE, envelope)]))
+    empty = add(b"{}")
+    referrer = add(manifest(empty, contents, [(TEXT, add(b"a note about the index"))], config_type=EMPTY_CONFIG))
+    signature = add(b"\0sigstore-json\n{}")
+    log_entry = add(b'{"logIndex":"1"}')
     types = {
         config: OCI_CONFIG,
         raw_layer: OCI_LAYER,
@@ -113,7 +120,16 @@ def sample_inventory(layer_bytes: int = 2000) -> tuple[Inventory, dict[Digest, b
         index: OCI_INDEX,
         envelope: DSSE,
         attestation: OCI_MANIFEST,
+        referrer: OCI_MANIFEST,
+        empty: EMPTY_CONFIG,
+        sha256_of(b"a note about the index"): TEXT,
+        signature: BLOB_TYPES["containers-signature"],
+        log_entry: BLOB_TYPES[LOG_ENTRY],
     }
+
+    def evidence(kind: str, digest: Digest, **more: Any) -> Evidence:
+        return Evidence(kind, index, digest, types[digest], len(contents[digest]), "tag", **more)
+
     blobs = [blob_of(contents[digest], media_type) for digest, media_type in types.items()]
     image = Image(
         name="registry.example/app:1",
@@ -123,7 +139,12 @@ def sample_inventory(layer_bytes: int = 2000) -> tuple[Inventory, dict[Digest, b
         source="oci",
         platforms=(PlatformChild("linux/amd64", child),),
         omitted=(Omission(absent, OCI_MANIFEST, 29, "linux/arm64"),),
-        evidence=(Evidence("cosign-attestation", index, attestation, OCI_MANIFEST, len(contents[attestation]), "tag"),),
+        evidence=(
+            evidence("cosign-attestation", attestation),
+            evidence("referrer", referrer),
+            evidence("containers-signature", signature),
+            evidence(LOG_ENTRY, log_entry, augments=attestation, log="ab" * 32, fetched_at=CREATED_AT),
+        ),
         searches=(Search(index, "sha256-….sig", "absent"), Search(child, "index", "found")),
     )
     return sample_head(
@@ -177,12 +198,17 @@ def blob_with_frame(content: bytes, frame: bytes, media_type: str = OCI_LAYER) -
     return Blob(sha256_of(content), len(content), media_type, "zstd", len(frame), sha256_of(frame))
 
 
-def manifest(config: Digest, contents: Mapping[Digest, bytes], layers: Sequence[tuple[str, Digest]]) -> bytes:
+def manifest(
+    config: Digest,
+    contents: Mapping[Digest, bytes],
+    layers: Sequence[tuple[str, Digest]],
+    config_type: str = OCI_CONFIG,
+) -> bytes:
     """An OCI image manifest."""
     document = {
         "schemaVersion": 2,
         "mediaType": OCI_MANIFEST,
-        "config": {"mediaType": OCI_CONFIG, "digest": str(config), "size": len(contents[config])},
+        "config": {"mediaType": config_type, "digest": str(config), "size": len(contents[config])},
         "layers": [
             {"mediaType": media_type, "digest": str(digest), "size": len(contents[digest])}
             for media_type, digest in layers

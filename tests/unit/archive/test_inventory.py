@@ -41,7 +41,18 @@ def test_the_keys_are_the_documented_ones() -> None:
     )
     image = document["images"][0]
     assert sorted(image) == sorted(
-        ["name", "digest", "media_type", "size", "source", "platforms", "omitted", "evidence", "searches"]
+        [
+            "name",
+            "digest",
+            "digest_origin",
+            "media_type",
+            "size",
+            "source",
+            "platforms",
+            "omitted",
+            "evidence",
+            "searches",
+        ]
     )
     assert sorted(image["platforms"][0]) == ["digest", "platform"]
     assert sorted(image["omitted"][0]) == ["digest", "media_type", "platform", "size"]

@@ -147,3 +147,18 @@ def test_two_tags_of_one_image_are_one_blob() -> None:
     sample, _ = sample_inventory()
     twin = dataclasses.replace(sample.images[0], name="registry.example/app:2")
     assert format_inventory(dataclasses.replace(sample, images=(*sample.images, twin)))
+
+
+def test_referrers_bear_no_name_and_are_listed_once() -> None:
+    one = image("a.example/b:1", evidence("referrer", OTHER), evidence("referrer", SIGNATURE))
+    two = image("a.example/c:1", evidence("referrer", OTHER), evidence("cosign-signature", SIGNATURE))
+    listed = json.loads(layout_index(sample_head(images=[one, two])))["manifests"]
+    assert [(entry["digest"], "annotations" in entry) for entry in listed[2:]] == [
+        (str(OTHER), False),
+        (str(SIGNATURE), True),  # cosign's name is there, so the nameless entry is not
+    ]
+
+
+def test_blobs_of_ours_are_no_entries() -> None:
+    kinds = [evidence("containers-signature"), evidence("log-entry", OTHER), evidence("buildkit-attestation")]
+    assert entries(image("a.example/b:1", *kinds)) == [("a.example/b:1", str(SUBJECT))]
