@@ -30,6 +30,9 @@ LAYOUT_MARK_BYTES = 4 * KIB  # the file oci-layout
 # Evidence.
 EVIDENCE_BLOB_BYTES = 128 * MIB  # cosign's bound for one attachment; BuildKit's is 40 MiB
 LOG_ENTRY_BYTES = 8 * MIB
+LOG_ENTRY_BLOB_BYTES = 12 * MIB  # an entry in base64, with its proof
+NOTE_BYTES = 64 * KIB  # a checkpoint has some 200 bytes, and 150 for each cosignature
+NOTE_SIGNATURES = 100  # the bound of Go's note package
 SIGNATURE_PAYLOAD_BYTES = 1 * MIB  # simple signing; real ones have some 250 bytes
 ANNOTATION_CHARACTERS = 1 * MIB  # certificates, chains and promises are a few kB
 CERTIFICATES_IN_CHAIN = 10

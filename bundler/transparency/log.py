@@ -19,6 +19,18 @@ from bundler.moment import Window
 class Verifier(Protocol):
     """A public key that can check a signature (identity.keys.PublicKey is one)."""
 
+    @property
+    def spki(self) -> bytes:
+        """SubjectPublicKeyInfo, DER."""
+
+    @property
+    def algorithm(self) -> str:
+        """For people, e.g. `ECDSA P-256`, `Ed25519` or `RSA 4096`."""
+
+    @property
+    def ed25519_bytes(self) -> bytes | None:
+        """The 32 bytes of an Ed25519 key; None for other kinds."""
+
     def verify(self, signature: bytes, message: bytes) -> None:
         """Raise RejectedError (code ``signature``) unless `signature` is by this key over `message`."""
 
@@ -31,6 +43,11 @@ class TransparencyLog:
     log_id: bytes
     key: Verifier
     window: Window
+
+    @property
+    def host(self) -> str:
+        """Host of the address, with its port if it names one: the name of a log of Rekor 2."""
+        return self.url.rpartition("://")[2].partition("/")[0]
 
 
 def find_log(logs: Sequence[TransparencyLog], log_id: bytes) -> TransparencyLog:
