@@ -41,6 +41,7 @@ STATEMENT_SUBJECTS = 1024
 SUBJECT_DIGESTS = 32
 LOG_ENTRIES = 32
 TIMESTAMPS = 32
+TIMESTAMP_BYTES = 64 * KIB  # one answer of an authority; with certificates some 2 to 8 kB
 TRUSTED_ROOT_BYTES = 1 * MIB
 TRUSTED_ROOT_AUTHORITIES = 256
 
@@ -72,6 +73,25 @@ IMAGE_SEARCHES = 100_000  # some places for each subject
 VERIFY_THREADS = 8  # 8 x (buffer and zstd window) stay below the memory budget; disks are slower than 8 cores
 READ_BUFFER_BYTES = 2 * MIB  # measured: 1 to 4 MiB is flat
 KEPT_IN_MEMORY_BYTES = 64 * MIB  # manifests and evidence kept while a pipe is read
+
+# skopeo and other programs.
+PROGRAM_OUTPUT_BYTES = 64 * KIB  # kept of what a program prints; a flood is drained and dropped
+PROGRAM_LINES_SHOWN = 5
+PROGRAM_CHARACTERS_SHOWN = 600
+PROGRAM_GRACE_SECONDS = 2.0  # between the polite signal and the other one
+WATCH_SECONDS = 0.25  # between two looks at what a program has written
+SKOPEO_VERSION_SECONDS = 10.0
+SKOPEO_CALL_SECONDS = (
+    12 * 3600.0
+)  # one platform's layers below LARGE_BLOB_BYTES over a slow line; standstill ends it sooner
+SKOPEO_SPARE_BYTES = 32 * MIB  # manifest, layout files and blobs that it fetched although they were there
+STAGED_FILES = 10_000  # counted in a call's folder; a manifest has far fewer
+RETRY_PAUSE_SECONDS = 30.0  # the longest pause between two tries
+
+# Fetching.
+LARGE_BLOB_BYTES = 1 * GIB  # from here on a blob is fetched resumably by our own client
+BLOB_DROPS = 100  # broken connections of one blob, as long as each brought some bytes
+BLOB_PIECE_BYTES = 1 * MIB  # read, hashed and written at once
 
 # Settings files typed by people.
 SETTINGS_BYTES = 1 * MIB

@@ -28,6 +28,7 @@ from bundler.identity.keys import PublicKey, wrap_public_key
 from bundler.moment import Window
 
 CODE_SIGNING = "1.3.6.1.5.5.7.3.3"
+TIME_STAMPING = "1.3.6.1.5.5.7.3.8"
 ANY_EXTENDED_KEY_USAGE = "2.5.29.37.0"
 
 # Positions in TBSCertificate, which in version 3 starts with the version.
@@ -65,6 +66,7 @@ class Certificate:
     Attributes:
         der: the whole certificate.
         tbs: its signed part, TBSCertificate.
+        serial: content of the serial number's INTEGER.
         issuer, subject: the names, as DER.
         spki: SubjectPublicKeyInfo as it stands in the certificate.
         validity: notBefore to notAfter, both included.
@@ -72,10 +74,12 @@ class Certificate:
         can_sign_content, can_sign_certificates: KeyUsage; None when the extension is absent.
         purposes: the OIDs of ExtendedKeyUsage; None when the extension is absent.
         extensions: the value of every extension, as DER, by OID.
+        critical: OIDs of the extensions that are marked critical.
     """
 
     der: bytes
     tbs: bytes = field(compare=False, repr=False)
+    serial: bytes = field(compare=False, repr=False)
     issuer: bytes = field(compare=False, repr=False)
     subject: bytes = field(compare=False, repr=False)
     spki: bytes = field(compare=False, repr=False)
@@ -88,6 +92,7 @@ class Certificate:
     purposes: frozenset[str] | None = field(compare=False)
     names: tuple[x509.GeneralName, ...] = field(compare=False, repr=False)
     extensions: dict[str, bytes] = field(compare=False, repr=False)
+    critical: frozenset[str] = field(compare=False, repr=False)
     _parsed: x509.Certificate = field(compare=False, repr=False)
 
     @property
@@ -154,6 +159,16 @@ def parse_certificate(der: bytes, what: str = "certificate") -> Certificate:
         raise _malformed(what, str(error)[:120], "one X.509 certificate in DER") from error
 
 
+def issuer_and_serial(der: bytes) -> tuple[bytes, bytes]:
+    """Issuer (as DER) and content of the serial number of a certificate that need not be one we would accept.
+
+    Raises:
+        MalformedError: not even cut like a certificate (code ``certificate`` or ``der``).
+    """
+    fields = _cut(der)
+    return fields[_ISSUER].raw, fields[_SERIAL].content
+
+
 def _cut(der: bytes) -> tuple[Element, ...]:
     """The fields of a version 3 TBSCertificate (RFC 5280 section 4.1), as they stand."""
     certificate = parse_elements(parse_der(der, SEQUENCE).content)
@@ -172,6 +187,7 @@ def _read(parsed: x509.Certificate, fields: tuple[Element, ...], what: str) -> C
     return Certificate(
         der=parsed.public_bytes(Encoding.DER),
         tbs=parsed.tbs_certificate_bytes,
+        serial=fields[_SERIAL].content,
         issuer=fields[_ISSUER].raw,
         subject=fields[_SUBJECT].raw,
         spki=fields[_SPKI].raw,
@@ -184,6 +200,7 @@ def _read(parsed: x509.Certificate, fields: tuple[Element, ...], what: str) -> C
         purposes=frozenset(purpose.dotted_string for purpose in purposes) if purposes else None,
         names=tuple(names) if names else (),
         extensions=_values(parsed.extensions, fields),
+        critical=frozenset(item.oid.dotted_string for item in parsed.extensions if item.critical),
         _parsed=parsed,
     )
 

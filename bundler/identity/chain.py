@@ -78,16 +78,9 @@ def _plainer(first: RejectedError | None, error: RejectedError) -> RejectedError
 
 def _verify_path(leaf: Certificate, authority: CertificateAuthority, times: Sequence[datetime]) -> CertificatePath:
     path = (leaf, *authority.chain)
-    for below, (child, issuer) in enumerate(pairwise(path)):
-        _check_authority(issuer, below)
-        child.check_issued_by(issuer)
+    check_links(path, CODE_SIGNING)
     for at in times:
-        for certificate in path:
-            if at not in certificate.validity:
-                raise RejectedError(
-                    "cert-expired", "certificate", str(certificate.fingerprint), got=f"not valid at {at.isoformat()}",
-                    want=str(certificate.validity),
-                )  # fmt: skip
+        check_valid(path, at)
         if at not in authority.window:
             raise RejectedError(
                 "ca-window",
@@ -99,6 +92,31 @@ def _verify_path(leaf: Certificate, authority: CertificateAuthority, times: Sequ
     return CertificatePath(leaf, authority)
 
 
+def check_links(path: Sequence[Certificate], purpose: str) -> None:
+    """Check that each certificate of `path` (leaf first) was issued by the next, an authority for `purpose` (an OID).
+
+    Raises:
+        RejectedError: code ``cert-chain``.
+    """
+    for below, (child, issuer) in enumerate(pairwise(path)):
+        _check_authority(issuer, below, purpose)
+        child.check_issued_by(issuer)
+
+
+def check_valid(path: Sequence[Certificate], at: datetime) -> None:
+    """Check that every certificate of `path` is valid at a time.
+
+    Raises:
+        RejectedError: code ``cert-expired``.
+    """
+    for certificate in path:
+        if at not in certificate.validity:
+            raise RejectedError(
+                "cert-expired", "certificate", str(certificate.fingerprint), got=f"not valid at {at.isoformat()}",
+                want=str(certificate.validity),
+            )  # fmt: skip
+
+
 def _check_leaf(leaf: Certificate) -> None:
     if leaf.ca:
         raise _chain_error("an authority's certificate", "that of a signer")
@@ -108,7 +126,7 @@ def _check_leaf(leaf: Certificate) -> None:
         raise _usage_error("no ExtendedKeyUsage codeSigning")
 
 
-def _check_authority(issuer: Certificate, below: int) -> None:
+def _check_authority(issuer: Certificate, below: int, purpose: str) -> None:
     """Args: below: how many authorities stand between `issuer` and the leaf."""
     if not issuer.ca:
         raise _chain_error("an issuer that is no authority", "BasicConstraints CA")
@@ -116,8 +134,8 @@ def _check_authority(issuer: Certificate, below: int) -> None:
         raise _chain_error(f"{below} authorities below", f"at most {issuer.path_length}")
     if issuer.can_sign_certificates is False:
         raise _chain_error("an issuer without KeyUsage keyCertSign", "one with it")
-    if issuer.purposes is not None and not issuer.purposes & {CODE_SIGNING, ANY_EXTENDED_KEY_USAGE}:
-        raise _chain_error("an issuer not for codeSigning", "one for it")
+    if issuer.purposes is not None and not issuer.purposes & {purpose, ANY_EXTENDED_KEY_USAGE}:
+        raise _chain_error("an issuer for other purposes", f"one for {purpose}")
 
 
 def _chain_error(got: str, want: str) -> RejectedError:

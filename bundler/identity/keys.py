@@ -17,10 +17,11 @@ from hashlib import sha256
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
+from cryptography.hazmat.primitives.asymmetric.utils import Prehashed
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_der_public_key
 
 from bundler import limits
-from bundler.digest import Digest
+from bundler.digest import Content, Digest
 from bundler.encoding import ASCII_SPACE, parse_pem
 from bundler.errors import MalformedError, RejectedError
 
@@ -37,7 +38,14 @@ class Scheme(Enum):
     ECDSA_SHA512 = "ECDSA SHA-512"
     ED25519 = "Ed25519"
     RSA_PKCS1_SHA256 = "RSA PKCS #1 v1.5 SHA-256"
+    RSA_PKCS1_SHA384 = "RSA PKCS #1 v1.5 SHA-384"
+    RSA_PKCS1_SHA512 = "RSA PKCS #1 v1.5 SHA-512"
     RSA_PSS_SHA256 = "RSA PSS SHA-256"
+
+    @property
+    def family(self) -> str:
+        """The kind of key that it takes: `ECDSA`, `Ed25519` or `RSA`."""
+        return self.value.partition(" ")[0]
 
 
 _HASHES: dict[Scheme, hashes.HashAlgorithm] = {
@@ -45,6 +53,8 @@ _HASHES: dict[Scheme, hashes.HashAlgorithm] = {
     Scheme.ECDSA_SHA384: hashes.SHA384(),
     Scheme.ECDSA_SHA512: hashes.SHA512(),
     Scheme.RSA_PKCS1_SHA256: hashes.SHA256(),
+    Scheme.RSA_PKCS1_SHA384: hashes.SHA384(),
+    Scheme.RSA_PKCS1_SHA512: hashes.SHA512(),
     Scheme.RSA_PSS_SHA256: hashes.SHA256(),
 }
 _CURVES: dict[str, tuple[str, tuple[Scheme, ...]]] = {
@@ -90,6 +100,29 @@ class PublicKey:
                 "signature", "signature", got="not by this key over these bytes", want=f"one by {self.fingerprint}"
             )
 
+    def verify_content(self, signature: bytes, content: Content) -> None:
+        """Check a signature over content that may be known by its hashes only.
+
+        Raises:
+            RejectedError: code ``signature``; or ``artifact-needed``: this key signs the bytes themselves, or a hash
+                of them that is not known.
+        """
+        if content.raw is not None:
+            self.verify(signature, content.raw)
+            return
+        known = {scheme: content.hash(_HASHES[scheme].name) for scheme in self.schemes if scheme in _HASHES}
+        usable = {scheme: value for scheme, value in known.items() if value is not None}
+        if any(_signed(self._key, scheme, signature, value, hashed=True) for scheme, value in usable.items()):
+            return
+        if len(usable) < len(self.schemes):
+            raise RejectedError(
+                "artifact-needed", "signature", got=f"{self.algorithm}, and only hashes of what was signed",
+                want="the file itself",
+            )  # fmt: skip
+        raise RejectedError(
+            "signature", "signature", got="not by this key over these bytes", want=f"one by {self.fingerprint}"
+        )
+
     def restricted_to(self, scheme: Scheme) -> PublicKey:
         """The same key, accepting one scheme only.
 
@@ -98,6 +131,16 @@ class PublicKey:
         """
         if scheme not in self.schemes:
             raise _malformed("public key", f"{self.algorithm} for {scheme.value}", "a scheme of this key")
+        return PublicKey(self.spki, self.algorithm, (scheme,), self._key)
+
+    def accepting(self, scheme: Scheme) -> PublicKey:
+        """The same key for a protocol that names its scheme itself (CMS): that one and no other.
+
+        Raises:
+            MalformedError: no scheme of this kind of key (code ``key``).
+        """
+        if scheme.family != self.schemes[0].family:
+            raise _malformed("public key", f"{self.algorithm} for {scheme.value}", "a scheme of this kind of key")
         return PublicKey(self.spki, self.algorithm, (scheme,), self._key)
 
 
@@ -176,18 +219,20 @@ def wrap_public_key(key: object, what: str = "public key") -> PublicKey:
     )
 
 
-def _signed(key: _Key, scheme: Scheme, signature: bytes, message: bytes) -> bool:
-    """Whether one scheme holds. Private: what leaves this module raises."""
+def _signed(key: _Key, scheme: Scheme, signature: bytes, message: bytes, *, hashed: bool = False) -> bool:
+    """Whether one scheme holds; `hashed` says that `message` is a hash. Private: what leaves this module raises."""
     try:
         if isinstance(key, ed25519.Ed25519PublicKey):
             key.verify(signature, message)
-        elif isinstance(key, ec.EllipticCurvePublicKey):
-            key.verify(signature, message, ec.ECDSA(_HASHES[scheme]))
+            return True
+        algorithm = _HASHES[scheme]
+        how = Prehashed(algorithm) if hashed else algorithm
+        if isinstance(key, ec.EllipticCurvePublicKey):
+            key.verify(signature, message, ec.ECDSA(how))
         elif scheme is Scheme.RSA_PSS_SHA256:
-            algorithm = _HASHES[scheme]
-            key.verify(signature, message, padding.PSS(padding.MGF1(algorithm), padding.PSS.AUTO), algorithm)
+            key.verify(signature, message, padding.PSS(padding.MGF1(algorithm), padding.PSS.AUTO), how)
         else:
-            key.verify(signature, message, padding.PKCS1v15(), _HASHES[scheme])
+            key.verify(signature, message, padding.PKCS1v15(), how)
     except InvalidSignature:
         return False
     return True
