@@ -24,11 +24,11 @@ from bundler.errors import MalformedError, RejectedError
 from bundler.oci.annotations import attested_digest
 from bundler.oci.descriptor import Descriptor
 from bundler.oci.graph import ImageGraph, walk
-from bundler.oci.manifest import ImageIndex, ImageManifest, is_index, is_manifest, parse_manifest
+from bundler.oci.manifest import ImageIndex, ImageManifest, is_index, is_manifest
 from bundler.oci.platforms import platform_manifests
+from bundler.verify.beside import BUILDKIT_ATTESTATION, OpenedEvidence, open_beside
 
 ReadBlob = Callable[[Digest], bytes]
-BUILDKIT_ATTESTATION = "buildkit-attestation"
 _RUNS_NOWHERE = "unknown/unknown"
 
 
@@ -51,7 +51,7 @@ class CompleteImage:
         platforms: platform and digest of each image manifest in the bundle.
         indexes_over: for each manifest, all indexes that lead to it (the signed index covers what hangs below it).
         attestations: attestation manifests found in its indexes.
-        evidence: manifests of evidence that lie beside the image.
+        beside: evidence that lies beside the image.
     """
 
     image: Image
@@ -59,7 +59,12 @@ class CompleteImage:
     platforms: tuple[tuple[str, Digest], ...]
     indexes_over: dict[Digest, frozenset[Digest]]
     attestations: tuple[AttestationManifest, ...]
-    evidence: tuple[tuple[Evidence, ImageManifest], ...]
+    beside: tuple[OpenedEvidence, ...]
+
+    @property
+    def evidence(self) -> tuple[tuple[Evidence, ImageManifest | ImageIndex | None], ...]:
+        """Evidence beside the image with its document, None for a blob."""
+        return tuple((opened.evidence, opened.document) for opened in self.beside)
 
     def platform_of(self, digest: Digest) -> str:
         """The platform of a manifest of this image; empty for an index."""
@@ -103,7 +108,12 @@ def open_image(image: Image, inventory: Inventory, read_blob: ReadBlob) -> Compl
     over = _indexes_over(graph)
     attestations = _attestation_manifests(graph, over)
     _compare_attestations(image, attestations)
-    return CompleteImage(image, graph, platforms, over, attestations, _open_evidence(image, graph, blobs, read_blob))
+
+    def require(descriptor: Descriptor) -> None:
+        _require(blobs, descriptor, image)
+
+    beside = open_beside(image, graph.documents, read, require)
+    return CompleteImage(image, graph, platforms, over, attestations, beside)
 
 
 def check_no_strays(inventory: Inventory, images: tuple[CompleteImage, ...]) -> None:
@@ -112,16 +122,7 @@ def check_no_strays(inventory: Inventory, images: tuple[CompleteImage, ...]) -> 
     Raises:
         RejectedError: code ``unreferenced-blob``, or ``blob-mismatch`` for the media type.
     """
-    used: dict[Digest, set[str]] = {}
-    for image in images:
-        for node in image.graph.nodes:
-            used.setdefault(node.digest, set()).add(node.media_type)
-        for document in image.graph.documents.values():
-            if isinstance(document, ImageManifest):
-                _note_parts(document, used)
-        for evidence, manifest in image.evidence:
-            used.setdefault(evidence.digest, set()).add(evidence.media_type)
-            _note_parts(manifest, used)
+    used = _media_types(images)
     for blob in inventory.blobs:
         if blob.digest not in used:
             raise RejectedError(
@@ -135,9 +136,18 @@ def check_no_strays(inventory: Inventory, images: tuple[CompleteImage, ...]) -> 
             )  # fmt: skip
 
 
-def _note_parts(manifest: ImageManifest, used: dict[Digest, set[str]]) -> None:
-    for part in (manifest.config, *manifest.layers):
-        used.setdefault(part.digest, set()).add(part.media_type)
+def _media_types(images: tuple[CompleteImage, ...]) -> dict[Digest, set[str]]:
+    """Every digest that some image or evidence names, with the media types that they give it."""
+    used: dict[Digest, set[str]] = {}
+    for image in images:
+        documents = [*image.graph.documents.values(), *(opened.document for opened in image.beside)]
+        nodes = [*image.graph.nodes, *(node for opened in image.beside for node in opened.nodes)]
+        for document in documents:
+            if isinstance(document, ImageManifest):
+                nodes += [document.config, *document.layers]
+        for node in nodes:
+            used.setdefault(node.digest, set()).add(node.media_type)
+    return used
 
 
 def _require(blobs: dict[Digest, Blob], descriptor: Descriptor, image: Image) -> Blob:
@@ -240,43 +250,6 @@ def _compare_attestations(image: Image, attestations: tuple[AttestationManifest,
             "evidence-mismatch", "image", image.name, got=f"attestation manifest {digest} about {subject}",
             want="attestation manifests exactly as the index lists them",
         )  # fmt: skip
-
-
-def _open_evidence(
-    image: Image, graph: ImageGraph, blobs: dict[Digest, Blob], read_blob: ReadBlob
-) -> tuple[tuple[Evidence, ImageManifest], ...]:
-    opened = []
-    for evidence in image.evidence:
-        if evidence.kind == BUILDKIT_ATTESTATION:
-            continue
-        if evidence.subject not in graph.documents:
-            raise RejectedError(
-                "evidence-subject", "evidence", str(evidence.digest), got=f"about {evidence.subject}",
-                want=f"about a manifest or index of {image.name}",
-            )  # fmt: skip
-        if evidence.digest in graph.documents:
-            raise MalformedError(
-                "digest-role", "evidence", str(evidence.digest), got=f"a manifest of {image.name} itself",
-                want="evidence beside it",
-            )  # fmt: skip
-        _require(blobs, Descriptor(evidence.media_type, evidence.digest, evidence.size_bytes), image)
-        opened.append((evidence, _open_beside(evidence, image, blobs, read_blob)))
-    return tuple(opened)
-
-
-def _open_beside(evidence: Evidence, image: Image, blobs: dict[Digest, Blob], read_blob: ReadBlob) -> ImageManifest:
-    """A manifest of evidence, whole, and not about something else by its own word."""
-    manifest = parse_manifest(read_blob(evidence.digest), evidence.media_type)
-    if not isinstance(manifest, ImageManifest):
-        raise RejectedError("evidence-mismatch", "evidence", str(evidence.digest), got="an index", want="a manifest")
-    if manifest.subject is not None and manifest.subject.digest != evidence.subject:
-        raise RejectedError(
-            "evidence-subject", "evidence", str(evidence.digest), got=f"subject {manifest.subject.digest}",
-            want=f"{evidence.subject}, as the inventory says",
-        )  # fmt: skip
-    for part in (manifest.config, *manifest.layers):
-        _require(blobs, part, image)
-    return manifest
 
 
 def _names(platforms: tuple[tuple[str, Digest], ...]) -> str:

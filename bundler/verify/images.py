@@ -74,8 +74,7 @@ def judge_image(image: Image, bench: Bench) -> Judged:
 
 def _damage(complete: CompleteImage, damaged: frozenset[Digest]) -> tuple[Check, ...]:
     digests = [node.digest for node in complete.graph.nodes]
-    for evidence, manifest in complete.evidence:
-        digests += [evidence.digest, manifest.config.digest, *(layer.digest for layer in manifest.layers)]
+    digests += [node.digest for opened in complete.beside for node in opened.nodes]
     return tuple(
         Check("integrity", Outcome.DAMAGED, "blob-digest", str(digest), "its bytes are not what was signed")
         for digest in dict.fromkeys(digests)
