@@ -97,3 +97,27 @@ BLOB_PIECE_BYTES = 1 * MIB  # read, hashed and written at once
 SETTINGS_BYTES = 1 * MIB
 SITE_NAME_CHARACTERS = 64
 STATE_FILE_BYTES = 64 * MIB
+
+# Registries. A run asks some thousand times; a registry that answers more than this is broken or hostile.
+URL_CHARACTERS = 16 * KIB  # redirects to object stores carry signatures of some 2 kB
+REDIRECTS = 5  # registries use one, mirrors two
+ERROR_BODY_BYTES = 64 * KIB
+ERRORS_IN_BODY = 32
+REGISTRY_MESSAGE_CHARACTERS = 200  # a registry's own words in our messages
+LIST_PAGES = 1000  # of referrers or tags
+LIST_PAGE_BYTES = 16 * MIB
+REFERRERS = 10_000  # of one subject
+TAGS = 1_000_000  # of one repository; build systems leave a tag for each commit
+RETRY_AFTER_SECONDS = 60  # a longer wish is cut: the whole run would stand still
+BACKOFF_SECONDS = 30
+SLOWEST_BYTES_PER_SECOND = 1024  # slower than any modem that carries images
+CHALLENGE_CHARACTERS = 8 * KIB  # one WWW-Authenticate header
+TOKEN_ANSWER_BYTES = 256 * KIB  # tokens with many claims have 16 kB
+TOKEN_CHARACTERS = 64 * KIB
+TOKEN_SECONDS = 24 * 60 * 60  # a token that says it lives longer is renewed after a day
+AUTH_FILE_BYTES = 4 * MIB
+CREDENTIAL_HELPER_BYTES = 256 * KIB  # a user name and a secret, which can be a token
+CREDENTIAL_HELPER_SECONDS = 30  # helpers ask a key ring or a cloud
+CERT_DIR_FILES = 256
+CERT_FILE_BYTES = 4 * MIB  # a whole system's list of authorities has 250 kB
+CONNECTIONS_TO_ONE_HOST = 16  # kept open for the next request

@@ -64,7 +64,7 @@ DOORS: dict[str, tuple[str, ...]] = {
     "http": NETWORK,
     "urllib.request": NETWORK,
     "urllib3": NETWORK,
-    "time": COMMANDS,
+    "time": COMMANDS + NETWORK,  # network waits by the monotonic clock; _CLOCK keeps it from the other
     "getpass": COMMANDS,
     "importlib": COMMANDS,
     # Never: other doors to the network or to programs, parsers that run or guess, memory that files can pull away.
@@ -87,7 +87,9 @@ DOORS: dict[str, tuple[str, ...]] = {
 }
 
 # Calls that need no import of their own to get out, or to read the clock.
-_CLOCK = re.compile(r"(^|\.)(datetime\.(now|utcnow|today)|date\.today)$")
+_CLOCK = re.compile(
+    r"(^|\.)(datetime\.(now|utcnow|today)|date\.today)$|^time\.(time|time_ns|gmtime|localtime|strftime|ctime)$"
+)
 _PROGRAM = re.compile(r"^os\.(system|popen|fork|forkpty|exec\w+|spawn\w+|posix_spawn\w*)$|^(__import__|eval|exec)$")
 
 # Where errors become results; elsewhere only named types may be caught.
@@ -257,6 +259,7 @@ def padded(lines: int) -> str:
         (doors, "bundler.verify.pipeline", "from datetime import datetime\nAT = datetime.now()"),
         (doors, "bundler.verify.pipeline", "import datetime\nAT = datetime.datetime.now(datetime.UTC)"),
         (doors, "bundler.verify.pipeline", "from time import time"),
+        (doors, "bundler.network.skopeo", "import time\nNOW = time.time()"),
         (doors, "bundler.verify.pipeline", "import os\nos.execv('x', ['x'])"),
         (doors, "bundler.network.skopeo", "import os\nos.system('x')"),
         (doors, "bundler.verify.pipeline", "__import__('socket')"),
