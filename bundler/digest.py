@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import hashlib
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from bundler.errors import MalformedError
 
@@ -46,3 +47,20 @@ def parse_digest(text: object) -> Digest:
 def sha256_of(raw: bytes | bytearray | memoryview) -> Digest:
     """Digest of bytes in hand."""
     return Digest("sha256", hashlib.sha256(raw).hexdigest())
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """Bytes that somebody signed: in hand (`raw`), or known by their hashes alone, because they are too many to hold.
+
+    Attributes:
+        raw: the bytes; None when only hashes are known.
+        hashes: hash values by algorithm (`sha256`, …), for content that is not in hand.
+    """
+
+    raw: bytes | None = field(repr=False, default=None)
+    hashes: Mapping[str, bytes] = field(hash=False, default_factory=dict)
+
+    def hash(self, algorithm: str) -> bytes | None:
+        """The value by `algorithm`, one of sha256, sha384 and sha512; None when it is not known."""
+        return self.hashes.get(algorithm) if self.raw is None else hashlib.new(algorithm, self.raw).digest()

@@ -27,12 +27,18 @@ _SIGNATURE_KEYS = frozenset({"keyid", "sig"})
 
 @dataclass(frozen=True, slots=True)
 class Envelope:
-    """An envelope with one signature, not verified yet. `raw` is the whole document."""
+    """An envelope with one signature, not verified yet.
+
+    Attributes:
+        raw: the whole document; empty when its bytes are not known (it stands inside a Sigstore bundle).
+        keyid: means nothing, and is never shown.
+    """
 
     raw: bytes = field(repr=False)
     payload_type: str
     payload: bytes = field(repr=False)
     signature: bytes
+    keyid: str = field(default="", compare=False, repr=False)
 
     @property
     def signed_bytes(self) -> bytes:
@@ -54,17 +60,30 @@ def parse_envelope(raw: bytes) -> Envelope:
             another shape.
     """
     fields = Fields(parse_foreign(raw, _WHAT, max_bytes=limits.EVIDENCE_BLOB_BYTES), _WHAT)
+    return read_envelope(fields, raw)
+
+
+def read_envelope(fields: Fields, raw: bytes) -> Envelope:
+    """Read an envelope that stands inside a larger document.
+
+    Args:
+        fields: the envelope.
+        raw: its bytes; empty when they are not known, as inside a Sigstore bundle.
+
+    Raises:
+        MalformedError: as `parse_envelope`.
+    """
     check_spelling(fields, _KEYS)
     signatures = list(fields.each("signatures", maximum=limits.LOG_ENTRIES))
     if len(signatures) != 1:
         raise MalformedError("dsse", _WHAT, got=f"{len(signatures)} signatures", want="exactly one")
     check_spelling(signatures[0], _SIGNATURE_KEYS)
-    signatures[0].optional_text("keyid")
+    keyid = signatures[0].optional_text("keyid") or ""
     payload_type = fields.text("payloadType")
     if payload_type != IN_TOTO:
         raise MalformedError("dsse-payload-type", _WHAT, got=payload_type[:160], want=IN_TOTO)
     signature = decode_base64(signatures[0].text("sig"), _WHAT, "sig")
-    return Envelope(raw, payload_type, decode_base64(fields.text("payload"), _WHAT, "payload"), signature)
+    return Envelope(raw, payload_type, decode_base64(fields.text("payload"), _WHAT, "payload"), signature, keyid)
 
 
 def format_envelope(payload_type: str, payload: bytes, signature: bytes, keyid: str = "") -> bytes:

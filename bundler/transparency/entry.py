@@ -1,18 +1,16 @@
-"""Entries of Rekor version 1, and what binds them to the signature in hand.
+"""Entries of Rekor version 1, as their bodies say it; version 2 is in entry_v2.py, what they bind in binding.py.
 
-Kinds: hashedrekord 0.0.1, dsse 0.0.1, intoto 0.0.1 (rekor `pkg/types/*/v0.0.1`).
+Kinds: hashedrekord 0.0.1, dsse 0.0.1, intoto 0.0.1 and 0.0.2 (rekor `pkg/types/*/v0.0.*`).
 
 Rules of this module:
-- A log accepts anybody's entry. One proves something about a signature only when it names the same content, the same
-  signature and the same key or certificate (CVE-2022-23649, CVE-2022-36056, CVE-2026-22703).
-- Certificates are compared as DER, keys as SubjectPublicKeyInfo; signatures as bytes; hashes are computed here.
-- intoto 0.0.1 holds no signature: the hash of the whole envelope binds it.
 - Bodies are read strictly: the fields of the kind, nothing else.
+- Certificates are kept as DER, keys as SubjectPublicKeyInfo, signatures as bytes, hashes in lower-case hex.
+- intoto 0.0.2 holds each signature as base64 of base64, and the payload likewise where it is there at all.
 """
 
 from __future__ import annotations
 
-import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -21,6 +19,7 @@ from bundler.encoding import decode_base64, parse_pem
 from bundler.errors import MalformedError, RejectedError
 from bundler.fields import Fields
 from bundler.strict_json import parse_foreign
+from bundler.transparency.entry_v2 import LoggedContent, LoggedEnvelope, parse_dsse_v2, parse_hashed_rekord_v2
 
 _WHAT = "log entry"
 _HASH_BYTES = {"sha256": 32, "sha384": 48, "sha512": 64}
@@ -73,7 +72,22 @@ class LoggedIntoto:
     kind: str = "intoto 0.0.1"
 
 
-LogEntry = HashedRekord | LoggedDsse | LoggedIntoto
+@dataclass(frozen=True, slots=True)
+class LoggedIntotoV2:
+    """intoto 0.0.2: an envelope by its payload's hash (some entries hold the payload too) and its signatures.
+
+    `envelope` is the hash of some spelling of the envelope, that of the client that logged it: it binds nothing.
+    """
+
+    payload_type: str
+    payload: LoggedHash
+    payload_bytes: bytes | None
+    signatures: tuple[tuple[bytes, LoggedVerifier], ...]
+    envelope: LoggedHash
+    kind: str = "intoto 0.0.2"
+
+
+LogEntry = HashedRekord | LoggedDsse | LoggedIntoto | LoggedIntotoV2 | LoggedContent | LoggedEnvelope
 
 
 def parse_entry(body: bytes) -> LogEntry:
@@ -86,60 +100,20 @@ def parse_entry(body: bytes) -> LogEntry:
     fields = Fields(parse_foreign(body, _WHAT, max_bytes=limits.LOG_ENTRY_BYTES), _WHAT)
     fields.exactly("apiVersion", "kind", "spec")
     kind = f"{fields.text('kind')} {fields.text('apiVersion')}"
-    spec = fields.fields("spec")
-    if kind == "hashedrekord 0.0.1":
-        return _parse_hashed_rekord(spec)
-    if kind == "dsse 0.0.1":
-        return _parse_dsse(spec)
-    if kind == "intoto 0.0.1":
-        return _parse_intoto(spec)
-    raise RejectedError("tlog-kind", _WHAT, got=kind[:80], want="hashedrekord 0.0.1, dsse 0.0.1 or intoto 0.0.1")
-
-
-def check_binds_payload(entry: LogEntry, payload: bytes, signature: bytes, verifier: LoggedVerifier) -> None:
-    """Check that the entry is about this signature over this payload (simple signing).
-
-    Raises:
-        RejectedError: code ``tlog-binding``.
-    """
-    if not isinstance(entry, HashedRekord):
-        raise _unbound(f"an entry of kind {entry.kind}", "hashedrekord 0.0.1 for a signature over a payload")
-    _check_hash(entry.artifact, payload, "the signed payload")
-    if entry.signature != signature:
-        raise _unbound("another signature", "the signature in hand")
-    _check_verifier(entry.verifier, verifier)
-
-
-def check_binds_envelope(
-    entry: LogEntry, envelope: bytes, payload: bytes, signature: bytes, verifier: LoggedVerifier
-) -> None:
-    """Check that the entry is about this DSSE envelope, byte for byte, its one signature and its signer.
-
-    Raises:
-        RejectedError: code ``tlog-binding``.
-    """
-    if isinstance(entry, HashedRekord):
-        raise _unbound(f"an entry of kind {entry.kind}", "dsse 0.0.1 or intoto 0.0.1 for an envelope")
-    _check_hash(entry.envelope, envelope, "the envelope's bytes")
-    if entry.payload is not None:
-        _check_hash(entry.payload, payload, "the envelope's payload")
-    if isinstance(entry, LoggedIntoto):
-        _check_verifier(entry.verifier, verifier)
-        return
-    if len(entry.signatures) != 1 or entry.signatures[0][0] != signature:
-        raise _unbound("other signatures", "the one signature in hand")
-    _check_verifier(entry.signatures[0][1], verifier)
-
-
-def _check_hash(logged: LoggedHash, raw: bytes, of: str) -> None:
-    computed = hashlib.new(logged.algorithm, raw).hexdigest()
-    if computed != logged.value:
-        raise _unbound(f"{logged.algorithm} {logged.value}", f"{computed}, the hash of {of}")
-
-
-def _check_verifier(logged: LoggedVerifier, verifier: LoggedVerifier) -> None:
-    if logged != verifier:
-        raise _unbound(f"another {logged.kind}", f"the {verifier.kind} in hand")
+    parsers: dict[str, Callable[[Fields], LogEntry]] = {
+        "hashedrekord 0.0.1": _parse_hashed_rekord,
+        "dsse 0.0.1": _parse_dsse,
+        "intoto 0.0.1": _parse_intoto,
+        "intoto 0.0.2": _parse_intoto_v2,
+        "hashedrekord 0.0.2": parse_hashed_rekord_v2,
+        "dsse 0.0.2": parse_dsse_v2,
+    }
+    parse = parsers.get(kind)
+    if parse is None:
+        raise RejectedError(
+            "tlog-kind", _WHAT, got=kind[:80], want="hashedrekord or dsse 0.0.1 or 0.0.2, intoto 0.0.1 or 0.0.2"
+        )
+    return parse(fields.fields("spec"))
 
 
 def _parse_hashed_rekord(spec: Fields) -> HashedRekord:
@@ -181,6 +155,35 @@ def _parse_intoto(spec: Fields) -> LoggedIntoto:
     )
 
 
+def _parse_intoto_v2(spec: Fields) -> LoggedIntotoV2:
+    spec.exactly("content")
+    content = spec.fields("content")
+    content.exactly("envelope", "hash", "payloadHash")
+    envelope = content.fields("envelope")
+    envelope.only("payload", "payloadType", "signatures")
+    signatures = []
+    for signature in envelope.each("signatures", maximum=limits.LOG_ENTRIES):
+        signature.only("keyid", "publicKey", "sig")
+        signature.optional_text("keyid")
+        raw = _decode_twice(signature.text("sig"), "signature")
+        signatures.append((raw, _parse_verifier(signature.text("publicKey"))))
+    return LoggedIntotoV2(
+        payload_type=envelope.text("payloadType"),
+        payload=_parse_hash(content.fields("payloadHash")),
+        payload_bytes=_decode_twice(envelope.text("payload"), "payload") if "payload" in envelope else None,
+        signatures=tuple(signatures),
+        envelope=_parse_hash(content.fields("hash")),
+    )
+
+
+def _decode_twice(text: str, which: str) -> bytes:
+    inner = decode_base64(text, _WHAT, which)
+    try:
+        return decode_base64(inner.decode("ascii"), _WHAT, which)
+    except UnicodeDecodeError as error:
+        raise MalformedError("log-entry", _WHAT, which, got="not ASCII", want="base64 of base64") from error
+
+
 def _parse_hash(fields: Fields) -> LoggedHash:
     fields.exactly("algorithm", "value")
     logged = LoggedHash(fields.text("algorithm"), fields.text("value"))
@@ -202,7 +205,3 @@ def _parse_verifier(text: str) -> LoggedVerifier:
     if label not in _LABELS:
         raise MalformedError("log-entry", _WHAT, "verifier", got=f"PEM {label}"[:80], want="CERTIFICATE or PUBLIC KEY")
     return LoggedVerifier(_LABELS[label], der)
-
-
-def _unbound(got: str, want: str) -> RejectedError:
-    return RejectedError("tlog-binding", _WHAT, got=got, want=want)
