@@ -28,6 +28,8 @@ HINTS = 20  # names listed after an error
 LAYOUT_MARK_BYTES = 4 * KIB  # the file oci-layout
 
 # Evidence.
+EVIDENCE_DEPTH = 8  # evidence about evidence: a signed SBOM is one step, real chains have two or three
+LOOKUP_THREADS = 8  # places asked at once about one image's evidence
 EVIDENCE_BLOB_BYTES = 128 * MIB  # cosign's bound for one attachment; BuildKit's is 40 MiB
 LOG_ENTRY_BYTES = 8 * MIB
 LOG_ENTRY_BLOB_BYTES = 12 * MIB  # an entry in base64, with its proof

@@ -3,9 +3,7 @@
 Rules of this module:
 - The index's own bytes are kept. Platforms that were not asked for are omitted with their attestation manifests; both
   are listed, so the far side knows what is absent on purpose.
-- Evidence is looked for about every index and every platform manifest that is carried, in every place that the source
-  has; each answer is recorded, `found` or `absent`. A place that cannot answer ends the export (DESIGN section 1).
-- Two different manifests for one kind of evidence about one subject are refused: a registry has one tag for it.
+- Evidence is looked for about every document that is carried, and about the evidence itself (findings.py).
 - Documents are hashed before they are parsed (oci/graph.py); blobs are hashed when they are staged. What the source
   lacks is told here, all of it at once.
 """
@@ -14,22 +12,19 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from bundler import limits
-from bundler.archive.inventory import Evidence, Image, Omission, PlatformChild, Search
+from bundler.archive.inventory import Image, Omission, PlatformChild
 from bundler.digest import Digest
-from bundler.errors import MalformedError, RejectedError, SealiftError, UsageError
-from bundler.evidence.kind import BUILDKIT_ATTESTATION, COSIGN_ATTESTATION, COSIGN_SBOM, COSIGN_SIGNATURE
-from bundler.network.source import EvidenceAnswer, Source
+from bundler.errors import RejectedError, SealiftError, UsageError
+from bundler.export.findings import Findings
+from bundler.network.source import Source
 from bundler.oci.annotations import attested_digest
 from bundler.oci.descriptor import Descriptor, Platform, parse_platform
-from bundler.oci.graph import ImageGraph, walk
+from bundler.oci.graph import walk
 from bundler.oci.manifest import ImageIndex, ImageManifest, is_index, is_manifest
 from bundler.oci.platforms import UNKNOWN, platform_manifests
-
-EVIDENCE_KINDS = {"sig": COSIGN_SIGNATURE, "att": COSIGN_ATTESTATION, "sbom": COSIGN_SBOM}
-IN_INDEX = "index"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +42,12 @@ class CollectedImage:
 
 
 def collect(
-    source: Source, name: str, platforms: Sequence[Platform] = (), *, present: frozenset[Digest] = frozenset()
+    source: Source,
+    name: str,
+    platforms: Sequence[Platform] = (),
+    *,
+    present: frozenset[Digest] = frozenset(),
+    may_lack: frozenset[str] = frozenset(),
 ) -> CollectedImage:
     """Collect one image.
 
@@ -56,24 +56,27 @@ def collect(
         name: its normalised reference.
         platforms: which to carry; all when empty.
         present: what other images bring anyway, and so is not left out here either.
+        may_lack: words of evidence that may be missing even because a place could not answer.
 
     Raises:
         RejectedError: the source is incomplete (``incomplete-source``), gives other bytes than its descriptors name,
             or has ambiguous evidence (``evidence-ambiguous``).
+        EnvError: a place where evidence may lie could not answer.
         UsageError: a platform that the image has not (``platform-absent``).
         MalformedError, UnsupportedError: documents with no one meaning, or of unknown kinds.
     """
     with naming(name, source):
-        top = source.resolve().descriptor
+        resolved = source.resolve()
+        top = resolved.descriptor
         top = Descriptor(top.media_type, top.digest, top.size_bytes)
         reader = _Reader(source)
         omitted = _omissions(top, reader, platforms, present)
         graph = walk(top, reader.read, omit=lambda descriptor: descriptor.digest in omitted)
         children = platform_manifests(graph, reader.read)
         _check_platforms(children, platforms)
-        found = _Findings(graph, children)
+        found = Findings(graph, [digest for _, digest in children])
         found.search_indexes()
-        found.search_places(source, reader)
+        found.search_places(source.places, reader.read, may_lack)
         nodes = found.nodes()
         check_whole(source, nodes)
         image = Image(
@@ -86,6 +89,7 @@ def collect(
             omitted=tuple(map(_omission, graph.omitted)),
             evidence=tuple(found.evidence.values()),
             searches=tuple(found.searches),
+            digest_origin=resolved.digest_origin,
         )
         return CollectedImage(image, source, nodes, found.manifests)
 
@@ -181,92 +185,3 @@ def _platform_or_none(text: str) -> Platform | None:
 def _omission(descriptor: Descriptor) -> Omission:
     platform = str(descriptor.platform) if descriptor.platform else UNKNOWN
     return Omission(descriptor.digest, descriptor.media_type, descriptor.size_bytes, platform)
-
-
-class _Findings:
-    """Evidence found so far, and where it was looked for."""
-
-    def __init__(self, graph: ImageGraph, children: Sequence[tuple[str, Digest]]) -> None:
-        self._graph = graph
-        self._children = [digest for _, digest in children]
-        self._beside: list[ImageGraph] = []
-        self.evidence: dict[tuple[str, Digest, Digest], Evidence] = {}
-        self.searches: list[Search] = []
-        self.manifests: dict[Digest, ImageManifest] = {}
-
-    def search_indexes(self) -> None:
-        """Attestation manifests that stand in the image's indexes."""
-        documents = self._graph.documents
-        indexes = [document for document in documents.values() if isinstance(document, ImageIndex)]
-        for child in (child for index in indexes for child in index.manifests):
-            subject = attested_digest(child)
-            if subject is not None and child.digest in documents:
-                self._add(BUILDKIT_ATTESTATION, subject, child, _manifest(documents[child.digest]), IN_INDEX)
-        attested = {subject for _, subject, _ in self.evidence}
-        if indexes:
-            for digest in self._children:
-                self._record(digest, IN_INDEX, found=digest in attested)
-
-    def search_places(self, source: Source, reader: _Reader) -> None:
-        """Ask the source about each index and each platform manifest."""
-        for digest, document in self._graph.documents.items():
-            if isinstance(document, ImageIndex) or digest in self._children:
-                found: dict[str, Descriptor] = {}
-                for answer in source.find_evidence(digest):
-                    self._take(answer, found, reader)
-
-    def nodes(self) -> tuple[Descriptor, ...]:
-        """Everything that travels, each digest once."""
-        nodes = {node.digest: node for node in self._graph.nodes}
-        for graph in self._beside:
-            for node in graph.nodes:
-                nodes.setdefault(node.digest, node)
-        return tuple(nodes.values())
-
-    def _take(self, answer: EvidenceAnswer, found: dict[str, Descriptor], reader: _Reader) -> None:
-        place = f"{answer.place}-{answer.suffix}"
-        self._record(answer.subject, place, found=bool(answer.found))
-        for descriptor in answer.found:
-            known = found.setdefault(answer.suffix, descriptor)
-            if known.digest != descriptor.digest:
-                raise RejectedError(
-                    "evidence-ambiguous",
-                    f".{answer.suffix} of",
-                    str(answer.subject),
-                    got=f"{known.digest} and {descriptor.digest}",
-                    want="one manifest",
-                )
-            if known is descriptor:
-                self._add_beside(answer, descriptor, reader, place)
-
-    def _add_beside(self, answer: EvidenceAnswer, descriptor: Descriptor, reader: _Reader, place: str) -> None:
-        plain = replace(descriptor, platform=None, annotations={})
-        graph = walk(plain, reader.read)
-        manifest = _manifest(graph.documents[plain.digest])
-        for layer in manifest.layers:
-            if layer.size_bytes > limits.EVIDENCE_BLOB_BYTES:
-                raise MalformedError(
-                    "limits",
-                    "evidence",
-                    str(layer.digest),
-                    got=f"{layer.size_bytes} bytes",
-                    want=f"at most {limits.EVIDENCE_BLOB_BYTES}",
-                )
-        self._beside.append(graph)
-        self._add(EVIDENCE_KINDS[answer.suffix], answer.subject, plain, manifest, place)
-
-    def _add(self, kind: str, subject: Digest, entry: Descriptor, manifest: ImageManifest, place: str) -> None:
-        self.manifests[entry.digest] = manifest
-        self.evidence.setdefault(
-            (kind, subject, entry.digest),
-            Evidence(kind, subject, entry.digest, entry.media_type, entry.size_bytes, place),
-        )
-
-    def _record(self, subject: Digest, place: str, *, found: bool) -> None:
-        self.searches.append(Search(subject, place, "found" if found else "absent"))
-
-
-def _manifest(document: ImageIndex | ImageManifest) -> ImageManifest:
-    if isinstance(document, ImageIndex):
-        raise MalformedError("evidence-type", "evidence", str(document.digest), got="an index", want="a manifest")
-    return document

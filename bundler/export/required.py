@@ -19,6 +19,7 @@ from bundler.evidence.envelope import parse_envelope
 from bundler.evidence.kind import (
     BUILDKIT_ATTESTATION,
     COSIGN_ATTESTATION,
+    COSIGN_SBOM,
     COSIGN_SIGNATURE,
     provenance_version,
     sbom_format,
@@ -64,7 +65,9 @@ def check_required(collected: CollectedImage, require: frozenset[str]) -> None:
 
 def _words(collected: CollectedImage, evidence: Evidence, problems: list[str]) -> set[str]:
     """Words that one evidence manifest meets for its subject; what does not count is told in `problems`."""
-    manifest = collected.evidence_manifests[evidence.digest]
+    manifest = collected.evidence_manifests.get(evidence.digest)
+    if manifest is None:
+        return set()
     layers = {layer.digest: layer for layer in manifest.layers}
     words: set[str] = set()
 
@@ -79,7 +82,7 @@ def _words(collected: CollectedImage, evidence: Evidence, problems: list[str]) -
             kind = COSIGN_SIGNATURE if evidence.kind == COSIGN_SIGNATURE else COSIGN_ATTESTATION
             for item in read_items(manifest, kind, read):
                 words |= _item_words(item, evidence, problems)
-        elif manifest.layers:
+        elif evidence.kind == COSIGN_SBOM and manifest.layers:
             words.add("sbom")
     except RejectedError as error:
         problems.append(_problem(evidence, error))

@@ -5,15 +5,20 @@ Rules of this module:
 - FOLDER or FILE ends at the first colon, as with skopeo (export/resolve.py splits). REF is an entry's name in
   index.json, its full image name (`io.containerd.image.name`), or its digest.
 - Without REF there must be exactly one image. Evidence does not count: entries that `cosign save` marked with a `kind`
-  of sigs or atts, names that end in cosign's tag (`sha256-<hex>.sig`), and unnamed artifacts.
-- Evidence about an image: every entry whose name ends in cosign's tag for the digest asked for, and in a layout written
-  by `cosign save` the sigs and atts entries, which carry no digest and so belong to the one image there; with more than
-  one image they could be anyone's, and the layout is refused.
+  of sigs or atts, names that end in cosign's tag (`sha256-<hex>.sig`) or are the referrers' fallback tag, unnamed
+  artifacts, and what has a `subject`.
+- Evidence about an image: every entry whose name ends in cosign's tag for the digest asked for; every entry that has it
+  as its `subject`; what the fallback tag lists (referrers.py); and in a layout written by `cosign save` the sigs and
+  atts entries, which carry no digest and so belong to the one image there; with more than one image they could be
+  anyone's, and the layout is refused.
+- What an entry is about is read from its bytes, hashed first. An entry that cannot be read ends the export, unless an
+  ordinary name tells that it is an image: it could be evidence that would silently be lost.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
@@ -22,20 +27,23 @@ from bundler.digest import Digest
 from bundler.errors import MalformedError, RejectedError, UnsupportedError, UsageError
 from bundler.fields import Fields
 from bundler.network.layout_files import INDEX, MARK, ArchiveFiles, FolderFiles, LayoutFiles, blob_name
-from bundler.network.source import EvidenceAnswer, ResolvedImage
+from bundler.network.referrers import REFERRER, TAG_KINDS, read_fallback
+from bundler.network.source import ANY_WORD, TAG_WORDS, Answer, Place, ResolvedImage
 from bundler.oci.annotations import (
     COSIGN_ATTESTATIONS,
     COSIGN_IMAGE,
     COSIGN_INDEX,
     COSIGN_SIGNATURES,
-    EVIDENCE_SUFFIXES,
     IMAGE_NAME,
     KIND,
     REF_NAME,
+    format_fallback_tag,
+    is_fallback_tag,
     parse_evidence_tag,
 )
 from bundler.oci.descriptor import Descriptor, parse_descriptor
-from bundler.oci.manifest import OCI_INDEX, is_index, is_manifest
+from bundler.oci.graph import check_document
+from bundler.oci.manifest import OCI_INDEX, is_index, is_manifest, parse_manifest
 from bundler.oci.reference import parse_reference
 from bundler.oci.spelling import check_spelling
 from bundler.safe_file import disk_errors
@@ -54,7 +62,8 @@ class Layout:
         self.place = place
         self._files = files
         self._entries = _read_entries(files, place)
-        self._image = _select(self._entries, reference, place)
+        self._subjects = {entry.digest: self._subject_of(entry) for entry in self._entries}
+        self._image = _select(self._entries, self._subjects, reference, place)
 
     def resolve(self) -> ResolvedImage:
         """The image's entry in index.json."""
@@ -86,31 +95,70 @@ class Layout:
         """Those that are absent or have another size; contents are not read."""
         return tuple(item for item in descriptors if self._files.size_bytes(blob_name(item.digest)) != item.size_bytes)
 
-    def find_evidence(self, subject: Digest) -> tuple[EvidenceAnswer, ...]:
-        """Ask names for each suffix, and in a cosign-saved layout the `kind` annotations too."""
-        answers = [
-            EvidenceAnswer(subject, suffix, "tag", self._tagged(subject, suffix)) for suffix in EVIDENCE_SUFFIXES
+    def has_hashed(self, digest: Digest) -> bool:
+        """Never: files are handed out as they lie there."""
+        del digest
+        return False
+
+    def places(self, subject: Digest) -> tuple[Place, ...]:
+        """Subjects of entries, the fallback tag, cosign's tags, and the `kind` entries of a cosign-saved layout."""
+        found = [
+            Place("layout-referrers", REFERRER, ANY_WORD, lambda: Answer.of(self._about(subject))),
+            Place("fallback-tag", REFERRER, ANY_WORD, lambda: self._ask_fallback(subject)),
+        ]
+        found += [
+            Place(f"tag-{suffix}", TAG_KINDS[suffix], words, partial(self._ask_tag, subject, suffix))
+            for suffix, words in TAG_WORDS.items()
         ]
         if subject == self._image.digest and KIND in self._image.annotations:
-            answers += [
-                EvidenceAnswer(subject, suffix, "cosign-layout", self._of_kind(kind))
+            found += [
+                Place(f"cosign-layout-{suffix}", TAG_KINDS[suffix], TAG_WORDS[suffix], partial(self._ask_kind, kind))
                 for suffix, kind in _COSIGN_KINDS.items()
             ]
-        return tuple(answers)
+        return tuple(found)
 
     def close(self) -> None:
         """Release the archive, if it is one."""
         self._files.close()
 
-    def _tagged(self, subject: Digest, suffix: str) -> tuple[Descriptor, ...]:
+    def _subject_of(self, entry: Descriptor) -> Digest | None:
+        """The `subject` in the entry's own bytes."""
+        if KIND in entry.annotations or not (is_index(entry.media_type) or is_manifest(entry.media_type)):
+            return None
+        plain = Descriptor(entry.media_type, entry.digest, entry.size_bytes)
+        if REF_NAME in entry.annotations and self.missing([plain]):
+            return None
+        raw = self.read_document(plain)
+        check_document(plain, raw)
+        subject = parse_manifest(raw, entry.media_type).subject
+        return subject.digest if subject is not None else None
+
+    def _about(self, subject: Digest) -> tuple[Descriptor, ...]:
+        return _distinct(entry for entry in self._entries if self._subjects[entry.digest] == subject)
+
+    def _ask_fallback(self, subject: Digest) -> Answer:
+        name = format_fallback_tag(subject)
+        tagged = _distinct(entry for entry in self._entries if _last_part(entry) == name)
+        if not tagged:
+            return Answer.of(())
+        if len(tagged) > 1:
+            raise RejectedError("evidence-ambiguous", "fallback tag", name, got=f"{len(tagged)} entries", want="one")
+        return read_fallback(tagged[0], self.read_document(tagged[0]), subject, self.read_document)
+
+    def _ask_tag(self, subject: Digest, suffix: str) -> Answer:
         wanted = (subject, suffix)
-        return _distinct(
-            entry for entry in self._entries if parse_evidence_tag(entry.annotations.get(REF_NAME, "")) == wanted
+        return Answer.of(
+            _distinct(
+                entry for entry in self._entries if parse_evidence_tag(entry.annotations.get(REF_NAME, "")) == wanted
+            )
         )
+
+    def _ask_kind(self, kind: str) -> Answer:
+        return Answer.of(self._of_kind(kind))
 
     def _of_kind(self, kind: str) -> tuple[Descriptor, ...]:
         found = _distinct(entry for entry in self._entries if entry.annotations.get(KIND) == kind)
-        images = [entry for entry in self._entries if _is_image(entry)]
+        images = [entry for entry in self._entries if _is_image(entry, self._subjects)]
         if found and len(images) != 1:
             raise RejectedError(
                 "cosign-layout",
@@ -180,15 +228,17 @@ def _read_at_most(stream: BinaryIO, size_bytes: int) -> bytes:
     return b"".join(parts)
 
 
-def _select(entries: Sequence[Descriptor], reference: str | None, place: str) -> Descriptor:
+def _select(
+    entries: Sequence[Descriptor], subjects: Mapping[Digest, Digest | None], reference: str | None, place: str
+) -> Descriptor:
     images = [entry for entry in entries if is_index(entry.media_type) or is_manifest(entry.media_type)]
     if reference is None:
-        images = [entry for entry in images if _is_image(entry)]
+        images = [entry for entry in images if _is_image(entry, subjects)]
     else:
         images = list(_distinct(entry for entry in images if reference in _names(entry)))
     if len(images) == 1:
         return images[0]
-    names = sorted({name for entry in entries if _is_image(entry) for name in _names(entry)})
+    names = sorted({name for entry in entries if _is_image(entry, subjects) for name in _names(entry)})
     raise UsageError(
         "layout-reference",
         "source",
@@ -199,15 +249,22 @@ def _select(entries: Sequence[Descriptor], reference: str | None, place: str) ->
     )
 
 
-def _is_image(entry: Descriptor) -> bool:
+def _is_image(entry: Descriptor, subjects: Mapping[Digest, Digest | None]) -> bool:
     if entry.annotations.get(KIND) in (COSIGN_IMAGE, COSIGN_INDEX):
         return True
     if entry.annotations.get(KIND) in _COSIGN_KINDS.values():
         return False
+    if subjects[entry.digest] is not None:
+        return False
     name = entry.annotations.get(REF_NAME)
     if name is None:
         return entry.artifact_type is None
-    return parse_evidence_tag(name) is None
+    return parse_evidence_tag(name) is None and not is_fallback_tag(_last_part(entry))
+
+
+def _last_part(entry: Descriptor) -> str:
+    """The tag of an entry's name, with or without a repository before it."""
+    return entry.annotations.get(REF_NAME, "").rpartition(":")[2]
 
 
 def _names(entry: Descriptor) -> tuple[str, ...]:

@@ -25,6 +25,8 @@ COSIGN_ATTESTATIONS = "dev.cosignproject.cosign/atts"
 EVIDENCE_SUFFIXES = ("sig", "att", "sbom")
 _EVIDENCE_TAG = re.compile(r"(?:.*[^A-Za-z0-9])?sha256-([a-f0-9]{64})\.(sig|att|sbom)", re.ASCII | re.DOTALL)
 
+_FALLBACK_TAG = re.compile(r"sha256-[a-f0-9]{64}", re.ASCII)
+
 
 def attested_digest(descriptor: Descriptor) -> Digest | None:
     """The platform manifest that an in-index attestation manifest says it is about; None for other descriptors.
@@ -50,3 +52,15 @@ def parse_evidence_tag(name: str) -> tuple[Digest, str] | None:
     """
     match = _EVIDENCE_TAG.fullmatch(name)
     return (Digest("sha256", match[1]), match[2]) if match else None
+
+
+def format_fallback_tag(subject: Digest) -> str:
+    """The tag of the index of referrers where a registry has no referrers API (OCI distribution-spec, "Referrers Tag
+    Schema").
+    """
+    return f"{subject.algorithm}-{subject.hex}"
+
+
+def is_fallback_tag(tag: str) -> bool:
+    """Whether a tag is of the form that `format_fallback_tag` gives."""
+    return _FALLBACK_TAG.fullmatch(tag) is not None
