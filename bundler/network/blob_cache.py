@@ -149,6 +149,17 @@ class BlobCache:
         self._touch(digest)
         self._blobs.sync()
 
+    def finish_partial(self, digest: Digest) -> None:
+        """Turn a large blob's file into a blob of the cache and of the staging folder. The caller has hashed it.
+
+        In this order, so that a kill in between loses nothing.
+        """
+        place(self.partials, digest, self._blobs, self.desk)
+        self._blobs.sync()
+        place(self._blobs, digest, self.staged, self.desk)
+        with disk_errors("blob", self.partials.path / digest.hex), contextlib.suppress(FileNotFoundError):
+            os.unlink(digest.hex, dir_fd=self.partials.descriptor)
+
     def stage_from_desk(self, name: str, digest: Digest) -> None:
         """Move a file from the desk to its blob's name in the staging folder. The caller has hashed it."""
         settle(self.desk, name, self.staged, digest)

@@ -1,0 +1,408 @@
+"""Every blob of all images of a run into its staging folder, hashed: from the cache, by skopeo, by our own client.
+
+Rules of this module:
+- The cache is asked first, and what it gives is hashed. A run that finds everything there starts no skopeo and asks no
+  registry for a blob.
+- Blobs from `large_bytes` on, and evidence, come by our own client; the rest of a manifest by one call of skopeo, which
+  waits until the manifest's large blobs are there. What two images need is fetched once.
+- skopeo's success is not believed: each blob that must have arrived is hashed, most of them while it still fetches
+  others. What is missing or wrong after its call is asked for once more, then it is an error.
+- `report` and `image_done` are called in the caller's thread.
+- Whatever ends a fetch early (an error, Ctrl-C) ends all of it within moments: programs are killed, streams woken. What
+  was hashed is in the cache by then, beginnings of large blobs too.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from functools import partial
+from threading import Lock
+from typing import BinaryIO
+
+from bundler import limits
+from bundler.digest import Digest
+from bundler.errors import EnvError, RejectedError, SealiftError
+from bundler.network.access import Access
+from bundler.network.blob_cache import BlobCache
+from bundler.network.blob_download import BlobSource, Errand, download_large, download_small
+from bundler.network.blob_files import fresh_name, require_sha256
+from bundler.network.skopeo import Skopeo
+from bundler.oci.descriptor import Descriptor
+
+Report = Callable[[str, int], None]
+Done = Callable[[str], None]
+
+_LIES = {"incomplete-source": "not written, although skopeo reported success", "file-kind": "not a regular file"}
+
+
+@dataclass(frozen=True, slots=True)
+class ManifestWork:
+    """A platform's manifest, whose blobs skopeo moves."""
+
+    descriptor: Descriptor
+    raw: bytes
+    blobs: tuple[Descriptor, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ImageWork:
+    """What one image needs.
+
+    Attributes:
+        name: for progress and messages.
+        repository: where it all lies.
+        manifests: by skopeo.
+        others: evidence and whatever else is a blob: by our own client.
+    """
+
+    name: str
+    repository: BlobSource
+    manifests: tuple[ManifestWork, ...] = ()
+    others: tuple[Descriptor, ...] = ()
+
+    def blobs(self) -> dict[Digest, Descriptor]:
+        """Every blob, once."""
+        listed = [*self.others, *(blob for manifest in self.manifests for blob in manifest.blobs)]
+        return {blob.digest: blob for blob in listed}
+
+    @property
+    def size_bytes(self) -> int:
+        """All of it, each blob counted once; what `report` counts up to."""
+        return sum(blob.size_bytes for blob in self.blobs().values())
+
+
+class Fetcher:
+    """Brings blobs into the run's staging folder and hands them out. One for each run."""
+
+    def __init__(
+        self,
+        cache: BlobCache,
+        skopeo: Skopeo | None,
+        access: Access,
+        *,
+        large_bytes: int = limits.LARGE_BLOB_BYTES,
+        jobs: int = 4,
+    ) -> None:
+        """Nothing is started.
+
+        Args:
+            cache: with this run's staging folder.
+            skopeo: None for the one in PATH.
+            access: for retries.
+            large_bytes: blobs of this size or more are fetched resumably.
+            jobs: how many downloads and calls of skopeo run at once.
+        """
+        self.cache = cache
+        self._skopeo = skopeo or Skopeo(access)
+        self._access = access
+        self._large_bytes = large_bytes
+        self._jobs = jobs
+        self._checked: set[Digest] = set()
+
+    @property
+    def checked(self) -> frozenset[Digest]:
+        """Blobs that lie in the staging folder and were hashed in this run."""
+        return frozenset(self._checked)
+
+    def missing_bytes(self, works: Iterable[ImageWork]) -> int:
+        """Bytes still to be fetched, for a look at the free space: neither cached nor begun. Nothing is hashed."""
+        missing = _all_blobs(works)
+        total = 0
+        for digest, blob in missing.items():
+            if digest not in self._checked and not self.cache.holds(blob):
+                begun = self.cache.partials.size_bytes(digest) or 0
+                total += max(0, blob.size_bytes - begun)
+        return total
+
+    def fetch(
+        self,
+        works: Sequence[ImageWork],
+        report: Report = lambda _name, _done_bytes: None,
+        image_done: Done = lambda _name: None,
+    ) -> None:
+        """Bring every blob of all images.
+
+        Args:
+            works: the images.
+            report: gets an image's name and how many of its bytes are there in all; never less than before.
+            image_done: gets the name of an image whose blobs are all there and hashed.
+
+        Raises:
+            RejectedError: a registry lacks a blob (``incomplete-source``), or what comes is not what its digest says
+                (``blob-digest``, ``blob-size``); two descriptors disagree (``digest-size``).
+            EnvError: skopeo, network or disk. The cache keeps what came.
+            UnsupportedError: no sha256 digest.
+        """
+        _all_blobs(works)
+        progress = _Progress(works, self._checked, report, image_done)
+        fetch = _Fetch(self.cache, self._skopeo, Errand(self._access), checked=self._checked, progress=progress)
+        fetch.run(works, self._jobs, self._large_bytes)
+
+    def open(self, descriptor: Descriptor) -> BinaryIO:
+        """A stream of a blob that was fetched. Whoever uses its bytes hashes them.
+
+        Raises:
+            RejectedError: it was not fetched (``incomplete-source``).
+        """
+        stream = self.cache.staged.open(descriptor.digest) if descriptor.digest in self._checked else None
+        if stream is None:
+            raise RejectedError(
+                "incomplete-source", "blob", str(descriptor.digest), got="not fetched", want="a whole image"
+            )
+        return stream
+
+    def cached(self, digest: Digest) -> bytes | None:
+        """A small document of the cache, hashed; None when absent."""
+        return self.cache.read(digest, limits.EVIDENCE_BLOB_BYTES)
+
+    def keep(self, digest: Digest, raw: bytes) -> None:
+        """Add a small document to the cache; its bytes have to be the digest's."""
+        self.cache.keep(digest, raw)
+
+
+@dataclass(frozen=True, slots=True)
+class _Task:
+    """A piece of work. Runs when `needs` are there and nobody else is bringing one of `brings`."""
+
+    run: Callable[[], None]
+    brings: frozenset[Digest]
+    needs: frozenset[Digest] = frozenset()
+
+
+class _Fetch:
+    """One call of `Fetcher.fetch`."""
+
+    def __init__(
+        self,
+        cache: BlobCache,
+        skopeo: Skopeo,
+        errand: Errand,
+        *,
+        checked: set[Digest],
+        progress: _Progress,
+    ) -> None:
+        self._cache = cache
+        self._skopeo = skopeo
+        self._errand = errand
+        self._checked = checked
+        self._progress = progress
+
+    def run(self, works: Sequence[ImageWork], jobs: int, large_bytes: int) -> None:
+        """Take what is cached, fetch the rest."""
+        with ThreadPoolExecutor(jobs) as workers, ThreadPoolExecutor(limits.HASHING_THREADS) as hashers:
+            self._hashers = hashers
+            try:
+                self._work_off(workers, jobs, self._taking(works))
+                self._work_off(workers, jobs, self._fetching(works, large_bytes))
+            except BaseException:
+                self._errand.halt()
+                workers.shutdown(wait=True, cancel_futures=True)
+                hashers.shutdown(wait=True, cancel_futures=True)
+                raise
+
+    def _work_off(self, workers: ThreadPoolExecutor, jobs: int, tasks: Iterable[_Task]) -> None:
+        waiting = list(tasks)
+        running: dict[Future[None], _Task] = {}
+        while waiting or running:
+            for task in [*waiting]:
+                if len(running) >= jobs:
+                    break
+                if task.needs <= self._checked and not any(task.brings & other.brings for other in running.values()):
+                    waiting.remove(task)
+                    running[workers.submit(task.run)] = task
+            done, _ = wait(running, timeout=limits.WATCH_SECONDS, return_when=FIRST_COMPLETED)
+            for future in done:
+                del running[future]
+                future.result()
+            self._progress.tell()
+        self._progress.tell()
+
+    def _taking(self, works: Sequence[ImageWork]) -> Iterator[_Task]:
+        for digest, blob in _all_blobs(works).items():
+            if digest not in self._checked and self._cache.holds(blob):
+                yield _Task(partial(self._take, blob), frozenset({digest}))
+
+    def _fetching(self, works: Sequence[ImageWork], large_bytes: int) -> Iterator[_Task]:
+        """Downloads first, since calls of skopeo wait for some of them."""
+        manifests = [(work, manifest) for work in works for manifest in work.manifests]
+        by_skopeo = {blob.digest for _, item in manifests for blob in item.blobs if blob.size_bytes < large_bytes}
+        planned = by_skopeo | self._checked
+        for work in works:
+            for digest, blob in work.blobs().items():
+                if digest not in planned:
+                    planned.add(digest)
+                    way = download_large if blob.size_bytes >= large_bytes else download_small
+                    yield _Task(partial(self._download, way, work, blob), frozenset({digest}))
+        for work, manifest in manifests:
+            missing = frozenset(blob.digest for blob in manifest.blobs) - self._checked
+            if missing:
+                large = frozenset(blob.digest for blob in manifest.blobs if blob.size_bytes >= large_bytes)
+                yield _Task(partial(self._copy, work, manifest), missing, large)
+
+    def _take(self, blob: Descriptor) -> None:
+        if self._cache.take(blob, self._errand.stop, partial(self._progress.reach, blob.digest)):
+            self._checked.add(blob.digest)
+
+    def _download(self, way: Callable[..., None], work: ImageWork, blob: Descriptor) -> None:
+        with _naming(work.name):
+            way(self._cache, work.repository, blob, self._errand, partial(self._progress.reach, blob.digest))
+        self._checked.add(blob.digest)
+
+    def _copy(self, work: ImageWork, manifest: ManifestWork) -> None:
+        """Let skopeo bring a manifest's blobs, and hash them; what is not there after two calls is an error."""
+        for again in (False, True):
+            missing = {blob.digest: blob for blob in manifest.blobs if blob.digest not in self._checked}
+            if not missing:
+                return
+            arrivals = _Arrivals(
+                self._cache, self._hashers, self._errand,
+                missing=missing, checked=self._checked, progress=self._progress,
+            )  # fmt: skip
+            with _naming(work.name):
+                self._skopeo.copy_manifest(
+                    work.repository.skopeo_name,
+                    manifest.descriptor.digest,
+                    self._cache.calls / fresh_name(),
+                    self._cache.shared_blobs,
+                    blobs=tuple(missing.values()),
+                    watch=partial(self._look, manifest, arrivals),
+                    stop=self._errand.stop,
+                )
+                arrivals.settle(last_chance=again)
+            self._progress.reach(manifest.descriptor.digest, 0)
+
+    def _look(self, manifest: ManifestWork, arrivals: _Arrivals, unfinished_bytes: int) -> None:
+        self._progress.reach(manifest.descriptor.digest, unfinished_bytes)
+        arrivals.look()
+
+
+class _Arrivals:
+    """Blobs that one call of skopeo has to bring; each is hashed as soon as it lies under its name."""
+
+    def __init__(
+        self,
+        cache: BlobCache,
+        hashers: ThreadPoolExecutor,
+        errand: Errand,
+        *,
+        missing: dict[Digest, Descriptor],
+        checked: set[Digest],
+        progress: _Progress,
+    ) -> None:
+        self._cache = cache
+        self._hashers = hashers
+        self._errand = errand
+        self._awaited = dict(missing)
+        self._checked = checked
+        self._progress = progress
+        self._hashing: list[Future[None]] = []
+
+    def look(self) -> None:
+        """Hand what has arrived to the hashers."""
+        for digest in [*self._awaited]:
+            if self._cache.staged.size_bytes(digest) is not None:
+                self._hashing.append(self._hashers.submit(self._check_in, self._awaited.pop(digest)))
+
+    def settle(self, *, last_chance: bool) -> None:
+        """After the call: whatever has not arrived, or is not what it should be.
+
+        Raises:
+            RejectedError: other bytes (``blob-digest``, ``blob-size``).
+            EnvError: skopeo said success and it was none (``skopeo-lied``).
+        """
+        self._hashing += [self._hashers.submit(self._check_in, blob) for blob in self._awaited.values()]
+        self._awaited = {}
+        for future in self._hashing:
+            try:
+                future.result()
+            except (RejectedError, EnvError) as error:
+                if error.code not in {*_LIES, "blob-digest", "blob-size"}:
+                    raise
+                if last_chance:
+                    raise self._told(error) from error
+
+    def _check_in(self, blob: Descriptor) -> None:
+        self._cache.check_in(blob, self._errand.stop, partial(self._progress.reach, blob.digest))
+        self._checked.add(blob.digest)
+
+    def _told(self, error: RejectedError | EnvError) -> RejectedError | EnvError:
+        if error.code not in _LIES:
+            error.hints = (*error.hints, "skopeo brought it twice so")
+            return error
+        return EnvError("skopeo-lied", error.what, error.which, got=_LIES[error.code], want="the blob")
+
+
+class _Progress:
+    """How far each image is, counted in worker threads and told in the caller's."""
+
+    def __init__(self, works: Sequence[ImageWork], checked: set[Digest], report: Report, image_done: Done) -> None:
+        self._images = [_ImageProgress(work) for work in works]
+        self._checked = checked
+        self._report = report
+        self._image_done = image_done
+        self._moving: dict[Digest, int] = {}
+        self._lock = Lock()
+
+    def reach(self, digest: Digest, done_bytes: int) -> None:
+        """So much of a blob, or of a manifest's unfinished blobs, is there."""
+        with self._lock:
+            self._moving[digest] = done_bytes
+
+    def tell(self) -> None:
+        """Report every image that moved."""
+        with self._lock:
+            moving = dict(self._moving)
+        for image in self._images:
+            if image.finished:
+                continue
+            there = sum(size for digest, size in image.sizes.items() if digest in self._checked)
+            coming = sum(
+                min(moving.get(digest, 0), size) for digest, size in image.sizes.items() if digest not in self._checked
+            ) + sum(moving.get(digest, 0) for digest in image.manifests)
+            reached = min(image.total_bytes, there + coming)
+            image.finished = image.sizes.keys() <= self._checked
+            if reached > image.told_bytes:
+                image.told_bytes = reached
+                self._report(image.name, reached)
+            if image.finished:
+                self._image_done(image.name)
+
+
+class _ImageProgress:
+    """One image's part of the progress."""
+
+    def __init__(self, work: ImageWork) -> None:
+        self.name = work.name
+        self.sizes = {digest: blob.size_bytes for digest, blob in work.blobs().items()}
+        self.manifests = [manifest.descriptor.digest for manifest in work.manifests]
+        self.total_bytes = sum(self.sizes.values())
+        self.told_bytes = 0
+        self.finished = False
+
+
+def _all_blobs(works: Iterable[ImageWork]) -> dict[Digest, Descriptor]:
+    """Every blob of all images, once."""
+    found: dict[Digest, Descriptor] = {}
+    for work in works:
+        for blob in [*work.others, *(blob for manifest in work.manifests for blob in manifest.blobs)]:
+            require_sha256(blob.digest)
+            known = found.setdefault(blob.digest, blob)
+            if known.size_bytes != blob.size_bytes:
+                raise RejectedError(
+                    "digest-size", "blob", str(blob.digest), got=f"{known.size_bytes} and {blob.size_bytes} bytes",
+                    want="one size",
+                )  # fmt: skip
+    return found
+
+
+@contextlib.contextmanager
+def _naming(name: str) -> Iterator[None]:
+    """Add to an error which image it is about."""
+    try:
+        yield
+    except SealiftError as error:
+        error.hints = (*error.hints, f"image {name}")
+        raise
