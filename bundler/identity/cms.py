@@ -8,8 +8,8 @@ Rules of this module:
   are checked are those in hand. Each attribute stands once; contentType and messageDigest bind the content.
 - One digest algorithm (SHA-2) for content and attributes, named by SignerInfo; the signature algorithm has to fit it
   and the key. Nothing weaker is tried.
-- What nobody signed and nobody uses (CRLs, unsigned attributes, other certificates) is cut and then ignored: a trusted
-  root tells a revocation by its windows.
+- Unsigned attributes are cut and ignored: they can change nothing. A bag that holds certificates holds the signer's.
+  Revocation lists are refused, for nobody here would heed them: a trusted root tells a revocation by its windows.
 """
 
 from __future__ import annotations
@@ -138,8 +138,8 @@ def parse_signed_data(raw: bytes) -> SignedData:
     certificates = DerReader(bag.content, "certificates").all(SEQUENCE) if bag else ()
     if len(certificates) > limits.CERTIFICATES_IN_CHAIN:
         raise malformed(f"{len(certificates)} certificates", f"at most {limits.CERTIFICATES_IN_CHAIN}")
-    if (crls := data.maybe(EXPLICIT_1)) is not None:
-        DerReader(crls.content, "crls").all(SEQUENCE)
+    if data.maybe(EXPLICIT_1) is not None:
+        raise malformed("revocation lists", "none: they would not be heeded")
     signers = data.inside(SET, "signerInfos").all(SEQUENCE)
     data.end()
     if len(signers) != 1:

@@ -157,11 +157,11 @@ def _open(timestamp: Timestamp, message: bytes, authorities: Sequence[Certificat
 
 
 def _embedded_signer(signed: SignedData) -> Certificate | None:
-    """The certificate in the bag that the signer identifier names."""
+    """The certificate in the bag that the signer identifier names; None if the bag is empty."""
     read = [parse_certificate(der, "timestamp's certificate") for der in named_certificates(signed)]
     found = [certificate for certificate in read if signed.identifier.matches(certificate)]
-    if len(found) > 1:
-        raise malformed("the signer's certificate twice", "once, or none")
+    if len(found) > 1 or (signed.certificates and not found):
+        raise malformed(f"{len(found)} certificates that the signer identifier names", "one, or no certificate at all")
     return found[0] if found else None
 
 

@@ -134,6 +134,22 @@ def test_a_scheme_that_the_key_does_not_know() -> None:
     refused(lambda: parse_public_key(pem(P256)).restricted_to(Scheme.ED25519))
 
 
+def test_a_scheme_that_a_protocol_names() -> None:
+    """CMS names its digest: then that one counts, also where a signature by itself would not be taken."""
+    public = parse_public_key(pem(P256))
+    signature = P256.sign(MESSAGE, ec.ECDSA(hashes.SHA512()))
+    wrong(public, signature, MESSAGE)
+    public.accepting(Scheme.ECDSA_SHA512).verify(signature, MESSAGE)
+    wrong(public.accepting(Scheme.ECDSA_SHA256), signature, MESSAGE)
+    wide = parse_public_key(pem(RSA_2048))
+    for scheme, algorithm in ((Scheme.RSA_PKCS1_SHA384, hashes.SHA384()), (Scheme.RSA_PKCS1_SHA512, hashes.SHA512())):
+        wide.accepting(scheme).verify(RSA_2048.sign(MESSAGE, padding.PKCS1v15(), algorithm), MESSAGE)
+        wrong(wide, RSA_2048.sign(MESSAGE, padding.PKCS1v15(), algorithm), MESSAGE)
+    for scheme in (Scheme.ED25519, Scheme.RSA_PKCS1_SHA512):
+        refused(lambda scheme=scheme: public.accepting(scheme))
+    refused(lambda: wide.accepting(Scheme.ECDSA_SHA256))
+
+
 def wrong(key: PublicKey, signature: bytes, message: bytes) -> None:
     with pytest.raises(RejectedError) as error:
         key.verify(signature, message)
