@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from bundler import limits
-from bundler.digest import Digest
+from bundler.digest import Digest, sha256_of
 from bundler.errors import MalformedError, RejectedError, UnsupportedError, UsageError
 from bundler.fields import Fields
 from bundler.network.layout_files import INDEX, MARK, ArchiveFiles, FolderFiles, LayoutFiles, blob_name
@@ -126,9 +126,12 @@ class Layout:
         if KIND in entry.annotations or not (is_index(entry.media_type) or is_manifest(entry.media_type)):
             return None
         plain = Descriptor(entry.media_type, entry.digest, entry.size_bytes)
-        if REF_NAME in entry.annotations and self.missing([plain]):
+        named = REF_NAME in entry.annotations
+        if named and self.missing([plain]):
             return None
         raw = self.read_document(plain)
+        if named and sha256_of(raw) != entry.digest:
+            return None
         check_document(plain, raw)
         subject = parse_manifest(raw, entry.media_type).subject
         return subject.digest if subject is not None else None

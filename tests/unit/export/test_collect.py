@@ -20,7 +20,7 @@ from bundler.export.resolve import choose_name, open_source
 from bundler.export.settings import ImageRequest
 from bundler.network.layout import open_layout
 from bundler.oci.descriptor import Descriptor, parse_platform
-from bundler.oci.manifest import OCI_CONFIG, OCI_INDEX
+from bundler.oci.manifest import OCI_CONFIG, OCI_INDEX, is_index, is_manifest
 from tests.simulators.images import (
     DOCKER_LAYER,
     DSSE,
@@ -39,6 +39,7 @@ from tests.simulators.images import (
 from tests.unit.export.conftest import AT, NAME
 
 REPOSITORY = "registry.example.org/app"
+PLACES = {"layout-referrers", "fallback-tag", "tag-sig", "tag-att", "tag-sbom"}
 
 
 def collected(layout: Layout, folder: Path, *platforms: str, reference: str | None = NAME) -> CollectedImage:
@@ -104,8 +105,8 @@ def test_all_of_it(tmp_path: Path, artifact: bool) -> None:
         ("cosign-attestation", arm64.digest, "tag-att"),
     ]
     answers = {(search.subject, search.place): search.answer for search in found.image.searches}
-    places = {"tag-sig", "tag-att", "tag-sbom"}
-    assert set(answers) == {(item.digest, place) for item in (top, amd64, arm64) for place in places} | {
+    subjects = {node.digest for node in found.nodes if is_index(node.media_type) or is_manifest(node.media_type)}
+    assert set(answers) == {(subject, place) for subject in subjects for place in PLACES} | {
         (item.digest, "index") for item in (amd64, arm64)
     }
     assert [key for key, answer in answers.items() if answer == "found"] == [
@@ -130,7 +131,8 @@ def test_a_platform_is_kept_with_its_attestations_and_the_index_untouched(tmp_pa
     assert [item.platform for item in found.image.omitted] == ["linux/arm64", "unknown/unknown"]
     assert top.digest in {node.digest for node in found.nodes}
     assert {item.subject for item in found.image.evidence} == {amd64.digest}
-    assert {search.subject for search in found.image.searches} == {top.digest, amd64.digest}
+    attestation = found.image.evidence[0].digest
+    assert {search.subject for search in found.image.searches} == {top.digest, amd64.digest, attestation}
 
 
 def test_what_is_omitted_need_not_be_there(tmp_path: Path) -> None:
@@ -176,7 +178,7 @@ def test_one_manifest_alone(tmp_path: Path) -> None:
     top = layout.name(layout.image("linux/arm/v7", [layer()], docker=True), NAME)
     found = collected(layout, tmp_path)
     assert [(child.platform, child.digest) for child in found.image.platforms] == [("linux/arm/v7", top.digest)]
-    assert {search.place for search in found.image.searches} == {"tag-sig", "tag-att", "tag-sbom"}
+    assert {search.place for search in found.image.searches} == PLACES
     assert any(node.media_type == DOCKER_LAYER for node in found.nodes)
     assert collected(layout, tmp_path, "linux/arm").image == found.image
 

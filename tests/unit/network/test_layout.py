@@ -8,6 +8,7 @@ import os
 import tarfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -15,17 +16,21 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bundler import limits
+from bundler.digest import Digest
 from bundler.errors import EnvError, MalformedError, RejectedError, SealiftError, UnsupportedError, UsageError
 from bundler.network.layout import Layout as LayoutSource
 from bundler.network.layout import open_layout
+from bundler.network.source import Answer
 from bundler.network.tar_index import index_tar
 from bundler.oci.annotations import IMAGE_NAME
 from bundler.oci.descriptor import Descriptor
 from bundler.oci.graph import walk
+from bundler.oci.manifest import EMPTY_CONFIG
 from tests.simulators.images import OCI_LAYER, SIMPLE_SIGNING, Layout, layer, two_platforms
 
 KINDS = ("oci", "oci-archive")
 NAME = "registry.example.org/app:1"
+EVERYWHERE = {"layout-referrers", "fallback-tag", "tag-sig", "tag-att", "tag-sbom"}
 
 
 @pytest.fixture(params=KINDS)
@@ -46,6 +51,10 @@ def opened(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[
 
 def signature(layout: Layout) -> Descriptor:
     return layout.cosign([(b"{}", SIMPLE_SIGNING, {})])
+
+
+def answers(source: LayoutSource, subject: Digest) -> dict[str, Answer]:
+    return {place.name: place.ask() for place in source.places(subject)}
 
 
 def test_an_image_is_read_whole(opened: Callable[..., LayoutSource]) -> None:
@@ -134,10 +143,71 @@ def test_evidence_is_no_image(opened: Callable[..., LayoutSource]) -> None:
     layout.entries[-1]["artifactType"] = "application/y"
     source = opened(layout)
     assert source.resolve().descriptor.digest == top.digest
-    answers = {(answer.place, answer.suffix): answer.found for answer in source.find_evidence(top.digest)}
-    assert [item.digest for item in answers["tag", "sig"]] == [found.digest]
-    assert answers == {("tag", "sig"): answers["tag", "sig"], ("tag", "att"): (), ("tag", "sbom"): ()}
-    assert all(not answer.found for answer in source.find_evidence(found.digest))
+    assert {name: [item.digest for item in answer.found] for name, answer in answers(source, top.digest).items()} == {
+        name: [found.digest] if name == "tag-sig" else [] for name in EVERYWHERE
+    }
+    assert {answer.said for answer in answers(source, found.digest).values()} == {"absent"}
+
+
+def referrer(layout: Layout, subject: Descriptor | None, note: bytes = b"a note") -> Descriptor:
+    parts = layout.blob(b"{}", EMPTY_CONFIG), [layout.blob(note, "text/plain")]
+    return layout.manifest(*parts, artifact_type="application/x-note", subject=subject)
+
+
+def test_referrers_are_found_by_their_subject_and_are_no_images(opened: Callable[..., LayoutSource]) -> None:
+    layout, top, (amd64, _) = two_platforms(NAME)
+    about_top, about_amd64 = referrer(layout, top), referrer(layout, amd64)
+    layout.name(about_top)
+    layout.name(about_amd64, "registry.example.org/app:note")
+    source = opened(layout)
+    assert source.resolve().descriptor.digest == top.digest
+    for subject, found in ((top, about_top), (amd64, about_amd64)):
+        answer = answers(source, subject.digest)["layout-referrers"]
+        assert ([item.digest for item in answer.found], answer.said) == ([found.digest], "found")
+    assert answers(source, about_top.digest)["layout-referrers"].said == "absent"
+
+
+def test_the_fallback_tag_lists_referrers(opened: Callable[..., LayoutSource]) -> None:
+    layout, top, (amd64, _) = two_platforms(NAME)
+    ours, other, none = referrer(layout, top), referrer(layout, amd64), referrer(layout, None)
+    wrong_type = replace(ours, artifact_type="application/wrong")  # as some registries report it
+    tagged = layout.index([wrong_type, other, none, top])
+    layout.name(tagged, f"registry.example.org/app:sha256-{top.digest.hex}")
+    layout.name(amd64, f"sha256-{amd64.digest.hex}")  # the subject itself in the index's place
+    source = opened(layout)
+    assert source.resolve().descriptor.digest == top.digest
+    answer = answers(source, top.digest)["fallback-tag"]
+    assert [item.digest for item in answer.found] == [ours.digest]
+    assert answer.said == "found; 3 listed about something else"
+    assert answers(source, amd64.digest)["fallback-tag"].said == "absent; the tag gives the subject itself"
+
+
+def test_a_fallback_tag_that_is_no_list(opened: Callable[..., LayoutSource]) -> None:
+    layout, top, (amd64, _) = two_platforms(NAME)
+    layout.name(amd64, f"sha256-{top.digest.hex}")
+    with pytest.raises(RejectedError) as error:
+        answers(opened(layout), top.digest)
+    assert error.value.code == "referrers"
+
+
+def test_a_listed_referrer_that_is_not_there(opened: Callable[..., LayoutSource]) -> None:
+    layout, top, _ = two_platforms(NAME)
+    gone = referrer(layout, top)
+    layout.name(layout.index([gone]), f"sha256-{top.digest.hex}")
+    del layout.blobs[gone.digest]
+    with pytest.raises(RejectedError) as error:
+        answers(opened(layout), top.digest)
+    assert error.value.code == "incomplete-source"
+
+
+def test_an_unnamed_entry_that_cannot_be_read_could_be_evidence(opened: Callable[..., LayoutSource]) -> None:
+    layout, top, _ = two_platforms(NAME)
+    gone = referrer(layout, top)
+    layout.name(gone)
+    del layout.blobs[gone.digest]
+    with pytest.raises(RejectedError) as error:
+        opened(layout)
+    assert error.value.code == "incomplete-source"
 
 
 def test_a_cosign_saved_layout(opened: Callable[..., LayoutSource]) -> None:
@@ -145,10 +215,10 @@ def test_a_cosign_saved_layout(opened: Callable[..., LayoutSource]) -> None:
     layout.save_as_cosign(top, signatures=signature(layout))
     source = opened(layout)
     assert source.resolve().suggested_name is None
-    places = {(answer.place, answer.suffix): len(answer.found) for answer in source.find_evidence(top.digest)}
-    assert places["cosign-layout", "sig"] == 1
-    assert places["cosign-layout", "att"] == 0
-    assert {answer.place for answer in source.find_evidence(amd64.digest)} == {"tag"}
+    places = {place.name: len(place.ask().found) for place in source.places(top.digest)}
+    assert places["cosign-layout-sig"] == 1
+    assert places["cosign-layout-att"] == 0
+    assert {place.name for place in source.places(amd64.digest)} == EVERYWHERE
 
 
 def test_cosign_evidence_beside_two_images_belongs_to_nobody(opened: Callable[..., LayoutSource]) -> None:
@@ -157,7 +227,7 @@ def test_cosign_evidence_beside_two_images_belongs_to_nobody(opened: Callable[..
     layout.name(layout.image("linux/amd64", [layer(seed=9)]), "other")
     source = opened(layout, str(top.digest))
     with pytest.raises(RejectedError) as error:
-        source.find_evidence(top.digest)
+        answers(source, top.digest)
     assert error.value.code == "cosign-layout"
 
 
@@ -265,20 +335,18 @@ def test_links_out_of_the_layout_are_refused(tmp_path: Path, target: str) -> Non
     (tmp_path / "outside").write_bytes(blob.read_bytes())
     blob.unlink()
     blob.symlink_to({"../outside": tmp_path / "outside", "loop": blob}.get(target, Path(target)))
-    source = open_layout("oci", folder)
-    for ask in (lambda: source.open_blob(top), lambda: source.missing([top])):
-        with pytest.raises(SealiftError) as error:
-            ask()
-        assert error.value.code in ("layout-link", "disk")
+    with pytest.raises(SealiftError) as error:
+        open_layout("oci", folder)
+    assert error.value.code in ("layout-link", "disk")
 
 
 def test_a_blob_folder_outside_is_refused(tmp_path: Path) -> None:
-    layout, top, _ = two_platforms(NAME)
+    layout, _, _ = two_platforms(NAME)
     folder = layout.write(tmp_path / "layout")
     (folder / "blobs").rename(tmp_path / "shared")
     (folder / "blobs").symlink_to(tmp_path / "shared")
     with pytest.raises(RejectedError) as error:
-        open_layout("oci", folder).read_document(top)
+        open_layout("oci", folder)
     assert error.value.code == "layout-link"
 
 
@@ -439,10 +507,10 @@ def test_real_layouts(
     assert resolved.suggested_name == suggested
     graph = walk(resolved.descriptor, source.read_document)
     assert (len(graph.nodes), source.missing(graph.nodes)) == (nodes, ())
-    answers = source.find_evidence(resolved.descriptor.digest)
-    assert {f"{answer.place}-{answer.suffix}" for answer in answers if answer.found} == places
+    found_at = answers(source, resolved.descriptor.digest)
+    assert {name for name, answer in found_at.items() if answer.found} == places
     reached = {node.digest for node in graph.nodes}
-    for answer in answers:
+    for answer in found_at.values():
         for found in answer.found:
             reached |= {node.digest for node in walk(found, source.read_document).nodes}
     assert len(list((folder / "blobs" / "sha256").iterdir())) - len(reached) == unreachable
