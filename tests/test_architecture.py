@@ -39,7 +39,7 @@ ROOMS: dict[str, set[str]] = {
     "evidence": {"oci", "transparency", "identity"},
     "archive": CLAIMS,
     "trust_root": set(),
-    "network": {"oci"},
+    "network": {"oci", "transparency"},
     "verify": FILE,
     "export": FILE | {"verify", "network"},
     "deliver": FILE | {"verify", "network"},

@@ -25,8 +25,6 @@ from bundler.transparency.merkle import HASH_BYTES, PATH_MAX
 from bundler.transparency.promise import Promise
 from bundler.transparency.proof import InclusionProof
 
-LOG_ENTRY = "application/vnd.sealift.log-entry.v1+json"
-
 _WHAT = "log entry"
 _INT64_MAX = 2**63 - 1
 _LATEST = 253_402_300_799  # 9999-12-31T23:59:59Z
