@@ -29,6 +29,8 @@ LAYOUT_MARK_BYTES = 4 * KIB  # the file oci-layout
 
 # Evidence.
 EVIDENCE_DEPTH = 8  # evidence about evidence: a signed SBOM is one step, real chains have two or three
+DOWNLOADS = 4  # blobs and calls of skopeo at once; more only wait for the same line
+IMAGES_AT_ONCE = 4  # images whose documents and evidence are looked up at once
 LOOKUP_THREADS = 8  # places asked at once about one image's evidence
 EVIDENCE_BLOB_BYTES = 128 * MIB  # cosign's bound for one attachment; BuildKit's is 40 MiB
 LOG_ENTRY_BYTES = 8 * MIB
@@ -82,7 +84,7 @@ KEPT_IN_MEMORY_BYTES = 64 * MIB  # manifests and evidence kept while a pipe is r
 PROGRAM_OUTPUT_BYTES = 64 * KIB  # kept of what a program prints; a flood is drained and dropped
 PROGRAM_LINES_SHOWN = 5
 PROGRAM_CHARACTERS_SHOWN = 600
-PROGRAM_GRACE_SECONDS = 2.0  # between the polite signal and the other one
+PROGRAM_GRACE_SECONDS = 1.0  # between the polite signal and the other one
 WATCH_SECONDS = 0.25  # between two looks at what a program has written
 SKOPEO_VERSION_SECONDS = 10.0
 SKOPEO_CALL_SECONDS = (

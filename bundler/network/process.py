@@ -1,8 +1,8 @@
 """One way to run another program, which may hang, flood, fork or lie.
 
 Rules of this module:
-- Argument lists only, a given environment only, standard input empty. The program gets a session of its own, so that
-  Ctrl-C of the terminal reaches us and not it, and so that it can be ended with all its children.
+- Argument lists only, a given environment only, standard input empty or a few bytes. The program gets a session of its
+  own, so that Ctrl-C of the terminal reaches us and not it, and so that it can be ended with all its children.
 - Its output is drained while it runs and only the last bytes are kept: a flood costs no memory.
 - However the run ends (exit, watch, stop, time, any exception here), its process group is killed before we go on. The
   leader is reaped only after that, so its number cannot have been given to somebody else.
@@ -19,7 +19,7 @@ import selectors
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Event
@@ -58,6 +58,7 @@ def run_program(
     seconds: float,
     watch: Watch = str,
     stop: Event | None = None,
+    standard_input: bytes = b"",
 ) -> Finished:
     """Run a program to its end, or to ours.
 
@@ -68,20 +69,22 @@ def run_program(
         seconds: the longest that it may take.
         watch: called a few times a second; returns why the program has to end, or nothing.
         stop: ends the program when set.
+        standard_input: what it can read, at most what a pipe holds (4 KiB).
 
     Raises:
         OSError: the program cannot be started.
     """
     stop = stop or Event()
-    process = subprocess.Popen(
-        arguments,
-        env=dict(environment),
-        cwd=folder,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        start_new_session=True,
-    )
+    with _given(standard_input) as source:
+        process = subprocess.Popen(
+            arguments,
+            env=dict(environment),
+            cwd=folder,
+            stdin=source,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            start_new_session=True,
+        )
     with _Tails(process) as tails:
         try:
             cut_short = _attend(process, tails, time.monotonic() + seconds, watch, stop)
@@ -93,6 +96,20 @@ def run_program(
             process.wait()
         tails.drain()
         return Finished(process.returncode, cut_short, bytes(tails.output), bytes(tails.errors))
+
+
+@contextlib.contextmanager
+def _given(standard_input: bytes) -> Iterator[int]:
+    """A pipe that holds a few bytes and then ends."""
+    source, target = os.pipe()
+    try:
+        try:
+            os.write(target, standard_input[: limits.KIB * 4])
+        finally:
+            os.close(target)
+        yield source
+    finally:
+        os.close(source)
 
 
 class _Tails:

@@ -1,0 +1,82 @@
+"""Asking again: back-off without dice, and what `Retry-After` says (RFC 9110, 10.2.3).
+
+Rules of this module:
+- Asked again is what may pass: no connection, silence, an answer that broke off, and the statuses 408, 429, 500, 502,
+  503 and 504. Certificates, refusals and answers without meaning are final at once.
+- Waits double from `backoff_seconds`; `Retry-After` replaces a wait, in seconds or as a date measured by the answer's
+  own `Date` (no clock is read here); both are capped.
+- A wait ends at once when the run does.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from datetime import datetime
+from email.utils import parsedate_to_datetime
+from typing import TypeVar
+
+from bundler import limits
+from bundler.errors import EnvError
+from bundler.network.access import Access
+from bundler.network.http import Answer
+
+PASSING = frozenset({"network", "stalled", "connection-lost"})
+PASSING_STATUSES = frozenset({408, 429, 500, 502, 503, 504})
+
+_T = TypeVar("_T")
+
+
+class Patience:
+    """How often and how long one run asks again. Thread-safe."""
+
+    def __init__(self, access: Access) -> None:
+        self._retries = access.retries
+        self._backoff_seconds = access.backoff_seconds
+        self._over = threading.Event()
+
+    def ask(self, send: Callable[[], Answer], use: Callable[[Answer], _T]) -> _T:
+        """Send, then use the answer; both again after a fault that may pass.
+
+        The last answer is used whatever its status is. `use` closes the answer, or hands it on.
+        """
+        attempt = 0
+        while True:
+            wait_seconds = min(self._backoff_seconds * 2**attempt, limits.BACKOFF_SECONDS)
+            is_last = attempt >= self._retries
+            attempt += 1
+            try:
+                answer = send()
+                if is_last or answer.status not in PASSING_STATUSES:
+                    return use(answer)
+                answer.close()
+                wished = retry_after_seconds(answer)
+                wait_seconds = wait_seconds if wished is None else wished
+            except EnvError as error:
+                if is_last or error.code not in PASSING:
+                    raise
+            if self._over.wait(wait_seconds):
+                raise EnvError("network", "registry", got="the run was ended", want="an answer")
+
+    def end(self) -> None:
+        """Wake whoever waits; nobody asks again."""
+        self._over.set()
+
+
+def retry_after_seconds(answer: Answer) -> float | None:
+    """What `Retry-After` wishes, capped; None when it says nothing that can be read."""
+    text = answer.header("Retry-After")
+    if text.isascii() and text.isdigit():
+        return float(min(int(text[:9]), limits.RETRY_AFTER_SECONDS))
+    until, now = _parse_date(text), _parse_date(answer.header("Date"))
+    if until is None or now is None:
+        return None
+    return min(max((until - now).total_seconds(), 0.0), float(limits.RETRY_AFTER_SECONDS))
+
+
+def _parse_date(text: str) -> datetime | None:
+    try:
+        moment = parsedate_to_datetime(text[:64])
+    except (ValueError, TypeError, IndexError, OverflowError):
+        return None
+    return moment if moment.tzinfo is not None else None
