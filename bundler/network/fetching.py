@@ -19,7 +19,6 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from functools import partial
-from threading import Lock
 from typing import BinaryIO
 
 from bundler import limits
@@ -27,51 +26,15 @@ from bundler.digest import Digest
 from bundler.errors import EnvError, RejectedError, SealiftError
 from bundler.network.access import Access
 from bundler.network.blob_cache import BlobCache
-from bundler.network.blob_download import BlobSource, Errand, download_large, download_small
-from bundler.network.blob_files import fresh_name, require_sha256
+from bundler.network.blob_download import Errand, download_large, download_small
+from bundler.network.blob_files import fresh_name
+from bundler.network.fetch_work import Done, FetchProgress, ImageWork, ManifestWork, Report, all_blobs
 from bundler.network.skopeo import Skopeo
 from bundler.oci.descriptor import Descriptor
 
-Report = Callable[[str, int], None]
-Done = Callable[[str], None]
+__all__ = ["Fetcher", "ImageWork", "ManifestWork"]
 
 _LIES = {"incomplete-source": "not written, although skopeo reported success", "file-kind": "not a regular file"}
-
-
-@dataclass(frozen=True, slots=True)
-class ManifestWork:
-    """A platform's manifest, whose blobs skopeo moves."""
-
-    descriptor: Descriptor
-    raw: bytes
-    blobs: tuple[Descriptor, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class ImageWork:
-    """What one image needs.
-
-    Attributes:
-        name: for progress and messages.
-        repository: where it all lies.
-        manifests: by skopeo.
-        others: evidence and whatever else is a blob: by our own client.
-    """
-
-    name: str
-    repository: BlobSource
-    manifests: tuple[ManifestWork, ...] = ()
-    others: tuple[Descriptor, ...] = ()
-
-    def blobs(self) -> dict[Digest, Descriptor]:
-        """Every blob, once."""
-        listed = [*self.others, *(blob for manifest in self.manifests for blob in manifest.blobs)]
-        return {blob.digest: blob for blob in listed}
-
-    @property
-    def size_bytes(self) -> int:
-        """All of it, each blob counted once; what `report` counts up to."""
-        return sum(blob.size_bytes for blob in self.blobs().values())
 
 
 class Fetcher:
@@ -109,7 +72,7 @@ class Fetcher:
 
     def missing_bytes(self, works: Iterable[ImageWork]) -> int:
         """Bytes still to be fetched, for a look at the free space: neither cached nor begun. Nothing is hashed."""
-        missing = _all_blobs(works)
+        missing = all_blobs(works)
         total = 0
         for digest, blob in missing.items():
             if digest not in self._checked and not self.cache.holds(blob):
@@ -136,8 +99,8 @@ class Fetcher:
             EnvError: skopeo, network or disk. The cache keeps what came.
             UnsupportedError: no sha256 digest.
         """
-        _all_blobs(works)
-        progress = _Progress(works, self._checked, report, image_done)
+        all_blobs(works)
+        progress = FetchProgress(works, self._checked, report, image_done)
         fetch = _Fetch(self.cache, self._skopeo, Errand(self._access), checked=self._checked, progress=progress)
         fetch.run(works, self._jobs, self._large_bytes)
 
@@ -182,7 +145,7 @@ class _Fetch:
         errand: Errand,
         *,
         checked: set[Digest],
-        progress: _Progress,
+        progress: FetchProgress,
     ) -> None:
         self._cache = cache
         self._skopeo = skopeo
@@ -221,7 +184,7 @@ class _Fetch:
         self._progress.tell()
 
     def _taking(self, works: Sequence[ImageWork]) -> Iterator[_Task]:
-        for digest, blob in _all_blobs(works).items():
+        for digest, blob in all_blobs(works).items():
             if digest not in self._checked and self._cache.holds(blob):
                 yield _Task(partial(self._take, blob), frozenset({digest}))
 
@@ -290,7 +253,7 @@ class _Arrivals:
         *,
         missing: dict[Digest, Descriptor],
         checked: set[Digest],
-        progress: _Progress,
+        progress: FetchProgress,
     ) -> None:
         self._cache = cache
         self._hashers = hashers
@@ -333,69 +296,6 @@ class _Arrivals:
             error.hints = (*error.hints, "skopeo brought it twice so")
             return error
         return EnvError("skopeo-lied", error.what, error.which, got=_LIES[error.code], want="the blob")
-
-
-class _Progress:
-    """How far each image is, counted in worker threads and told in the caller's."""
-
-    def __init__(self, works: Sequence[ImageWork], checked: set[Digest], report: Report, image_done: Done) -> None:
-        self._images = [_ImageProgress(work) for work in works]
-        self._checked = checked
-        self._report = report
-        self._image_done = image_done
-        self._moving: dict[Digest, int] = {}
-        self._lock = Lock()
-
-    def reach(self, digest: Digest, done_bytes: int) -> None:
-        """So much of a blob, or of a manifest's unfinished blobs, is there."""
-        with self._lock:
-            self._moving[digest] = done_bytes
-
-    def tell(self) -> None:
-        """Report every image that moved."""
-        with self._lock:
-            moving = dict(self._moving)
-        for image in self._images:
-            if image.finished:
-                continue
-            there = sum(size for digest, size in image.sizes.items() if digest in self._checked)
-            coming = sum(
-                min(moving.get(digest, 0), size) for digest, size in image.sizes.items() if digest not in self._checked
-            ) + sum(moving.get(digest, 0) for digest in image.manifests)
-            reached = min(image.total_bytes, there + coming)
-            image.finished = image.sizes.keys() <= self._checked
-            if reached > image.told_bytes:
-                image.told_bytes = reached
-                self._report(image.name, reached)
-            if image.finished:
-                self._image_done(image.name)
-
-
-class _ImageProgress:
-    """One image's part of the progress."""
-
-    def __init__(self, work: ImageWork) -> None:
-        self.name = work.name
-        self.sizes = {digest: blob.size_bytes for digest, blob in work.blobs().items()}
-        self.manifests = [manifest.descriptor.digest for manifest in work.manifests]
-        self.total_bytes = sum(self.sizes.values())
-        self.told_bytes = 0
-        self.finished = False
-
-
-def _all_blobs(works: Iterable[ImageWork]) -> dict[Digest, Descriptor]:
-    """Every blob of all images, once."""
-    found: dict[Digest, Descriptor] = {}
-    for work in works:
-        for blob in [*work.others, *(blob for manifest in work.manifests for blob in manifest.blobs)]:
-            require_sha256(blob.digest)
-            known = found.setdefault(blob.digest, blob)
-            if known.size_bytes != blob.size_bytes:
-                raise RejectedError(
-                    "digest-size", "blob", str(blob.digest), got=f"{known.size_bytes} and {blob.size_bytes} bytes",
-                    want="one size",
-                )  # fmt: skip
-    return found
 
 
 @contextlib.contextmanager
