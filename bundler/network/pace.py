@@ -126,6 +126,12 @@ class _PacedConnection(HTTPConnection):
 class _PacedTlsConnection(HTTPSConnection):
     response_class = PacedResponse
 
+    def connect(self) -> None:
+        super().connect()
+        # Spares a warning of urllib3 for each connection without `tls_verify`; nothing else reads this. What is checked
+        # is the context's business (tls.py).
+        self.is_verified = True
+
 
 class _PacedPool(urllib3.HTTPConnectionPool):
     ConnectionCls = _PacedConnection
