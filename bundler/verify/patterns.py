@@ -16,6 +16,9 @@ from bundler.errors import MalformedError
 from bundler.oci.reference import parse_reference
 
 _ALLOWED = re.compile(r"[A-Za-z0-9._:/@\[\]*-]+", re.ASCII)
+_WILD = ("*", "**")
+_ANOTHER = "\0"  # any character that no pattern names
+_MOST_STATES = 20_000  # beyond it, nothing is said to be covered
 _REGISTRY = re.compile(r"(\*\*?|localhost|[^/]*[.:\]][^/]*)", re.ASCII)
 
 
@@ -64,3 +67,63 @@ def _repository(name: str) -> str:
 def _expression(text: str) -> str:
     parts = re.split(r"(\*+)", text)
     return "".join({"": "", "*": "[^/]*"}.get(part, ".*") if set(part) <= {"*"} else re.escape(part) for part in parts)
+
+
+def covers_all(pattern: ImagePattern) -> bool:
+    """Whether every image has such a name."""
+    return len(pattern.text) > 1 and set(pattern.text) == {"*"}
+
+
+def covers(wide: ImagePattern, narrow: ImagePattern) -> bool:
+    """Whether every name that `narrow` means is one that `wide` means.
+
+    Exact for one pattern against one; names that only several patterns together cover are not looked for. Walks both
+    at once: a place of `narrow` with all the places where `wide` can be after the same characters.
+    """
+    if not wide.any_tag and narrow.any_tag:
+        return False
+    inner = _repository(narrow.text) if wide.any_tag else narrow.text
+    if not inner.startswith(wide.text.partition("*")[0]):
+        return False
+    outside, inside = _tokens(wide.text), _tokens(inner)
+    letters = {*outside, *inside, "/", _ANOTHER} - set(_WILD)
+    start = (0, _skipping(outside, frozenset({0})))
+    seen, waiting = {start}, [start]
+    while waiting and len(seen) <= _MOST_STATES:
+        place, others = waiting.pop()
+        if len(inside) in _skipping(inside, frozenset({place})) and len(outside) not in others:
+            return False
+        for letter in letters:
+            reached = _skipping(outside, _step(outside, others, letter))
+            for step in _step(inside, _skipping(inside, frozenset({place})), letter):
+                state = (step, reached)
+                if state not in seen:
+                    seen.add(state)
+                    waiting.append(state)
+    return not waiting
+
+
+def _tokens(text: str) -> tuple[str, ...]:
+    """One character each; `*`, and `**` for two or more."""
+    return tuple(token if len(token) == 1 else "**" for token in re.findall(r"\*+|[^*]", text))
+
+
+def _skipping(tokens: tuple[str, ...], places: frozenset[int]) -> frozenset[int]:
+    """These places, and those behind wildcards that stand for nothing."""
+    found = set(places)
+    for start in places:
+        ends = (place for place in range(start, len(tokens)) if tokens[place] not in _WILD)
+        found.update(range(start, next(ends, len(tokens)) + 1))
+    return frozenset(found)
+
+
+def _step(tokens: tuple[str, ...], places: frozenset[int], letter: str) -> frozenset[int]:
+    """Where one may be after one more character."""
+    found = set()
+    for place in places:
+        here = tokens[place] if place < len(tokens) else ""
+        if here == _WILD[1] or (here == _WILD[0] and letter != "/"):
+            found.add(place)
+        elif here == letter:
+            found.add(place + 1)
+    return frozenset(found)

@@ -2,8 +2,8 @@
 
 Rules of this module:
 - The policy is the site's own file. Nothing in a bundle can change it; the exporter's policy is carried for the record.
-- Unknown keys, empty rules, unanchored patterns and half-named signers are errors, never defaults (CVE-2026-48815: a
-  policy option that was silently dropped).
+- Unknown keys, empty rules and demands, unanchored patterns, half-named signers and rules that can never apply are
+  errors, never defaults (CVE-2026-48815: a policy option that was silently dropped).
 - The first rule that matches an image decides; an image without a rule is rejected.
 - Pure: bytes in, frozen values out. Matching and evaluation of evidence are elsewhere (demands.py).
 """
@@ -12,83 +12,70 @@ from __future__ import annotations
 
 import re
 import tomllib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from bundler import limits
 from bundler.digest import Digest, parse_digest, sha256_of
 from bundler.errors import MalformedError, UsageError
 from bundler.fields import Fields
-from bundler.verify.patterns import ImagePattern, parse_image_pattern
+from bundler.verify.patterns import ImagePattern, covers, covers_all, parse_image_pattern
+from bundler.verify.policy_log import LogDemand, parse_log_demand
+from bundler.verify.policy_provenance import ProvenanceRule, parse_provenance_rule
+from bundler.verify.policy_signer import (
+    SIGNER_KEYS,
+    KeylessSigner,
+    KeySigner,
+    Signer,
+    names_signer,
+    parse_signer,
+)
+from bundler.verify.policy_text import TextRule, wrong
+
+__all__ = ["Demand", "KeySigner", "KeylessSigner", "Policy", "Rule", "RuleTrial", "Signer", "TextRule", "parse_policy"]
 
 POLICY_FORMAT = 1
-REQUIREMENTS = ("sbom", "provenance")
+REQUIREMENTS = ("sbom", "spdx", "cyclonedx", "provenance")
 _MAX_RULES = 1000
 _MAX_DEMANDS = 32
+_MAX_SIGNERS = 32
 _PLATFORM = re.compile(r"[a-z0-9]+/[a-z0-9_]+(/[a-z0-9.]+)?", re.ASCII)
-_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}", re.ASCII)
-_PEM_START = "-----BEGIN PUBLIC KEY-----"
-
-
-@dataclass(frozen=True, slots=True)
-class TextRule:
-    """One value of a certificate: exactly `exact`, or in full matched by `pattern`."""
-
-    exact: str | None = None
-    pattern: re.Pattern[str] | None = None
-
-    def holds(self, value: str) -> bool:
-        """Whether `value` is the one demanded. The whole value must match, also for patterns."""
-        if self.pattern is not None:
-            return self.pattern.fullmatch(value) is not None
-        return value == self.exact
-
-    def __str__(self) -> str:
-        return self.pattern.pattern if self.pattern is not None else str(self.exact)
-
-
-@dataclass(frozen=True, slots=True)
-class KeylessSigner:
-    """A certificate identity at an issuer. Both are always named (THREATS I10)."""
-
-    identity: TextRule
-    issuer: TextRule
-    trusted_root: str | None
-
-    def __str__(self) -> str:
-        return f"{self.identity} (issuer {self.issuer})"
-
-
-@dataclass(frozen=True, slots=True)
-class KeySigner:
-    """A publisher's key: the name of a published target, or a PEM in the policy itself."""
-
-    name: str | None
-    pem: bytes | None
-    trusted_root: str | None
-    ignore_tlog: bool
-
-    def __str__(self) -> str:
-        return f"key {self.name}" if self.name else "key in the policy"
-
-
-Signer = KeylessSigner | KeySigner
 
 
 @dataclass(frozen=True, slots=True)
 class Demand:
-    """An image signature (`predicate_type` None) or a signed statement of that predicate type, by `signer`."""
+    """An image signature (`predicate_type` None) or a signed statement of that predicate type.
 
-    signer: Signer
+    Attributes:
+        signers: of these, `threshold` different ones have signed.
+        log: how well each of their signatures is logged; None where the policy does not ask.
+    """
+
+    signers: tuple[Signer, ...]
     predicate_type: str | None
+    threshold: int = 1
+    log: LogDemand | None = None
 
     @property
     def kind(self) -> str:
         """`signature` or `attestation`."""
         return "signature" if self.predicate_type is None else "attestation"
 
+    @property
+    def signer(self) -> Signer:
+        """The signer of a demand that names one (see `alternatives`)."""
+        return self.signers[0]
+
+    @property
+    def alternatives(self) -> tuple[Demand, ...]:
+        """The same demand for each of its signers alone."""
+        return tuple(replace(self, signers=(signer,), threshold=1) for signer in self.signers)
+
     def __str__(self) -> str:
         about = f" {self.predicate_type}" if self.predicate_type else ""
-        return f"{self.kind}{about} by {self.signer}"
+        signers = ", ".join(map(str, self.signers))
+        if len(self.signers) > 1:
+            signers = f"{self.threshold} of {len(self.signers)}: {signers}"
+        return f"{self.kind}{about} by {signers}" + (f", {self.log}" if self.log else "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +88,7 @@ class Rule:
     stream: str | None
     demands: tuple[Demand, ...]
     require: tuple[str, ...]
+    provenance: ProvenanceRule | None
     platforms: tuple[str, ...]
     allow_omitted: bool
     allow_unsigned: bool
@@ -111,6 +99,45 @@ class Rule:
             return False
         return digest in self.digests or any(pattern.matches(name) for pattern in self.patterns)
 
+    def try_on(self, name: str, digest: Digest, stream: str) -> RuleTrial:
+        """Whether it does, and why."""
+        if self.stream is not None and self.stream != stream:
+            return RuleTrial(self.label, False, f"it is about stream {self.stream}, the bundle is of {stream}")
+        if digest in self.digests:
+            return RuleTrial(self.label, True, "it names the digest")
+        pattern = next((pattern for pattern in self.patterns if pattern.matches(name)), None)
+        if pattern is not None:
+            return RuleTrial(self.label, True, f"{pattern.text} matches the name")
+        count = len(self.patterns) + len(self.digests)
+        return RuleTrial(self.label, False, f"none of its {count} names and digests is the image's")
+
+    def covers(self, other: Rule) -> bool:
+        """Whether this rule, standing first, leaves nothing to `other`."""
+        if self.stream not in (None, other.stream):
+            return False
+        everything = any(map(covers_all, self.patterns))
+        if not everything and not other.digests <= self.digests:
+            return False
+        return all(any(covers(mine, theirs) for mine in self.patterns) for theirs in other.patterns)
+
+    @property
+    def demanded(self) -> tuple[str, ...]:
+        """All that it demands, one phrase each."""
+        phrases = [str(demand) for demand in self.demands]
+        phrases += [f"{requirement} for every platform" for requirement in self.require]
+        if self.provenance is not None:
+            phrases.append(f"provenance with {self.provenance}")
+        return (*phrases, *(f"platform {platform}" for platform in self.platforms))
+
+
+@dataclass(frozen=True, slots=True)
+class RuleTrial:
+    """One rule held against one image: whether it applies, and why."""
+
+    rule: str
+    applies: bool
+    because: str
+
 
 @dataclass(frozen=True, slots=True)
 class Policy:
@@ -119,6 +146,24 @@ class Policy:
     rules: tuple[Rule, ...]
     digest: Digest
     raw: bytes = field(repr=False)
+    strengthened: tuple[str, ...] = ()
+
+    def requiring_proofs(self) -> Policy:
+        """This policy with an inclusion proof behind every signature that it demands; stronger demands stay."""
+        proof = LogDemand("proof")
+        rules = tuple(
+            replace(rule, demands=tuple(_with_log(demand, proof) for demand in rule.demands)) for rule in self.rules
+        )
+        return replace(self, rules=rules, strengthened=("--require-inclusion-proof: every demand needs a proof",))
+
+    def explain(self, name: str, digest: Digest, stream: str) -> tuple[RuleTrial, ...]:
+        """Every rule tried on an image, in order, up to the one that applies."""
+        trials: list[RuleTrial] = []
+        for rule in self.rules:
+            trials.append(rule.try_on(name, digest, stream))
+            if trials[-1].applies:
+                break
+        return tuple(trials)
 
     def rule_for(self, name: str, digest: Digest, stream: str) -> Rule | None:
         """The first rule that applies, or None."""
@@ -141,104 +186,115 @@ def parse_policy(raw: bytes) -> Policy:
     except (MalformedError, ValueError, RecursionError) as error:
         raise UsageError("policy", "policy", got=str(error)[:400], hints=["sealift help policy"]) from error
     if not rules:
-        raise _wrong("rule", "none", "at least one [[rule]]")
+        raise wrong("rule", "none", "at least one [[rule]]")
+    _check_reachable(rules)
     return Policy(rules, sha256_of(raw), raw)
 
 
 def _parse_rule(fields: Fields, number: int) -> Rule:
     fields.only(
-        "name", "images", "digests", "stream", "signature", "attestation",
+        "name", "images", "digests", "stream", "signature", "attestation", "provenance",
         "require", "platforms", "allow_omitted", "allow_unsigned",
     )  # fmt: skip
     where = f"rule[{number}]"
     patterns = tuple(parse_image_pattern(text) for text in _texts(fields, "images"))
     digests = frozenset(parse_digest(text) for text in _texts(fields, "digests"))
     if not patterns and not digests:
-        raise _wrong(where, "no images and no digests", "`images` or `digests`")
+        raise wrong(where, "no images and no digests", "`images` or `digests`")
+    require = _chosen(fields, "require", REQUIREMENTS)
+    provenance = parse_provenance_rule(fields.fields("provenance")) if "provenance" in fields else None
+    if provenance is not None and "provenance" not in require:
+        require = (*require, "provenance")
     rule = Rule(
         label=fields.optional_text("name") or where,
         patterns=patterns,
         digests=digests,
         stream=fields.optional_text("stream"),
         demands=(*_demands(fields, "signature"), *_demands(fields, "attestation")),
-        require=_chosen(fields, "require", REQUIREMENTS),
+        require=require,
+        provenance=provenance,
         platforms=_platforms(fields),
         allow_omitted=_flag(fields, "allow_omitted"),
         allow_unsigned=_flag(fields, "allow_unsigned"),
     )
     if not rule.demands and not rule.require:
-        raise _wrong(where, "it demands nothing", "a signature, an attestation or `require`")
+        raise wrong(where, "it demands nothing", "a signature, an attestation or `require`")
     if rule.allow_unsigned and not rule.require:
-        raise _wrong(f"{where}.allow_unsigned", "true without `require`", '`require = ["sbom"]` or provenance')
+        raise wrong(f"{where}.allow_unsigned", "true without `require`", '`require = ["sbom"]` or provenance')
     return rule
+
+
+def _check_reachable(rules: tuple[Rule, ...]) -> None:
+    """A rule that no image can reach is a demand that somebody believes in."""
+    for number, rule in enumerate(rules):
+        for above, earlier in enumerate(rules[:number]):
+            if earlier.covers(rule):
+                raise UsageError(
+                    "policy", "policy", f"rule[{number}]", got=f"never applies, rule[{above}] names all its images",
+                    want="rules that can apply", hints=["move the narrower rule up, or remove one of the two"],
+                )  # fmt: skip
 
 
 def _demands(fields: Fields, kind: str) -> tuple[Demand, ...]:
     if kind not in fields:
         return ()
-    return tuple(_parse_demand(item, kind) for item in fields.each(kind, maximum=_MAX_DEMANDS))
+    demands = tuple(_parse_demand(item, kind) for item in fields.each(kind, maximum=_MAX_DEMANDS))
+    if not demands:
+        raise wrong(f"{fields.where}.{kind}", "empty", "at least one, or no such key")
+    return demands
 
 
 def _parse_demand(fields: Fields, kind: str) -> Demand:
     extra = ("predicate_type",) if kind == "attestation" else ()
-    fields.only(
-        "certificate_identity", "certificate_identity_regexp", "certificate_oidc_issuer",
-        "certificate_oidc_issuer_regexp", "key", "trusted_root", "insecure_ignore_tlog", *extra,
-    )  # fmt: skip
+    fields.only(*SIGNER_KEYS, "signer", "threshold", "log", "log_threshold", *extra)
     predicate_type = fields.text("predicate_type") if extra else None
     if predicate_type == "":
-        raise _wrong(f"{fields.where}.predicate_type", "empty", "a predicate type")
-    return Demand(_parse_signer(fields), predicate_type)
+        raise wrong(f"{fields.where}.predicate_type", "empty", "a predicate type")
+    signers, threshold = _parse_signers(fields)
+    log = parse_log_demand(fields)
+    if log is not None and any(isinstance(signer, KeySigner) and signer.ignore_tlog for signer in signers):
+        raise wrong(f"{fields.where}.log", "beside insecure_ignore_tlog", "one of the two")
+    return Demand(signers, predicate_type, threshold, log)
 
 
-def _parse_signer(fields: Fields) -> Signer:
-    trusted_root = fields.optional_text("trusted_root")
-    if trusted_root is not None and not _NAME.fullmatch(trusted_root):
-        raise _wrong(f"{fields.where}.trusted_root", repr(trusted_root), "the name of a published trusted root")
-    names = fields.keys()
-    keyless = any(name.startswith("certificate_") for name in names)
-    if keyless == ("key" in fields):
-        raise _wrong(fields.where, "no signer, or two kinds", "an identity with its issuer, or a key")
-    if not keyless:
-        return _parse_key_signer(fields, trusted_root)
-    if "insecure_ignore_tlog" in fields:
-        raise _wrong(f"{fields.where}.insecure_ignore_tlog", "with a certificate", "only with a key")
-    identity = _text_rule(fields, "certificate_identity")
-    return KeylessSigner(identity, _text_rule(fields, "certificate_oidc_issuer"), trusted_root)
+def _parse_signers(fields: Fields) -> tuple[tuple[Signer, ...], int]:
+    """The one signer that stands in the demand itself, or those of its tables `signer`, and how many of them."""
+    if "signer" not in fields:
+        if "threshold" in fields:
+            raise wrong(f"{fields.where}.threshold", "without `signer` tables", "[[…signer]], one for each")
+        return (parse_signer(fields),), 1
+    if names_signer(fields):
+        raise wrong(fields.where, "a signer beside `signer` tables", "one of the two")
+    signers = []
+    for item in fields.each("signer", maximum=_MAX_SIGNERS):
+        item.only(*SIGNER_KEYS)
+        signers.append(parse_signer(item))
+    if not signers:
+        raise wrong(f"{fields.where}.signer", "empty", "at least one")
+    if len(signers) > 1 and "threshold" not in fields:
+        raise wrong(
+            f"{fields.where}.threshold", f"absent beside {len(signers)} signers", "how many of them have to sign"
+        )
+    threshold = fields.integer("threshold", minimum=1, maximum=len(signers)) if "threshold" in fields else 1
+    if len(set(signers)) != len(signers):
+        raise wrong(f"{fields.where}.signer", "one signer twice", "each once")
+    return tuple(signers), threshold
 
 
-def _parse_key_signer(fields: Fields, trusted_root: str | None) -> KeySigner:
-    key = fields.text("key")
-    ignore = _flag(fields, "insecure_ignore_tlog")
-    if key.strip().startswith(_PEM_START):
-        return KeySigner(None, key.strip().encode() + b"\n", trusted_root, ignore)
-    if not _NAME.fullmatch(key):
-        raise _wrong(f"{fields.where}.key", repr(key[:80]), "the name of a published key, or a PEM public key")
-    return KeySigner(key, None, trusted_root, ignore)
-
-
-def _text_rule(fields: Fields, key: str) -> TextRule:
-    exact, regexp = fields.optional_text(key), fields.optional_text(f"{key}_regexp")
-    where = f"{fields.where}.{key}"
-    if (exact is None) == (regexp is None):
-        raise _wrong(where, "none, or both forms", f"`{key}` or `{key}_regexp`")
-    if regexp is None:
-        if not exact:
-            raise _wrong(where, "empty", "a value")
-        return TextRule(exact=exact)
-    if not (regexp.startswith("^") and regexp.endswith("$") and not regexp.endswith(r"\$")):
-        raise UsageError(
-            "policy", "policy", f"{where}_regexp", got="not anchored", want="^…$",
-            hints=[f"the whole value has to match: write ^{regexp.removeprefix('^').removesuffix('$')}$"],
-        )  # fmt: skip
-    try:
-        return TextRule(pattern=re.compile(regexp))
-    except (re.error, OverflowError, RecursionError) as error:
-        raise _wrong(f"{where}_regexp", str(error), "a regular expression") from error
+def _with_log(demand: Demand, log: LogDemand) -> Demand:
+    signers = tuple(
+        replace(signer, ignore_tlog=False) if isinstance(signer, KeySigner) else signer for signer in demand.signers
+    )
+    return replace(demand, signers=signers, log=demand.log.at_least(log.strength) if demand.log else log)
 
 
 def _texts(fields: Fields, key: str) -> tuple[str, ...]:
-    return fields.texts(key, maximum=_MAX_RULES) if key in fields else ()
+    if key not in fields:
+        return ()
+    values = fields.texts(key, maximum=_MAX_RULES)
+    if not values:
+        raise wrong(f"{fields.where}.{key}", "empty", "at least one, or no such key")
+    return values
 
 
 def _flag(fields: Fields, key: str) -> bool:
@@ -249,7 +305,7 @@ def _chosen(fields: Fields, key: str, allowed: tuple[str, ...]) -> tuple[str, ..
     values = _texts(fields, key)
     for value in values:
         if value not in allowed:
-            raise _wrong(f"{fields.where}.{key}", repr(value[:80]), " or ".join(allowed))
+            raise wrong(f"{fields.where}.{key}", repr(value[:80]), " or ".join(allowed))
     return tuple(dict.fromkeys(values))
 
 
@@ -257,11 +313,5 @@ def _platforms(fields: Fields) -> tuple[str, ...]:
     values = _texts(fields, "platforms")
     for value in values:
         if not _PLATFORM.fullmatch(value):
-            raise _wrong(f"{fields.where}.platforms", repr(value[:80]), "os/architecture[/variant]")
-    if "platforms" in fields and not values:
-        raise _wrong(f"{fields.where}.platforms", "empty", "at least one platform")
+            raise wrong(f"{fields.where}.platforms", repr(value[:80]), "os/architecture[/variant]")
     return tuple(dict.fromkeys(values))
-
-
-def _wrong(where: str, got: str, want: str) -> UsageError:
-    return UsageError("policy", "policy", where, got=got, want=want, hints=["sealift help policy"])
