@@ -24,6 +24,10 @@ DESCRIPTOR_URLS = 64
 LAYOUT_ENTRIES = 50_000  # entries of one index.json
 LAYOUT_MEMBERS = 1_000_000  # files in an oci-archive, also those that no image needs
 TAR_EXTENSION_BYTES = 1 * MIB  # a pax header or a long name in an oci-archive
+DOCKER_ARCHIVE_IMAGES = 10_000  # in one `docker save`, which can take a whole store
+IMAGE_TAGS = 1000  # names that a docker-archive gives one image
+SIGNATURE_FILES = 128  # beside one manifest in a dir: image; the bound of containers/image for stored signatures
+SIGNATURE_FILE_BYTES = 4 * MIB  # the bound of containers/image for one signature
 HINTS = 20  # names listed after an error
 LAYOUT_MARK_BYTES = 4 * KIB  # the file oci-layout
 

@@ -26,7 +26,7 @@ from bundler import limits
 from bundler.digest import Digest, sha256_of
 from bundler.errors import MalformedError, RejectedError, UnsupportedError, UsageError
 from bundler.fields import Fields
-from bundler.network.layout_files import INDEX, MARK, ArchiveFiles, FolderFiles, LayoutFiles, blob_name
+from bundler.network.layout_files import INDEX, MARK, ArchiveFiles, FolderFiles, LayoutFiles, blob_name, read_at_most
 from bundler.network.referrers import REFERRER, TAG_KINDS, read_fallback
 from bundler.network.source import ANY_WORD, TAG_WORDS, Answer, Place, ResolvedImage
 from bundler.oci.annotations import (
@@ -76,7 +76,7 @@ class Layout:
             RejectedError: the layout lacks it (``incomplete-source``).
         """
         with self.open_blob(descriptor) as stream, disk_errors("blob", str(descriptor.digest)):
-            return _read_at_most(stream, descriptor.size_bytes + 1)
+            return read_at_most(stream, descriptor.size_bytes + 1)
 
     def open_blob(self, descriptor: Descriptor) -> BinaryIO:
         """A stream of a blob's bytes, unchecked.
@@ -215,20 +215,9 @@ def _read_json(files: LayoutFiles, name: str, max_bytes: int, place: str) -> obj
     if stream is None:
         raise MalformedError("layout", "layout", place, got=f"no {name}", want="an OCI image layout")
     with stream, disk_errors("layout", place):
-        raw = _read_at_most(stream, max_bytes + 1)
+        raw = read_at_most(stream, max_bytes + 1)
     value: object = parse_foreign(raw, name, max_bytes=max_bytes)
     return value
-
-
-def _read_at_most(stream: BinaryIO, size_bytes: int) -> bytes:
-    parts: list[bytes] = []
-    while size_bytes > 0:
-        part = stream.read(min(size_bytes, limits.READ_BUFFER_BYTES))
-        if not part:
-            break
-        parts.append(part)
-        size_bytes -= len(part)
-    return b"".join(parts)
 
 
 def _select(

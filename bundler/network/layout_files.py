@@ -11,9 +11,11 @@ from __future__ import annotations
 import io
 import os
 import stat
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Protocol, cast
 
+from bundler import limits
 from bundler.digest import Digest
 from bundler.errors import EnvError, RejectedError
 from bundler.network.tar_index import Member, index_tar
@@ -93,10 +95,17 @@ class ArchiveFiles:
         try:
             with disk_errors("archive", path):
                 size_bytes = os.fstat(self._source.fileno()).st_size
-                self._members = index_tar(self._source, size_bytes, str(path))
+                index = index_tar(self._source, size_bytes, str(path))
         except BaseException:
             self._source.close()
             raise
+        self._members = index.members
+        self.links = index.links
+        """Symbolic links, which `open` does not follow: what they say, by name."""
+
+    def names(self) -> Iterable[str]:
+        """Names of all regular files, as they stand in the archive."""
+        return self._members.keys()
 
     def size_bytes(self, name: str) -> int | None:
         """Size of a member; None when absent."""
@@ -134,6 +143,18 @@ class _Slice(io.RawIOBase):
         if not self.closed:
             os.close(self._descriptor)
         super().close()
+
+
+def read_at_most(stream: BinaryIO, size_bytes: int) -> bytes:
+    """The stream's next bytes, at most `size_bytes` of them."""
+    parts: list[bytes] = []
+    while size_bytes > 0:
+        part = stream.read(min(size_bytes, limits.READ_BUFFER_BYTES))
+        if not part:
+            break
+        parts.append(part)
+        size_bytes -= len(part)
+    return b"".join(parts)
 
 
 def open_regular(path: Path) -> BinaryIO:

@@ -8,6 +8,7 @@ Rules of this module:
   records that redefine things for all members are refused.
 - Bounded: number of members, size of pax and long-name headers. Nothing is read but headers.
 - Names are only compared, never used as paths. The same name twice is refused, whatever it is.
+- Symbolic links are listed with what they say, for those who resolve them within the archive (docker_archive.py).
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from bundler.errors import MalformedError
 
 _BLOCK = 512
 _REGULAR = (b"0", b"\0", b"7")
+_SYMBOLIC_LINK = b"2"
 _FOLDER = b"5"
 _EMPTY_KINDS = (b"1", b"2", b"3", b"4", _FOLDER, b"6")
 _EXTENSIONS = (b"x", b"g", b"L", b"K")
@@ -37,23 +39,28 @@ class Member:
     size_bytes: int
 
 
-def index_tar(source: BinaryIO, size_bytes: int, what: str) -> dict[str, Member]:
-    """Find the regular files of a tar archive.
+@dataclass(frozen=True, slots=True)
+class TarIndex:
+    """What an archive holds, by name, without a leading `./`: regular files, and the targets of symbolic links."""
+
+    members: dict[str, Member]
+    links: dict[str, str]
+
+
+def index_tar(source: BinaryIO, size_bytes: int, what: str) -> TarIndex:
+    """Find the regular files of a tar archive, and its symbolic links.
 
     Args:
         source: the archive, seekable.
         size_bytes: its size.
         what: how errors name it.
 
-    Returns:
-        Members by name, without a leading `./`. Links and folders are left out.
-
     Raises:
         MalformedError: code ``tar``.
     """
-    members: dict[str, Member] = {}
+    found = TarIndex({}, {})
     names: set[str] = set()
-    for name, kind, member in _headers(source, size_bytes, what):
+    for name, kind, member, target in _headers(source, size_bytes, what):
         if kind == _FOLDER:
             continue
         plain = name.removeprefix("./")
@@ -61,13 +68,15 @@ def index_tar(source: BinaryIO, size_bytes: int, what: str) -> dict[str, Member]
             raise _malformed(what, f"{plain[:120]!r} twice", "each name once")
         names.add(plain)
         if kind in _REGULAR:
-            members[plain] = member
+            found.members[plain] = member
+        elif kind == _SYMBOLIC_LINK:
+            found.links[plain] = target
         if len(names) > limits.LAYOUT_MEMBERS:
             raise _malformed(what, "more members", f"at most {limits.LAYOUT_MEMBERS}")
-    return members
+    return found
 
 
-def _headers(source: BinaryIO, size_bytes: int, what: str) -> Iterator[tuple[str, bytes, Member]]:
+def _headers(source: BinaryIO, size_bytes: int, what: str) -> Iterator[tuple[str, bytes, Member, str]]:
     position = 0
     changes: dict[str, str] = {}
     while True:
@@ -91,7 +100,8 @@ def _headers(source: BinaryIO, size_bytes: int, what: str) -> Iterator[tuple[str
             continue
         if kind not in _REGULAR and (kind not in _EMPTY_KINDS or size):
             raise _malformed(what, f"a member of type {kind!r} with {size} bytes", "files, folders and links")
-        yield changes.get("path", _ustar_name(header)), kind, Member(start, size)
+        target = changes.get("linkpath", _text(header[157:257]))
+        yield changes.get("path", _ustar_name(header)), kind, Member(start, size), target
         changes = {}
 
 
@@ -117,6 +127,10 @@ def _number(field: bytes, what: str) -> int:
     return int(match[1], 8)
 
 
+def _text(field: bytes) -> str:
+    return field.split(b"\0", 1)[0].decode("utf-8", "surrogateescape")
+
+
 def _ustar_name(header: bytes) -> str:
     name = header[:100].split(b"\0", 1)[0]
     prefix = header[345:500].split(b"\0", 1)[0] if header[257:263] == b"ustar\0" else b""
@@ -130,14 +144,12 @@ def _extension_body(source: BinaryIO, size: int, what: str) -> bytes:
 
 
 def _extension(kind: bytes, body: bytes, what: str) -> dict[str, str]:
-    if kind == b"K":
-        return {}
-    if kind == b"L":
-        return {"path": body.split(b"\0", 1)[0].decode("utf-8", "surrogateescape")}
+    if kind in (b"K", b"L"):
+        return {"linkpath" if kind == b"K" else "path": _text(body)}
     records = dict(_pax_records(body, what))
     if any(key.startswith("GNU.sparse") for key in records):
         raise _malformed(what, "a sparse file", "files stored whole")
-    records = {key: value for key, value in records.items() if key in ("path", "size")}
+    records = {key: value for key, value in records.items() if key in ("path", "linkpath", "size")}
     if kind == b"g" and records:
         raise _malformed(what, "a pax record for all members", "one member each")
     if "size" in records and not (

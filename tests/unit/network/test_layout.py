@@ -374,7 +374,7 @@ def write_tar(path: Path, *members: tuple[tarfile.TarInfo, bytes], form: int = t
 
 def indexed(path: Path) -> dict[str, bytes]:
     with path.open("rb") as source:
-        members = index_tar(source, path.stat().st_size, "test")
+        members = index_tar(source, path.stat().st_size, "test").members
         found = {}
         for name, member in members.items():
             source.seek(member.offset)
