@@ -54,7 +54,7 @@ class MemoryRepository:
     """Blobs by digest, and how the next requests go.
 
     Attributes:
-        drops: after how many bytes each of the next connections breaks.
+        drops: after how many bytes each of the next connections for a blob breaks.
         ranges: whether an offset is understood.
         wrong: how many of the next requests send other bytes.
         hang: whether a reader waits until it is aborted.
@@ -64,7 +64,7 @@ class MemoryRepository:
 
     name: str = "registry.example.org/app"
     blobs: dict[Digest, Patterned | Whole] = field(default_factory=dict)
-    drops: list[int] = field(default_factory=list)
+    drops: dict[Digest, list[int]] = field(default_factory=dict)
     ranges: bool = True
     wrong: int = 0
     hang: bool = False
@@ -95,7 +95,8 @@ class MemoryRepository:
             raise EnvError("range-unsupported", "blob", str(descriptor.digest), got="200", want="206")
         wrong = self.wrong > 0
         self.wrong -= wrong
-        return MemoryStream(self, self.blobs[descriptor.digest], offset, self.drops.pop(0) if self.drops else -1, wrong)
+        drops = self.drops.get(descriptor.digest)
+        return MemoryStream(self, self.blobs[descriptor.digest], offset, drops.pop(0) if drops else -1, wrong)
 
 
 class MemoryStream:
