@@ -35,7 +35,7 @@ _HINTS = {
 class Fault:
     """One error of an error body."""
 
-    code: str
+    name: str
     message: str
 
 
@@ -64,12 +64,12 @@ def read_faults(answer: Answer) -> tuple[Fault, ...]:
 
 def says_absent(status: int, faults: tuple[Fault, ...], codes: Iterable[str]) -> bool:
     """Whether an answer means "not there": status 404, at least one code, and no code but these."""
-    return status == 404 and bool(faults) and {fault.code for fault in faults} <= set(codes)
+    return status == 404 and bool(faults) and {fault.name for fault in faults} <= set(codes)
 
 
 def failure(status: int, faults: tuple[Fault, ...], which: str, secrets: Iterable[str] = ()) -> EnvError:
     """The error for an answer that is neither success nor a known absence."""
-    got = " ".join([f"HTTP {status}", *(fault.code for fault in faults[:2])])
+    got = " ".join([f"HTTP {status}", *(fault.name for fault in faults[:2])])
     if faults and faults[0].message:
         got += f": {shorten(faults[0].message, secrets)!r}"
     if status == 401:

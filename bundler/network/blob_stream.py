@@ -27,7 +27,7 @@ class BlobStream:
         self._answer = answer
         self._left_bytes = left_bytes
 
-    def read(self, size_bytes: int) -> bytes:
+    def read(self, size_bytes: int, /) -> bytes:
         """Up to that many bytes; empty when all were handed out.
 
         Raises:
@@ -47,6 +47,11 @@ class BlobStream:
             )
         self._left_bytes -= len(piece)
         return piece
+
+    def abort(self) -> None:
+        """Wake up a thread that waits in `read`; it fails there."""
+        if self._answer is not None:
+            self._answer.abort()
 
     def close(self) -> None:
         """Give the connection back."""

@@ -112,6 +112,11 @@ class Answer:
         if encoding not in ("", "identity"):
             raise answer_error(self.which, f"Content-Encoding {encoding[:40]!r}", "bytes as they are")
 
+    def abort(self) -> None:
+        """Wake up a thread that waits in `read`: it gets no more bytes. Called from another thread."""
+        with contextlib.suppress(OSError, ValueError):  # closed, or read to its end, meanwhile
+            self._response.shutdown()
+
     def close(self) -> None:
         """Give the connection back if the body was read to its end, else close it."""
         self._response.close()

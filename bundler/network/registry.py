@@ -98,7 +98,7 @@ class Repository:
 
     @property
     def is_mirror(self) -> bool:
-        """Whether a mirror of docker.io answers."""
+        """Whether a mirror answers, not the registry that the name says."""
         return self._serving is not None and self._serving.place.is_mirror
 
     @property
