@@ -145,7 +145,7 @@ def _parse_answer(raw: bytes) -> _Answer:
     names = document.keys()
     match = _ENTRY_ID.fullmatch(names[0]) if len(names) == 1 else None
     if match is None:
-        raise MalformedError("log-answer", _WHAT, got=f"{len(names)} entries", want="one, under its id in hex")
+        raise MalformedError("field-value", _WHAT, got=f"{len(names)} entries", want="one, under its id in hex")
     entry = document.fields(names[0])
     entry.only("attestation", "body", "integratedTime", "logID", "logIndex", "verification")
     verification = entry.fields("verification")
@@ -174,7 +174,7 @@ def _parse_proof(fields: Fields) -> InclusionProof:
 
 def _hash(text: str, where: str) -> bytes:
     if not re.fullmatch(rf"[0-9a-f]{{{2 * HASH_BYTES}}}", text, re.ASCII):
-        raise MalformedError("log-answer", _WHAT, where, got=repr(text[:80]), want="a hash in lower-case hex")
+        raise MalformedError("field-value", _WHAT, where, got=repr(text[:80]), want="a hash in lower-case hex")
     return bytes.fromhex(text)
 
 

@@ -11,6 +11,7 @@ Its log's `promise` appends the entry. `asked` lists the paths that were asked.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import threading
 from collections.abc import Callable
@@ -289,6 +290,10 @@ STATUSES = {"400": 400, "403": 403, "404": 404, "429": 429, "500": 500, "503": 5
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     rekor: Rekor
+
+    def handle(self) -> None:
+        with contextlib.suppress(ConnectionResetError):  # clients may leave at any moment
+            super().handle()
 
     def do_GET(self) -> None:
         self.rekor.asked.append(self.path)

@@ -14,13 +14,17 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from bundler.errors import EnvError, MalformedError, RejectedError, SealiftError
+from bundler.fields import Fields
 from bundler.moment import Window
 from bundler.network.access import Access
 from bundler.network.log_client import LogClient
 from bundler.network.proof_cache import ProofStore, format_kept, parse_kept
 from bundler.network.rekor import ProvedEntry, fetch_proof
-from bundler.transparency.log_entry import format_log_entry, parse_log_entry_bytes
+from bundler.transparency.log import find_log
+from bundler.transparency.log_entry import format_log_entry, parse_log_entry, parse_log_entry_bytes
+from bundler.transparency.merkle import leaf_hash
 from bundler.transparency.promise import Promise, signed_message
+from bundler.verify.material import parse_trusted_root
 from tests.simulators.rekor import GARBAGE, LIES, PATH, Rekor
 from tests.simulators.sigstore_keys import AT, START
 
@@ -332,3 +336,50 @@ def test_a_folder_that_cannot_be_used(rekor: Rekor, client: LogClient, tmp_path:
 def test_malformed_files(raw: bytes) -> None:
     with pytest.raises(MalformedError):
         parse_kept(raw)
+
+
+REAL = {
+    "happy-path-v0.1": "24296fb24b8ad77a",
+    "happy-path-v0.3": "24296fb24b8ad77a",
+    "happy-path-intoto-in-dsse-v3": "108e9186e8c5677a",
+    "managed-key-happy-path": "108e9186e8c5677a",
+}
+
+
+@pytest.mark.parametrize("name", REAL)
+def test_real_entries_as_the_public_log_gives_them(shared: Path, name: str) -> None:
+    """Entries of both shards of rekor.sigstore.dev, put back into the form of its API."""
+    folder = shared / "real" / "sigstore-bundles" / name
+    (value,) = json.loads((folder / "bundle.sigstore.json").read_bytes())["verificationMaterial"]["tlogEntries"]
+    entry = parse_log_entry(Fields(value, "entry"))
+    assert entry.promise is not None
+    assert entry.proof is not None
+    assert entry.proof.checkpoint is not None
+    proof = {
+        "checkpoint": entry.proof.checkpoint.decode(),
+        "hashes": [item.hex() for item in entry.proof.hashes],
+        "logIndex": entry.proof.log_index,
+        "rootHash": entry.proof.root_hash.hex(),
+        "treeSize": entry.proof.tree_size,
+    }
+    answer = {
+        "body": base64.b64encode(entry.body).decode(),
+        "integratedTime": entry.integrated_time,
+        "logID": entry.log_id.hex(),
+        "logIndex": entry.log_index,
+        "verification": {"inclusionProof": proof, "signedEntryTimestamp": "AAAA"},
+    }
+    root = parse_trusted_root((shared / "real" / "trust" / "trusted_root.public-good.json").read_bytes())
+    log = find_log(root.logs, entry.log_id)
+    asked = []
+
+    def fetch(url: str, tree: str = REAL[name]) -> bytes:
+        asked.append(url)
+        return json.dumps({f"{tree}{leaf_hash(entry.body).hex()}": answer}).encode()
+
+    proved = fetch_proof(entry.promise, log, fetch)
+    assert proved.entry == entry
+    assert asked == [f"https://rekor.sigstore.dev/api/v1/log/entries?logIndex={entry.log_index}"]
+    with pytest.raises(RejectedError) as error:
+        fetch_proof(entry.promise, log, lambda url: fetch(url, "0" * 15 + "1"))
+    assert error.value.code == "checkpoint-origin"
