@@ -6,7 +6,7 @@ Rules of this module:
 - What cannot be proved is a warning that names image, evidence, log and reason; or, where proofs are required, the
   error itself. Evidence without a promise needs no proof; where proofs are required it is named too.
 - The order is that of the evidence, its layers and its entries. What a proof completes is one piece of evidence; the
-  same proof about the same subject is listed once.
+  same proof about the same subject is listed once, and a warning tells who else would have it.
 """
 
 from __future__ import annotations
@@ -82,7 +82,11 @@ def find_proofs(
                     warnings.append(_judge(error, where, reason, required=required))
                 else:
                     entry = _describe(proof, promise, evidence)
-                    found.setdefault((entry.subject, entry.digest), (entry, proof.raw))
+                    first, _ = found.setdefault((entry.subject, entry.digest), (entry, proof.raw))
+                    if first.augments != entry.augments:
+                        warnings.append(
+                            f"{where}: its inclusion proof is listed with {first.augments}, which shares it"
+                        )
     return Proofs(tuple(found.values()), tuple(warnings))
 
 

@@ -152,14 +152,23 @@ def test_the_same_proof_about_one_subject_is_listed_once(scene: Scene) -> None:
     assert len(scene.find().found) == 1
 
 
-def bundle(promise: Promise, proof: InclusionProof | None = None) -> bytes:
+def test_two_pieces_of_evidence_with_one_promise(scene: Scene) -> None:
+    promise = scene.rekor.log.promise(BODY, at=AT)
+    first = scene.refer(bundle(promise), BUNDLE_V01)
+    second = scene.refer(bundle(promise, hint="other"), BUNDLE_V01)
+    found = scene.find()
+    ((entry, _),) = found.found
+    (warning,) = found.warnings
+    assert {first.digest, second.digest} >= {entry.augments}
+    assert all(str(made.digest) in warning for made in (first, second))
+
+
+def bundle(promise: Promise, proof: InclusionProof | None = None, hint: str = "hint") -> bytes:
     entry = TransparencyLogEntry(
         promise.log_index, promise.log_id, "hashedrekord", "0.0.1", promise.integrated_time, promise.signature, proof,
         promise.body,
     )  # fmt: skip
-    return format_bundle(
-        SigstoreBundle(b"", BUNDLE_V01, None, (), "hint", (entry,), (), MessageSignature(b"signature"))
-    )
+    return format_bundle(SigstoreBundle(b"", BUNDLE_V01, None, (), hint, (entry,), (), MessageSignature(b"signature")))
 
 
 BODY = b'{"apiVersion":"0.0.1","kind":"hashedrekord","spec":{}}'
