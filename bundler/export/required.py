@@ -12,12 +12,14 @@ from __future__ import annotations
 from bundler import limits
 from bundler.archive.inventory import Evidence
 from bundler.digest import Digest
-from bundler.errors import RejectedError
+from bundler.errors import MalformedError, RejectedError
 from bundler.evidence.buildkit import read_statements
-from bundler.evidence.cosign import CosignItem, read_items
+from bundler.evidence.containers_signature import parse_containers_signature
+from bundler.evidence.cosign import SIMPLE_SIGNING, CosignItem, read_items
 from bundler.evidence.envelope import parse_envelope
 from bundler.evidence.kind import (
     BUILDKIT_ATTESTATION,
+    CONTAINERS_SIGNATURE,
     COSIGN_ATTESTATION,
     COSIGN_SBOM,
     COSIGN_SIGNATURE,
@@ -27,6 +29,8 @@ from bundler.evidence.kind import (
 from bundler.evidence.simple_signing import parse_simple_signing
 from bundler.evidence.statement import Statement, parse_statement
 from bundler.export.collect import CollectedImage
+from bundler.oci.descriptor import Descriptor
+from bundler.oci.graph import check_document
 
 
 def check_required(collected: CollectedImage, require: frozenset[str]) -> None:
@@ -64,7 +68,9 @@ def check_required(collected: CollectedImage, require: frozenset[str]) -> None:
 
 
 def _words(collected: CollectedImage, evidence: Evidence, problems: list[str]) -> set[str]:
-    """Words that one evidence manifest meets for its subject; what does not count is told in `problems`."""
+    """Words that one piece of evidence meets for its subject; what does not count is told in `problems`."""
+    if evidence.kind == CONTAINERS_SIGNATURE:
+        return _file_words(collected, evidence, problems)
     manifest = collected.evidence_manifests.get(evidence.digest)
     if manifest is None:
         return set()
@@ -89,9 +95,24 @@ def _words(collected: CollectedImage, evidence: Evidence, problems: list[str]) -
     return words
 
 
+def _file_words(collected: CollectedImage, evidence: Evidence, problems: list[str]) -> set[str]:
+    """A signature file's words: files of other formats than sigstore-json are carried, and count for nothing here."""
+    descriptor = Descriptor(evidence.media_type, evidence.digest, evidence.size_bytes)
+    raw = collected.source.read_document(descriptor)
+    try:
+        check_document(descriptor, raw)
+        item = parse_containers_signature(raw)
+        if item.media_type != SIMPLE_SIGNING:
+            raise MalformedError("evidence-type", "signature file", got=item.media_type[:160], want=SIMPLE_SIGNING)
+    except RejectedError as error:
+        problems.append(_problem(evidence, error))
+        return set()
+    return _item_words(item, evidence, problems)
+
+
 def _item_words(item: CosignItem, evidence: Evidence, problems: list[str]) -> set[str]:
     try:
-        if item.kind == COSIGN_SIGNATURE:
+        if item.kind in (COSIGN_SIGNATURE, CONTAINERS_SIGNATURE):
             parse_simple_signing(item.raw).check_manifest(evidence.subject)
             return {"signature"}
         statement = parse_statement(parse_envelope(item.raw).payload)
