@@ -9,7 +9,13 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
+_NAME_COLUMNS = 40
 
 
 class Bar:
@@ -29,6 +35,37 @@ class Bar:
         self._show(done_bytes)
 
 
+class Bars:
+    """Progress of several things, by name; or the absence of it."""
+
+    def __init__(self, show: Callable[[str, int], None] = lambda _name, _done: None) -> None:
+        self._show = show
+
+    def reach(self, name: str, done_bytes: int) -> None:
+        """So many bytes of it are done in all."""
+        self._show(name, done_bytes)
+
+    def finish(self, name: str) -> None:
+        """It is done; its bar stands at its end already."""
+
+
+@contextlib.contextmanager
+def progress_each(title: str, totals: Mapping[str, int], *, quiet: bool = False) -> Iterator[Bars]:
+    """A bar for each of several things.
+
+    Args:
+        title: what is being done, e.g. `fetching`.
+        totals: number of bytes by name.
+        quiet: draw nothing.
+    """
+    if quiet or not _is_watched():
+        yield Bars()
+        return
+    with _bars() as bars:
+        tasks = {name: bars.add_task(f"{title} {_short(name)}", total=total) for name, total in totals.items()}
+        yield Bars(lambda name, done_bytes: bars.update(tasks[name], completed=done_bytes))
+
+
 @contextlib.contextmanager
 def progress(title: str, total_bytes: int | None, *, quiet: bool = False) -> Iterator[Bar]:
     """A bar with bytes, rate and time left.
@@ -38,14 +75,27 @@ def progress(title: str, total_bytes: int | None, *, quiet: bool = False) -> Ite
         total_bytes: all there is to do, or None when unknown.
         quiet: draw nothing.
     """
-    if quiet or not sys.stderr.isatty() or os.environ.get("TERM") == "dumb":
+    if quiet or not _is_watched():
         yield Bar()
         return
+    with _bars() as bars:
+        task = bars.add_task(title, total=total_bytes)
+        yield Bar(lambda done_bytes: bars.update(task, completed=done_bytes))
+
+
+def _is_watched() -> bool:
+    return sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
+
+
+def _bars() -> Progress:
     from rich.console import Console
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
     rate_and_rest = (DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
-    text = TextColumn("{task.description}")
-    with Progress(text, BarColumn(), *rate_and_rest, console=Console(stderr=True), transient=True) as bars:
-        task = bars.add_task(title, total=total_bytes)
-        yield Bar(lambda done_bytes: bars.update(task, completed=done_bytes))
+    text = TextColumn("{task.description}", markup=False)
+    return Progress(text, BarColumn(), *rate_and_rest, console=Console(stderr=True), transient=True)
+
+
+def _short(name: str) -> str:
+    """The end of a long name: that is where images differ."""
+    return name if len(name) <= _NAME_COLUMNS else f"…{name[1 - _NAME_COLUMNS :]}"

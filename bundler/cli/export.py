@@ -11,19 +11,22 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from bundler.cli.connected import Reach, connect, registry_options, take_reach
 from bundler.cli.options import ask_passphrase, clock, read_settings_file
 from bundler.errors import RejectedError, UsageError
+from bundler.escaping import escape
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from bundler.export.pipeline import ExportRequest
+    from bundler.export.pipeline import ExportRequest, ProofWish
     from bundler.export.settings import ImageRequest, Settings
 
 _NAMES = "bundler.cli.export.names"
 _HELP = "sealift export --help"
 _EPILOG = """\b
 Examples:
+  sealift export registry.example.org/app:1 nginx:1.27 -o week-12.bundle.tar --repository REPO --keys KEYS
   sealift export oci:./image --name registry.example.org/app:1 \\
       -o app.bundle.tar --repository REPO --keys KEYS --stream plant
   sealift export oci-archive:app.tar oci:tools:v2 --platform linux/amd64 -o two.bundle.tar --repository REPO --keys KEYS
@@ -31,8 +34,10 @@ Examples:
   sealift export -f sealift.toml --dry-run --json
 
 \b
-IMAGE is oci:FOLDER[:REF] or oci-archive:FILE[:REF], also as written by cosign save. --name belongs to the IMAGE before
-it, and is needed where the layout records no full name. SEALIFT_KEY_PASSPHRASE holds the key's passphrase; without it
+IMAGE is a name in a registry, with or without docker://; or oci:FOLDER[:REF] or oci-archive:FILE[:REF], also as written
+by cosign save. --name belongs to the IMAGE before it, and is needed where the layout records no full name. Blobs from
+registries are kept in a cache (sealift cache show). For evidence with an inclusion promise only, the log is asked for
+the inclusion proof (--proofs none: it is not). SEALIFT_KEY_PASSPHRASE holds the key's passphrase; without it
 you are asked. SOURCE_DATE_EPOCH sets the time of the bundle.
 
 Exit codes: 0 exported, 1 rejected (incomplete source, missing evidence, policy), 2 usage, 4 trust, 6 environment.
@@ -65,18 +70,22 @@ class _ExportCommand(click.Command):
     "--policy", "policy_file", metavar="FILE", help="Verify the bundle with this policy before it is published."
 )
 @click.option("--dry-run", is_flag=True, help="Print images, sizes and the space needed; write nothing.")
+@click.option("--proofs", type=click.Choice(["fetch", "none"]), default="fetch", help="Ask logs for proofs [fetch].")
+@click.option("--require-inclusion-proof", is_flag=True, help="Fail where evidence is left without an inclusion proof.")
+@registry_options
 @click.option("--allow-expiring", is_flag=True, help="Export although trust metadata ends within 30 days.")
 @click.option("--development", is_flag=True, help="Take any SOURCE_DATE_EPOCH. For trials only.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 @click.option("--quiet", is_flag=True, help="Show no progress.")
 def export(**typed: Any) -> int:
     """Export images with their evidence into one signed bundle file."""
+    reach = take_reach(typed)
     options = _Options(**typed)
     settings = _settings(options, click.get_current_context().meta[_NAMES])
     if options.dry_run:
-        _dry_run(settings, options)
+        _dry_run(settings, options, reach)
         return 0
-    _export(settings, options)
+    _export(settings, options, reach)
     return 0
 
 
@@ -96,6 +105,8 @@ class _Options:
     compression: str | None
     policy_file: str | None
     dry_run: bool
+    proofs: str
+    require_inclusion_proof: bool
     allow_expiring: bool
     development: bool
     as_json: bool
@@ -182,21 +193,22 @@ def _names_by_image(images: int, named: Sequence[tuple[int, str]]) -> dict[int, 
     )
 
 
-def _dry_run(settings: Settings, options: _Options) -> None:
-    from bundler.export.pipeline import plan_images
+def _dry_run(settings: Settings, options: _Options, reach: Reach) -> None:
+    from bundler.export.pipeline import collect_images
+    from bundler.export.plan import make_plan
     from bundler.export.show import plan_json, plan_text
     from bundler.export.space import free_bytes
 
     compress = settings.compression == "zstd"
-    with ExitStack() as opened:
-        plan = plan_images(settings.images, opened)
+    with connect(reach) as connection, ExitStack() as opened:
+        plan = make_plan(collect_images(settings.images, connection, opened))
     free = free_bytes(Path(options.output).parent) if options.output else None
     show = plan_json if options.as_json else plan_text
     click.echo(show(plan, compress=compress, free_bytes=free), nl=False)
 
 
-def _export(settings: Settings, options: _Options) -> None:
-    from bundler.cli.console import progress
+def _export(settings: Settings, options: _Options, reach: Reach) -> None:
+    from bundler.cli.console import progress, progress_each
     from bundler.export.hooks import Hooks, accept
     from bundler.export.pipeline import export_bundle
     from bundler.export.show import exported_json, exported_text
@@ -206,8 +218,12 @@ def _export(settings: Settings, options: _Options) -> None:
         passphrase=ask_passphrase(),
         verify_file=_judge(options.policy_file, request) if options.policy_file else accept,
         progress=lambda title, total: progress(title, total, quiet=options.quiet),
+        progress_each=lambda title, totals: progress_each(title, totals, quiet=options.quiet),
     )
-    done = export_bundle(request, hooks)
+    with connect(reach) as connection:
+        done = export_bundle(request, hooks, connection)
+    for warning in done.warnings:
+        _warn(escape(warning))
     if done.development:
         _warn("the trust root is for development only; no site should pin it")
     show = exported_json if options.as_json else exported_text
@@ -237,7 +253,16 @@ def _request(settings: Settings, options: _Options) -> ExportRequest:
         created_at=choose_created(clock(), epoch, development=options.development),
         compress=settings.compression == "zstd",
         allow_expiring=options.allow_expiring,
+        proofs=_proof_wish(options),
     )
+
+
+def _proof_wish(options: _Options) -> ProofWish:
+    if options.require_inclusion_proof:
+        if options.proofs == "none":
+            raise UsageError("usage", "option", "--proofs", got="none", want="fetch, with --require-inclusion-proof")
+        return "require"
+    return "fetch" if options.proofs == "fetch" else "none"
 
 
 def _judge(policy_file: str, request: ExportRequest) -> Callable[[Path], None]:

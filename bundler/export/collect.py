@@ -11,15 +11,15 @@ Rules of this module:
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from bundler import limits
 from bundler.archive.inventory import Image, Omission, PlatformChild
 from bundler.digest import Digest
 from bundler.errors import RejectedError, SealiftError, UsageError
 from bundler.export.findings import Findings
-from bundler.network.source import Source
+from bundler.network.source import BlobPlace, Source
 from bundler.oci.annotations import attested_digest
 from bundler.oci.descriptor import Descriptor, Platform, parse_platform
 from bundler.oci.graph import walk
@@ -32,13 +32,16 @@ class CollectedImage:
     """One image as it will be listed, and everything of it that travels.
 
     `nodes` has each digest once: documents and blobs of the image, then those of its evidence. `evidence_manifests`
-    holds the parsed manifests by digest, the ones in indexes too.
+    holds the parsed manifests by digest, the ones in indexes too; `platform_manifests` those of the image's platforms.
+    `made` are blobs that the exporter adds itself, such as proofs that it fetched.
     """
 
     image: Image
     source: Source
     nodes: tuple[Descriptor, ...]
     evidence_manifests: dict[Digest, ImageManifest]
+    platform_manifests: tuple[ImageManifest, ...] = ()
+    made: Mapping[Digest, bytes] = field(default_factory=dict)
 
 
 def collect(
@@ -91,11 +94,13 @@ def collect(
             searches=tuple(found.searches),
             digest_origin=resolved.digest_origin,
         )
-        return CollectedImage(image, source, nodes, found.manifests)
+        documents = [graph.documents[digest] for _, digest in children]
+        manifests = tuple(document for document in documents if isinstance(document, ImageManifest))
+        return CollectedImage(image, source, nodes, found.manifests, manifests)
 
 
 @contextlib.contextmanager
-def naming(name: str, source: Source) -> Iterator[None]:
+def naming(name: str, source: BlobPlace) -> Iterator[None]:
     """Add to an error from inside the block which image and place it is about."""
     try:
         yield

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +21,24 @@ class Bar(Protocol):
         """So many bytes are done in all."""
 
 
+class Bars(Protocol):
+    """Shows how far several pieces of work are, by name; called from one thread at a time."""
+
+    def reach(self, name: str, done_bytes: int) -> None:
+        """So many bytes of it are done in all."""
+
+    def finish(self, name: str) -> None:
+        """It is done."""
+
+
+class _SilentBars:
+    def reach(self, name: str, done_bytes: int) -> None:
+        """Nobody watches."""
+
+    def finish(self, name: str) -> None:
+        """Nobody watches."""
+
+
 class _Silence:
     def advance(self, more_bytes: int) -> None:
         """Nobody watches."""
@@ -35,6 +53,12 @@ def silent(_title: str, _total_bytes: int) -> Iterator[Bar]:
     yield _Silence()
 
 
+@contextmanager
+def silent_each(_title: str, _totals: Mapping[str, int]) -> Iterator[Bars]:
+    """Progress of several things that nobody watches."""
+    yield _SilentBars()
+
+
 def accept(_path: Path) -> None:
     """No judgement beyond the exporter's own checks."""
 
@@ -47,8 +71,10 @@ class Hooks:
         passphrase: gives the passphrase for the key file of this name.
         verify_file: judges the finished file before it gets its name; raises to end the export.
         progress: begins a piece of work, by title and number of bytes, and shows how far it is.
+        progress_each: the same for several things at once: a title, and the number of bytes of each by name.
     """
 
     passphrase: Passphrase
     verify_file: Callable[[Path], None] = accept
     progress: Callable[[str, int], AbstractContextManager[Bar]] = silent
+    progress_each: Callable[[str, Mapping[str, int]], AbstractContextManager[Bars]] = silent_each

@@ -1,7 +1,7 @@
 """The export itself: from a request to a committed bundle (archive/FORMAT.md, "Commit protocol of an export").
 
-    0  take the repository's lock; read sequence and versions; collect, check what is required, plan
-    1  hash every blob; stage the frames of those that gain
+    0  take the repository's lock; read sequence and versions; collect, check what is required, fetch proofs, plan
+    1  bring the blobs of images in registries; hash every blob; stage the frames of those that gain
     2  write and fsync `pending` in the trust repository
     3  sign
     4  write a temporary file beside the target, fsync, verify it, give it its name, fsync the folder
@@ -22,11 +22,15 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import Literal
 
+from bundler import limits
 from bundler.archive.inventory import Blob, Image, Inventory, format_inventory
 from bundler.digest import Digest, sha256_of
-from bundler.errors import MalformedError, UsageError
+from bundler.errors import MalformedError, SealiftError, UsageError
+from bundler.export.add_proofs import Proved, add_proofs
 from bundler.export.collect import CollectedImage, collect, naming
+from bundler.export.fetch import fetch_blobs
 from bundler.export.hooks import Hooks
 from bundler.export.plan import Plan, make_plan
 from bundler.export.publish import Draft, Signing, check_absent, publish
@@ -35,11 +39,16 @@ from bundler.export.resolve import choose_name, open_source
 from bundler.export.settings import ImageRequest
 from bundler.export.space import check_space
 from bundler.export.staging import Staged, stage
+from bundler.export.threads import in_threads
 from bundler.export.workspace import workspace
+from bundler.network.connection import Connection
+from bundler.network.source import Source
 from bundler.safe_file import disk_errors, temporary_beside
 from bundler.version import TOOL
 from trust_root.key_files import EXPORTER, check_folders_apart, load_key
 from trust_root.repository import Publication, Repository, open_repository
+
+ProofWish = Literal["fetch", "require", "none"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +65,8 @@ class ExportRequest:
         created_at: when the bundle is made, UTC, whole seconds; expiries are judged at it.
         compress: store what gains as zstd frames.
         allow_expiring: export although root or targets end within 30 days.
+        proofs: what to do about evidence with an inclusion promise only: `fetch` the proof and warn where there is
+            none, `require` it, or leave it (`none`).
     """
 
     images: tuple[ImageRequest, ...]
@@ -67,6 +78,7 @@ class ExportRequest:
     created_at: datetime
     compress: bool = True
     allow_expiring: bool = False
+    proofs: ProofWish = "none"
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,28 +90,46 @@ class Exported:
     inventory: Inventory
     inventory_digest: Digest
     development: bool
+    warnings: tuple[str, ...] = ()
 
 
-def plan_images(images: Sequence[ImageRequest], opened: ExitStack) -> Plan:
-    """Open, collect and check all images, and plan the bundle. Reads documents only, no layers; writes nothing.
+def collect_images(
+    images: Sequence[ImageRequest], connection: Connection, opened: ExitStack
+) -> tuple[CollectedImage, ...]:
+    """Open, collect and check all images. Reads documents and evidence only, no layers; writes nothing but the cache.
 
     Args:
         images: what was asked for.
+        connection: for images in registries.
         opened: takes the sources; they stay open until it is closed.
 
     Raises:
         RejectedError: a source is incomplete, or required evidence is missing.
-        UsageError, EnvError, UnsupportedError: see resolve.py, collect.py, required.py, plan.py.
+        UsageError, EnvError, UnsupportedError: see resolve.py, collect.py, required.py.
     """
-    collected = []
+    sources = []
     for request in images:
-        source = open_source(request)
+        source = open_source(request, connection)
         opened.callback(source.close)
-        found = collect(source, choose_name(request, source.resolve()), request.platforms)
-        with naming(found.image.name, source):
-            check_required(found, request.require)
-        collected.append(found)
-    return make_plan(_keep_what_is_there(collected, images))
+        sources.append((source, request))
+    collected = in_threads(_collect_one, sources, limits.IMAGES_AT_ONCE)
+    return tuple(_keep_what_is_there(collected, images))
+
+
+def _collect_one(asked: tuple[Source, ImageRequest]) -> CollectedImage:
+    source, request = asked
+    try:
+        name = choose_name(request, source.resolve())
+    except SealiftError as error:
+        folder = request.source.partition(":")[0]
+        if (request.base / folder).is_dir() and source.kind == "docker":
+            error.hints = (*error.hints, f"a folder has that name; did you mean oci:{request.source}?")
+        error.hints = (*error.hints, f"image {request.name or request.source}, from {source.place}")
+        raise
+    found = collect(source, name, request.platforms, may_lack=request.may_lack)
+    with naming(found.image.name, source):
+        check_required(found, request.require)
+    return found
 
 
 def _keep_what_is_there(collected: list[CollectedImage], images: Sequence[ImageRequest]) -> list[CollectedImage]:
@@ -110,17 +140,20 @@ def _keep_what_is_there(collected: list[CollectedImage], images: Sequence[ImageR
         if not any(again):
             return collected
         collected = [
-            collect(item.source, item.image.name, request.platforms, present=present) if needed else item
+            collect(item.source, item.image.name, request.platforms, present=present, may_lack=request.may_lack)
+            if needed
+            else item
             for item, request, needed in zip(collected, images, again, strict=True)
         ]
 
 
-def export_bundle(request: ExportRequest, hooks: Hooks) -> Exported:
+def export_bundle(request: ExportRequest, hooks: Hooks, connection: Connection) -> Exported:
     """Export, from step 0 to step 5.
 
     Args:
         request: what to export.
         hooks: passphrase, judgement of the finished file, progress.
+        connection: how registries and logs are reached.
 
     Raises:
         SealiftError: nothing was published, and nothing is left; or the disk failed after the file had its name, and
@@ -136,8 +169,11 @@ def export_bundle(request: ExportRequest, hooks: Hooks) -> Exported:
             repository.check_lifetime(request.created_at)
         signing = Signing(repository, repository.next_publication(request.created_at), signer)
         _check_audience(request, signing.publication)
-        plan = plan_images(request.images, opened)
-        check_space(request.target.parent, plan.least_bytes(compress=request.compress))
+        proved = _prove(request, collect_images(request.images, connection, opened), repository, connection)
+        plan = make_plan(proved.collected)
+        least_bytes = plan.least_bytes(compress=request.compress)
+        check_space(request.target.parent, least_bytes)
+        fetch_blobs(proved.collected, connection, hooks, request.target.parent, least_bytes)
         work = opened.enter_context(workspace(request.target.parent))
         with hooks.progress("reading images", plan.content_bytes) as bar:
             staged = stage(plan, work, compress=request.compress, progress=bar.advance)
@@ -146,8 +182,22 @@ def export_bundle(request: ExportRequest, hooks: Hooks) -> Exported:
         size_bytes = publish(draft, signing, hooks)
         repository.commit(signing.publication)
         return Exported(
-            request.target, size_bytes, draft.inventory, sha256_of(draft.raw), development=repository.development
+            request.target,
+            size_bytes,
+            draft.inventory,
+            sha256_of(draft.raw),
+            development=repository.development,
+            warnings=proved.warnings,
         )
+
+
+def _prove(
+    request: ExportRequest, collected: tuple[CollectedImage, ...], repository: Repository, connection: Connection
+) -> Proved:
+    if request.proofs == "none":
+        return Proved(collected, ())
+    required = request.proofs == "require"
+    return add_proofs(collected, repository.contents, connection, request.created_at, required=required)
 
 
 def _check_audience(request: ExportRequest, publication: Publication) -> None:

@@ -8,19 +8,39 @@ Rules of this module:
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from io import BytesIO
+from typing import BinaryIO
 
 from bundler.archive.inventory import Image
 from bundler.archive.storage import blob_rank, may_compress
 from bundler.digest import Digest
 from bundler.errors import UsageError
 from bundler.export.collect import CollectedImage
-from bundler.network.source import Source
+from bundler.network.source import BlobPlace
 from bundler.oci.descriptor import Descriptor
 from bundler.oci.graph import check_agree
 
 _MEMBER_OVERHEAD_BYTES = 512 + 511  # a header, and at most the padding
+
+
+class OwnBlobs:
+    """Blobs that the exporter made or took from evidence: held in memory."""
+
+    place = "the exporter"
+
+    def __init__(self, blobs: Mapping[Digest, bytes]) -> None:
+        self._blobs = blobs
+
+    def open_blob(self, descriptor: Descriptor) -> BinaryIO:
+        """A stream of its bytes."""
+        return BytesIO(self._blobs[descriptor.digest])
+
+    def has_hashed(self, digest: Digest) -> bool:
+        """No: they are hashed like all others."""
+        del digest
+        return False
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +48,7 @@ class PlannedBlob:
     """A blob to carry, where its bytes come from, and the image that first needs it."""
 
     descriptor: Descriptor
-    source: Source
+    source: BlobPlace
     image_name: str
 
     @property
@@ -76,8 +96,10 @@ def make_plan(collected: Sequence[CollectedImage]) -> Plan:
         names.add(item.image.name)
     blobs: dict[Digest, PlannedBlob] = {}
     for item in collected:
+        made = OwnBlobs(item.made)
         for node in item.nodes:
-            known = blobs.setdefault(node.digest, PlannedBlob(node, item.source, item.image.name))
+            source = made if node.digest in item.made else item.source
+            known = blobs.setdefault(node.digest, PlannedBlob(node, source, item.image.name))
             check_agree(known.descriptor, node)
     ordered = sorted(blobs.values(), key=lambda blob: blob_rank(blob.descriptor.media_type))
     return Plan(tuple(item.image for item in collected), tuple(ordered))

@@ -1,7 +1,8 @@
 """From what a person typed to a source and a name: `oci:./app:v1` → an open layout, `registry.example.org/app:1`.
 
 Rules of this module:
-- A source begins with its scheme; there is no guessing. New kinds of sources are one line in `_SCHEMES`.
+- A source begins with its scheme; a bare name is an image in a registry, as everywhere. What begins with the scheme of
+  another tool is refused, never taken for a name. New kinds of sources are one line in `_SCHEMES`.
 - A name is recorded normalised. It comes from the request, else from the source's own record, else the export ends.
 - A name with a digest must mean the image that the source has.
 """
@@ -9,29 +10,51 @@ Rules of this module:
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 
 from bundler.errors import MalformedError, UsageError
 from bundler.export.settings import ImageRequest
+from bundler.network.connection import Connection
+from bundler.network.directory import open_directory
+from bundler.network.docker_archive import open_docker_archive
 from bundler.network.layout import open_layout
+from bundler.network.registry_source import RegistrySource
 from bundler.network.source import ResolvedImage, Source
 from bundler.oci.reference import parse_reference
 
 
-def open_source(request: ImageRequest) -> Source:
+def open_source(request: ImageRequest, connection: Connection) -> Source:
     """Open the place that `request.source` names; the caller closes it.
 
+    Args:
+        request: what was asked for.
+        connection: for images in registries.
+
     Raises:
-        UsageError: no such kind of source (``source``), or one that this version has not yet.
+        UsageError: no such kind of source, or no image name (``source``).
         EnvError, RejectedError, UnsupportedError: from the source.
     """
     for scheme, opener in _SCHEMES.items():
         if request.source.startswith(scheme):
-            return opener(request.source.removeprefix(scheme), request.base)
-    hints = ["an OCI layout in a folder: oci:FOLDER[:REF]; in a tar archive: oci-archive:FILE[:REF]"]
-    if (request.base / request.source.partition(":")[0]).is_dir():
-        hints.append(f"did you mean oci:{request.source}?")
-    raise UsageError("source", "source", request.source, got="no known scheme", want=" or ".join(_SCHEMES), hints=hints)
+            return opener(request.source.removeprefix(scheme), request)
+    return _open_registry(request, connection)
+
+
+def _open_registry(request: ImageRequest, connection: Connection) -> Source:
+    """`docker://NAME`, or a bare name."""
+    text = request.source
+    schemes = " ".join([_REGISTRY, *_SCHEMES])
+    hints = [f"an image in a registry: [docker://]NAME; elsewhere, by scheme: {schemes}"]
+    if (request.base / text.partition(":")[0]).is_dir():
+        hints.append(f"a folder has that name; did you mean oci:{text}?")
+    if not text.startswith(_REGISTRY) and text.partition(":")[0] in _FOREIGN_SCHEMES:
+        raise UsageError(
+            "source", "source", text, got="a scheme that this tool does not read", want=schemes, hints=hints
+        )
+    try:
+        reference = parse_reference(text.removeprefix(_REGISTRY))
+    except MalformedError as error:
+        raise UsageError("source", "source", text, got=error.got, want="an image name", hints=hints) from error
+    return RegistrySource(connection, reference, text)
 
 
 def choose_name(request: ImageRequest, resolved: ResolvedImage) -> str:
@@ -62,29 +85,40 @@ def choose_name(request: ImageRequest, resolved: ResolvedImage) -> str:
     return str(reference)
 
 
-def _layout(kind: str) -> Callable[[str, Path], Source]:
-    def opener(location: str, base: Path) -> Source:
+def _layout(kind: str) -> Callable[[str, ImageRequest], Source]:
+    def opener(location: str, request: ImageRequest) -> Source:
         path, colon, reference = location.partition(":")
         if not path:
             raise UsageError("source", "source", f"{kind}:{location}", got="no path", want=f"{kind}:PATH[:REF]")
-        return open_layout(kind, base / path, reference if colon else None, place=f"{kind}:{location}")
+        return open_layout(kind, request.base / path, reference if colon else None, place=f"{kind}:{location}")
 
     return opener
 
 
-def _registry(location: str, _base: Path) -> Source:
-    raise UsageError(
-        "source-not-yet",
-        "source",
-        f"docker://{location}",
-        got="registries cannot be read yet",
-        want="an OCI layout",
-        hints=[f"skopeo copy --all --preserve-digests docker://{location} oci:FOLDER, then export oci:FOLDER"],
+def _docker_archive(location: str, request: ImageRequest) -> Source:
+    path, colon, reference = location.partition(":")
+    if not path:
+        raise UsageError("source", "source", request.source, got="no path", want="docker-archive:FILE[:REF]")
+    return open_docker_archive(
+        request.base / path,
+        reference if colon else None,
+        allow_synthesised=request.allow_synthesised_digest,
+        place=request.source,
     )
 
 
-_SCHEMES: dict[str, Callable[[str, Path], Source]] = {
+def _directory(location: str, request: ImageRequest) -> Source:
+    if not location:
+        raise UsageError("source", "source", request.source, got="no path", want="dir:FOLDER")
+    return open_directory(request.base / location, place=request.source)
+
+
+_REGISTRY = "docker://"
+_SCHEMES: dict[str, Callable[[str, ImageRequest], Source]] = {
     "oci:": _layout("oci"),
     "oci-archive:": _layout("oci-archive"),
-    "docker://": _registry,
+    "docker-archive:": _docker_archive,
+    "dir:": _directory,
 }
+# Transports of containers/image that we do not read (containers-transports(5)); as bare names they would be read wrong.
+_FOREIGN_SCHEMES = frozenset({"containers-storage", "docker-daemon", "docker", "ostree", "sif", "tarball", "atomic"})

@@ -8,15 +8,17 @@
     require = ["signature", "sbom"]      # evidence that every image must have
 
     [[image]]
-    source = "oci:build/app"             # oci:FOLDER[:REF] or oci-archive:FILE[:REF]
+    source = "oci:build/app"             # oci:FOLDER[:REF], oci-archive:FILE[:REF], or a name in a registry
     name = "registry.example.org/app:1"  # defaults to the full name that the source records
     platforms = ["linux/amd64"]          # absent: all
     require = ["provenance"]             # more, for this image
     may_lack = ["sbom"]                  # less, for this image
+    allow_synthesised_digest = true      # for docker-archive: only, which has no registry's digest
 
 Rules of this module:
 - Unknown keys, values of another type and empty names are errors: a misspelt `platfroms` must not widen an export.
-- `may_lack` only takes back what the file requires; taking back anything else is an error too.
+- `may_lack` takes back what the file requires, and lets a place that could only have held such evidence be without an
+  answer. What an image itself requires it may not lack.
 """
 
 from __future__ import annotations
@@ -36,7 +38,7 @@ EVIDENCE_WORDS = ("signature", "attestation", "sbom", "provenance")
 COMPRESSIONS = ("zstd", "none")
 _WHAT = "settings"
 _TOP = ("stream", "repository", "keys", "audience", "compression", "require", "image")
-_IMAGE = ("source", "name", "platforms", "require", "may_lack")
+_IMAGE = ("source", "name", "platforms", "require", "may_lack", "allow_synthesised_digest")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +51,8 @@ class ImageRequest:
         platforms: which platforms to carry; empty for all.
         require: evidence without which the export fails, in the words of `EVIDENCE_WORDS`.
         base: folder that relative paths of `source` start from.
+        may_lack: evidence that may be missing, even because a registry did not answer.
+        allow_synthesised_digest: consent to a source that has no registry's digest (`docker-archive:`).
     """
 
     source: str
@@ -56,6 +60,8 @@ class ImageRequest:
     platforms: tuple[Platform, ...] = ()
     require: frozenset[str] = frozenset()
     base: Path = Path()
+    may_lack: frozenset[str] = frozenset()
+    allow_synthesised_digest: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,9 +125,9 @@ def _parse_image(fields: Fields, require: frozenset[str], base: Path) -> ImageRe
     fields.only(*_IMAGE)
     own, may_lack = _words(fields, "require"), _words(fields, "may_lack")
     for word in sorted(may_lack):
-        if word in own or word not in require:
+        if word in own:
             raise MalformedError(
-                "settings", _WHAT, f"{fields.where}.may_lack", got=word, want="a word of the file's own `require`"
+                "settings", _WHAT, f"{fields.where}.may_lack", got=word, want="nothing that the image requires"
             )
     platforms = fields.texts("platforms", maximum=limits.INDEX_CHILDREN) if "platforms" in fields else None
     if platforms == ():
@@ -132,6 +138,8 @@ def _parse_image(fields: Fields, require: frozenset[str], base: Path) -> ImageRe
         platforms=tuple(map(parse_platform, platforms or ())),
         require=(require - may_lack) | own,
         base=base,
+        may_lack=may_lack,
+        allow_synthesised_digest="allow_synthesised_digest" in fields and fields.boolean("allow_synthesised_digest"),
     )
 
 

@@ -1,8 +1,9 @@
 """Hash every blob, and compress those that gain: step 1 of the commit protocol (archive/FORMAT.md).
 
 Rules of this module:
-- Whatever a source hands out is hashed, each time. Bytes that are not what the descriptor names end the export with
-  the image, the blob and the place.
+- Whatever a source hands out is hashed. Bytes that are not what the descriptor names end the export with the image, the
+  blob and the place. Only what this run has hashed already, when it came, is not read twice before it is written: the
+  writer hashes it again.
 - Frames lie in the workspace under the digest of their bytes until the file is written; the writer hashes them again.
 - A frame that gains too little is thrown away at once, and the blob stays raw.
 """
@@ -39,10 +40,18 @@ class Staged:
 
     def add(self, planned: PlannedBlob, *, compress: bool, progress: Progress) -> None:
         """Read one blob to its end, hashing it, and stage its frame if that pays."""
+        compress = compress and planned.may_compress
+        if not compress and planned.source.has_hashed(planned.descriptor.digest):
+            progress(planned.descriptor.size_bytes)
+            self._note(planned, None)
+            return
         with naming(planned.image_name, planned.source), _checked(planned, progress) as content:
-            frame = self._try_frame(content, planned) if compress and planned.may_compress else None
+            frame = self._try_frame(content, planned) if compress else None
             if frame is None:
                 content.exhaust()
+        self._note(planned, frame)
+
+    def _note(self, planned: PlannedBlob, frame: Blob | None) -> None:
         self._planned[planned.descriptor.digest] = planned
         self.blobs.append(frame or _raw(planned.descriptor))
 

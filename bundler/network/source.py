@@ -70,16 +70,30 @@ class Place:
     ask: Callable[[], Answer]
 
 
-class Source(Protocol):
+class BlobPlace(Protocol):
+    """Where the bytes of blobs come from: a source of images, or what the exporter made itself."""
+
+    @property
+    def place(self) -> str:
+        """As the user wrote it, for messages only."""
+
+    def open_blob(self, descriptor: Descriptor) -> BinaryIO:
+        """A stream of the blob's bytes, not yet checked; the caller closes it.
+
+        Raises:
+            RejectedError: it is not there (``incomplete-source``).
+        """
+
+    def has_hashed(self, digest: Digest) -> bool:
+        """Whether this run has hashed the very bytes that `open_blob` gives, so that they need not be read twice."""
+
+
+class Source(BlobPlace, Protocol):
     """One image somewhere. Its methods raise EnvError when the place cannot be read."""
 
     @property
     def kind(self) -> str:
         """The kind of place: `oci`, `oci-archive`, `docker`. Goes into the inventory; never a path."""
-
-    @property
-    def place(self) -> str:
-        """The source as the user wrote it, for messages only."""
 
     def resolve(self) -> ResolvedImage:
         """The image's descriptor. The same answer every time."""
@@ -91,18 +105,8 @@ class Source(Protocol):
             RejectedError: the source lacks it (``incomplete-source``).
         """
 
-    def open_blob(self, descriptor: Descriptor) -> BinaryIO:
-        """A stream of the blob's bytes, not yet checked; the caller closes it.
-
-        Raises:
-            RejectedError: the source lacks it (``incomplete-source``).
-        """
-
     def missing(self, descriptors: Sequence[Descriptor]) -> tuple[Descriptor, ...]:
         """Those of `descriptors` that the source is known not to hold, or holds in another size; none is read."""
-
-    def has_hashed(self, digest: Digest) -> bool:
-        """Whether this run has hashed the very bytes that `open_blob` gives, so that they need not be read twice."""
 
     def places(self, subject: Digest) -> tuple[Place, ...]:
         """Every place where this source may have evidence about `subject`."""

@@ -15,6 +15,8 @@ import pytest
 from bundler.export.hooks import Bar, Hooks, accept, silent
 from bundler.export.pipeline import Exported, ExportRequest, export_bundle
 from bundler.export.settings import ImageRequest
+from bundler.network.access import Access
+from bundler.network.connection import Connection
 from tests.simulators.images import layer, two_platforms
 from trust_root.ceremony import create
 
@@ -66,7 +68,10 @@ class Place:
     def export(
         self, request: ExportRequest | None = None, verify_file: Callable[[Path], None] = accept, **changes: Any
     ) -> Exported:
-        return export_bundle(request or self.request(**changes), self.hooks(verify_file))
+        return export_bundle(request or self.request(**changes), self.hooks(verify_file), self.connection())
+
+    def connection(self) -> Connection:
+        return Connection(Access(), lambda: self.folder / "cache")
 
     def hooks(self, verify_file: Callable[[Path], None] = accept) -> Hooks:
         @contextmanager

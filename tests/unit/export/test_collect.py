@@ -18,7 +18,10 @@ from bundler.export.plan import Plan, make_plan
 from bundler.export.required import check_required
 from bundler.export.resolve import choose_name, open_source
 from bundler.export.settings import ImageRequest
+from bundler.network.access import Access
+from bundler.network.connection import Connection
 from bundler.network.layout import open_layout
+from bundler.network.registry_source import RegistrySource
 from bundler.oci.descriptor import Descriptor, parse_platform
 from bundler.oci.manifest import OCI_CONFIG, OCI_INDEX, is_index, is_manifest
 from tests.simulators.images import (
@@ -380,7 +383,7 @@ def test_sources_by_scheme(tmp_path: Path) -> None:
     layout.write(tmp_path / "app")
     layout.write_archive(tmp_path / "app.tar")
     for text in ("oci:app", f"oci:app:{NAME}", "oci-archive:app.tar", f"oci-archive:{tmp_path / 'app.tar'}"):
-        source = open_source(ImageRequest(text, base=tmp_path))
+        source = open_source(ImageRequest(text, base=tmp_path), Connection(Access(), lambda: tmp_path / "cache"))
         assert source.place == text
         assert source.kind == text.partition(":")[0]
         source.close()
@@ -389,22 +392,32 @@ def test_sources_by_scheme(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "code"),
     [
-        ("nginx", "source"),
-        ("app", "source"),
-        ("dir:app", "source"),
+        ("./app", "source"),
+        ("app/", "source"),
+        ("containers-storage:app", "source"),
+        ("docker:nginx", "source"),
+        ("docker://", "source"),
+        ("docker://Nginx", "source"),
         ("OCI:app", "source"),
         ("oci:", "source"),
         ("oci::x", "source"),
-        ("docker://nginx:1", "source-not-yet"),
     ],
 )
 def test_sources_that_are_none(tmp_path: Path, text: str, code: str) -> None:
     (tmp_path / "app").mkdir()
     with pytest.raises(UsageError) as error:
-        open_source(ImageRequest(text, base=tmp_path))
+        open_source(ImageRequest(text, base=tmp_path), Connection(Access(), lambda: tmp_path / "cache"))
     assert error.value.code == code
-    if text == "app":
-        assert "did you mean oci:app?" in error.value.hints
+    if text == "./app":
+        assert "a folder has that name; did you mean oci:./app?" in error.value.hints
+
+
+@pytest.mark.parametrize("text", ["nginx", "docker://nginx:latest", "docker.io/library/nginx", "index.docker.io/nginx"])
+def test_a_bare_name_is_an_image_in_a_registry(tmp_path: Path, text: str) -> None:
+    source = open_source(ImageRequest(text, base=tmp_path), Connection(Access(), lambda: tmp_path / "cache"))
+    assert isinstance(source, RegistrySource)
+    assert (source.kind, source.place, source.repository.name) == ("docker", text, "docker.io/library/nginx")
+    assert not (tmp_path / "cache").exists()
 
 
 @pytest.mark.parametrize(

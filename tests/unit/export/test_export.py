@@ -24,7 +24,8 @@ from bundler.archive.reader import open_archive
 from bundler.digest import Digest, sha256_of
 from bundler.errors import EnvError, RejectedError, SealiftError, TrustError, UsageError
 from bundler.export import publish as publish_module
-from bundler.export.pipeline import plan_images
+from bundler.export.pipeline import collect_images
+from bundler.export.plan import make_plan
 from bundler.export.settings import ImageRequest
 from bundler.export.space import check_space, free_bytes
 from bundler.oci.descriptor import parse_platform
@@ -306,7 +307,7 @@ def test_no_room(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
 def damage(place: Place, media_type: str, change: Callable[[bytes], bytes]) -> Digest:
     """Change a blob of the app's layout in place; gives its digest."""
     with ExitStack() as opened:
-        plan = plan_images((ImageRequest(f"oci:{place.folder / 'app'}"),), opened)
+        plan = make_plan(collect_images((ImageRequest(f"oci:{place.folder / 'app'}"),), place.connection(), opened))
     blob = next(item.descriptor for item in plan.blobs if item.descriptor.media_type == media_type)
     path = place.folder / "app" / "blobs" / "sha256" / blob.digest.hex
     path.write_bytes(change(path.read_bytes()))
@@ -401,6 +402,8 @@ RUN = """
     from bundler.export.hooks import Hooks
     from bundler.export.pipeline import ExportRequest, export_bundle
     from bundler.export.settings import ImageRequest
+    from bundler.network.access import Access
+    from bundler.network.connection import Connection
     repository, keys, app, plain, target = map(Path, sys.argv[1:6])
     images = tuple(ImageRequest(f"oci:{path}") for path in (app, plain))
     at = datetime(2026, 11, 1, 12, tzinfo=UTC)
@@ -409,7 +412,7 @@ RUN = """
     if "TEST_FILE_BYTES" in os.environ:
         import resource
         resource.setrlimit(resource.RLIMIT_FSIZE, (int(os.environ["TEST_FILE_BYTES"]),) * 2)
-    export_bundle(request, Hooks(lambda name: b""))
+    export_bundle(request, Hooks(lambda name: b""), Connection(Access(), lambda: target.parent / "cache"))
 """
 
 
@@ -531,7 +534,7 @@ def start_again(place: Place, ceremony: Path) -> None:
 def test_a_bundle_lists_what_the_plan_says(place: Place) -> None:
     request = place.request()
     with ExitStack() as opened:
-        plan = plan_images(request.images, opened)
+        plan = make_plan(collect_images(request.images, place.connection(), opened))
     done = place.export(request)
     assert done.inventory.images == plan.images
     assert [blob.digest for blob in done.inventory.blobs] == [blob.descriptor.digest for blob in plan.blobs]

@@ -1,0 +1,100 @@
+"""The blobs of images in registries, brought before they are hashed and written: from the cache, by skopeo, by us.
+
+Rules of this module:
+- Manifests of platforms go to skopeo with their blobs; evidence and the rest come by our own client (network/fetching).
+- There must be room for what is still to come, in the cache and, where that is the same disk, for the bundle too.
+- What the exporter made itself, and documents that are in memory, are not fetched.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from bundler.digest import Digest
+from bundler.export.collect import CollectedImage
+from bundler.export.hooks import Hooks
+from bundler.export.space import check_space
+from bundler.network.connection import Connection
+from bundler.network.fetching import ImageWork, ManifestWork
+from bundler.network.registry_source import RegistrySource
+from bundler.oci.descriptor import Descriptor
+from bundler.oci.manifest import ImageManifest, is_index, is_manifest
+from bundler.safe_file import disk_errors
+
+
+def fetch_work(collected: Sequence[CollectedImage]) -> list[ImageWork]:
+    """What has to be brought for these images; nothing for those that are no registry's."""
+    return [work for item in collected if isinstance(item.source, RegistrySource) for work in _works(item, item.source)]
+
+
+def fetch_blobs(
+    collected: Sequence[CollectedImage], connection: Connection, hooks: Hooks, target: Path, bundle_bytes: int
+) -> None:
+    """Bring every blob of images in registries into this run's staging folder, hashed.
+
+    Args:
+        collected: the images.
+        connection: with cache and fetcher.
+        hooks: progress, for each image.
+        target: the folder that the bundle goes to.
+        bundle_bytes: what the bundle needs at least.
+
+    Raises:
+        EnvError: skopeo, network or disk.
+        RejectedError: a registry lacks a blob, or gives other bytes.
+    """
+    works = fetch_work(collected)
+    if not works:
+        return
+    _check_room(works, connection, target, bundle_bytes)
+    totals: dict[str, int] = {}
+    for work in works:
+        totals[work.name] = totals.get(work.name, 0) + work.size_bytes
+    with hooks.progress_each("fetching", totals) as bars:
+        connection.fetcher.fetch(works, bars.reach, bars.finish)
+
+
+def _check_room(works: Sequence[ImageWork], connection: Connection, target: Path, bundle_bytes: int) -> None:
+    coming = connection.fetcher.missing_bytes(works)
+    cache = connection.cache.root
+    with disk_errors("folder", target):
+        shared = cache.stat().st_dev == target.stat().st_dev
+    check_space(cache, coming + (bundle_bytes if shared else 0))
+
+
+def _works(item: CollectedImage, source: RegistrySource) -> Iterator[ImageWork]:
+    manifests = [_manifest_work(manifest, item) for manifest in item.platform_manifests]
+    brought = {blob.digest for manifest in manifests for blob in manifest.blobs} | set(item.made)
+    others = [
+        node
+        for node in item.nodes
+        if node.digest not in brought and not (is_index(node.media_type) or is_manifest(node.media_type))
+    ]
+    elsewhere = source.evidence_repository
+    apart = _parts_elsewhere(item, source) if elsewhere is not None else frozenset()
+    own = tuple(node for node in others if node.digest not in apart)
+    yield ImageWork(item.image.name, source.repository, tuple(manifests), own)
+    if elsewhere is not None:
+        rest = tuple(node for node in others if node.digest in apart)
+        yield ImageWork(f"{item.image.name} (evidence)", elsewhere, (), rest)
+
+
+def _manifest_work(manifest: ImageManifest, item: CollectedImage) -> ManifestWork:
+    entry = next(node for node in item.nodes if node.digest == manifest.digest)
+    return ManifestWork(entry, manifest.raw, _plain((manifest.config, *manifest.layers)))
+
+
+def _plain(blobs: tuple[Descriptor, ...]) -> tuple[Descriptor, ...]:
+    """Each blob once."""
+    return tuple({blob.digest: blob for blob in blobs}.values())
+
+
+def _parts_elsewhere(item: CollectedImage, source: RegistrySource) -> frozenset[Digest]:
+    """Config and layers of evidence that the other repository served."""
+    return frozenset(
+        part.digest
+        for digest, manifest in item.evidence_manifests.items()
+        if source.came_from_elsewhere(digest)
+        for part in (manifest.config, *manifest.layers)
+    )
