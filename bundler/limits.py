@@ -50,6 +50,7 @@ CERTIFICATE_BYTES = 64 * KIB  # Fulcio leaves have 1 to 2 kB
 STATEMENT_SUBJECTS = 1024
 SUBJECT_DIGESTS = 32
 LOG_ENTRIES = 32
+LOG_RETRIES = 1  # a log that does not answer is a warning; nobody should wait long for it
 TIMESTAMPS = 32
 TIMESTAMP_BYTES = 64 * KIB  # one answer of an authority; with certificates some 2 to 8 kB
 TRUSTED_ROOT_BYTES = 1 * MIB

@@ -34,7 +34,7 @@ class LogClient:
             connect_seconds=access.connect_seconds,
             stall_seconds=access.stall_seconds,
             document_seconds=access.document_seconds,
-            retries=access.retries,
+            retries=min(access.retries, limits.LOG_RETRIES),
             backoff_seconds=access.backoff_seconds,
         )
         self._http = Http(own, environ)
