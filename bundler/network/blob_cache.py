@@ -44,7 +44,7 @@ RUNS = "runs"
 PARTIAL = "partial"
 PROOFS = "proofs"
 BLOBS = Path("blobs") / "sha256"
-_RUNS_LOCK = "runs.lock"
+RUNS_LOCK = "runs.lock"
 
 
 def default_cache_folder(environ: Mapping[str, str]) -> Path:
@@ -230,7 +230,7 @@ def open_cache(folder: Path) -> Iterator[BlobCache]:
     with contextlib.ExitStack() as held:
         held.enter_context(_flock(root / LOCK, fcntl.LOCK_SH))
         # Held for this moment, so that nobody takes a staging folder just made for litter.
-        with locked(root / _RUNS_LOCK, what="cache", wait=True):
+        with locked(root / RUNS_LOCK, what="cache", wait=True):
             remove_litter(root / RUNS)
             run = root / RUNS / fresh_name()
             held.callback(shutil.rmtree, run, ignore_errors=True)
