@@ -18,7 +18,7 @@ from bundler.oci.reference import parse_reference
 _ALLOWED = re.compile(r"[A-Za-z0-9._:/@\[\]*-]+", re.ASCII)
 _WILD = ("*", "**")
 _ANOTHER = "\0"  # any character that no pattern names
-_MOST_STATES = 20_000  # beyond it, nothing is said to be covered
+_MOST_STATES, _MOST_WILDCARDS = 1000, 8  # beyond them, nothing is said to be covered
 _REGISTRY = re.compile(r"(\*\*?|localhost|[^/]*[.:\]][^/]*)", re.ASCII)
 
 
@@ -29,6 +29,11 @@ class ImagePattern:
     text: str
     whole: re.Pattern[str]
     any_tag: bool
+
+    @property
+    def start(self) -> str:
+        """What every name that it means begins with."""
+        return self.text.partition("*")[0]
 
     def matches(self, name: str) -> bool:
         """Whether `name` (a normalised reference) is meant."""
@@ -83,7 +88,9 @@ def covers(wide: ImagePattern, narrow: ImagePattern) -> bool:
     if not wide.any_tag and narrow.any_tag:
         return False
     inner = _repository(narrow.text) if wide.any_tag else narrow.text
-    if not inner.startswith(wide.text.partition("*")[0]):
+    if wide.text.count("*") > _MOST_WILDCARDS:
+        return wide.text == inner
+    if not inner.startswith(wide.start):
         return False
     outside, inside = _tokens(wide.text), _tokens(inner)
     letters = {*outside, *inside, "/", _ANOTHER} - set(_WILD)

@@ -226,13 +226,19 @@ def _parse_rule(fields: Fields, number: int) -> Rule:
 
 def _check_reachable(rules: tuple[Rule, ...]) -> None:
     """A rule that no image can reach is a demand that somebody believes in."""
-    for number, rule in enumerate(rules):
-        for above, earlier in enumerate(rules[:number]):
-            if earlier.covers(rule):
-                raise UsageError(
-                    "policy", "policy", f"rule[{number}]", got=f"never applies, rule[{above}] names all its images",
-                    want="rules that can apply", hints=["move the narrower rule up, or remove one of the two"],
-                )  # fmt: skip
+    starts: dict[str, list[Rule]] = {}  # by what one of its patterns begins with, or by digest
+    for rule in rules:
+        # What covers the rule covers its first pattern (or digest), so it begins with a part of it.
+        first = rule.patterns[0].text if rule.patterns else str(min(rule.digests))
+        likely = (starts.get(first[:length], ()) for length in range(len(first) + 1))
+        above = next((earlier for found in likely for earlier in found if earlier.covers(rule)), None)
+        if above is not None:
+            raise UsageError(
+                "policy", "policy", f"rule {rule.label}", got=f"never applies: {above.label} names all its images",
+                want="rules that can apply", hints=["move the narrower rule up, or remove one of the two"],
+            )  # fmt: skip
+        for start in {*(pattern.start for pattern in rule.patterns), *map(str, rule.digests)}:
+            starts.setdefault(start, []).append(rule)
 
 
 def _demands(fields: Fields, kind: str) -> tuple[Demand, ...]:
