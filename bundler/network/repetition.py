@@ -38,7 +38,8 @@ class Patience:
     def ask(self, send: Callable[[], Answer], use: Callable[[Answer], _T]) -> _T:
         """Send, then use the answer; both again after a fault that may pass.
 
-        The last answer is used whatever its status is. `use` closes the answer, or hands it on.
+        The last answer is used whatever its status is. `use` closes the answer or hands it on; if it raises, the answer
+        is closed here.
         """
         attempt = 0
         while True:
@@ -48,7 +49,7 @@ class Patience:
             try:
                 answer = send()
                 if is_last or answer.status not in PASSING_STATUSES:
-                    return use(answer)
+                    return _used(answer, use)
                 answer.close()
                 wished = retry_after_seconds(answer)
                 wait_seconds = wait_seconds if wished is None else wished
@@ -61,6 +62,14 @@ class Patience:
     def end(self) -> None:
         """Wake whoever waits; nobody asks again."""
         self._over.set()
+
+
+def _used(answer: Answer, use: Callable[[Answer], _T]) -> _T:
+    try:
+        return use(answer)
+    except BaseException:
+        answer.close()
+        raise
 
 
 def retry_after_seconds(answer: Answer) -> float | None:
