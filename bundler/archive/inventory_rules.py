@@ -106,7 +106,9 @@ def _check_image(image: Image, blobs: Mapping[Digest, Blob]) -> None:
     if not is_index(image.media_type) and not is_manifest(image.media_type):
         raise _refused("media-type", image.name, image.media_type, "an index or a manifest")
     _check_children(image, blobs)
-    _each_once(((item.kind, item.subject, item.digest) for item in image.evidence), f"{image.name} evidence")
+    _each_once(
+        ((item.kind, item.subject, item.digest, item.augments) for item in image.evidence), f"{image.name} evidence"
+    )
     known = {evidence.digest for evidence in image.evidence}
     for evidence in image.evidence:
         _check_evidence(evidence, blobs)

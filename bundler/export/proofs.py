@@ -5,8 +5,8 @@ Rules of this module:
 - Only logs of the given trusted roots are asked. A promise that does not hold gets no proof.
 - What cannot be proved is a warning that names image, evidence, log and reason; or, where proofs are required, the
   error itself. Evidence without a promise needs no proof; where proofs are required it is named too.
-- The order is that of the evidence, its layers and its entries. What a proof completes is one piece of evidence; the
-  same proof about the same subject is listed once, and a warning tells who else would have it.
+- The order is that of the evidence, its layers and its entries. What a proof completes is one piece of evidence; a
+  proof that several pieces share is listed for each.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ def find_proofs(
     Raises:
         RejectedError, EnvError: a proof is required and cannot be had; or the source cannot be read.
     """
-    found: dict[tuple[Digest, Digest], tuple[Evidence, bytes]] = {}
+    found: dict[tuple[Digest, Digest, Digest], tuple[Evidence, bytes]] = {}
     warnings = []
     for evidence in collected.image.evidence:
         for part in _parts(collected, evidence):
@@ -82,11 +82,7 @@ def find_proofs(
                     warnings.append(_judge(error, where, reason, required=required))
                 else:
                     entry = _describe(proof, promise, evidence)
-                    first, _ = found.setdefault((entry.subject, entry.digest), (entry, proof.raw))
-                    if first.augments != entry.augments:
-                        warnings.append(
-                            f"{where}: its inclusion proof is listed with {first.augments}, which shares it"
-                        )
+                    found.setdefault((entry.digest, evidence.digest, entry.subject), (entry, proof.raw))
     return Proofs(tuple(found.values()), tuple(warnings))
 
 

@@ -9,28 +9,33 @@ Rules of this module:
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from bundler import limits
 from bundler.archive.inventory import Evidence
 from bundler.digest import Digest
 from bundler.errors import MalformedError, RejectedError
 from bundler.evidence.buildkit import read_statements
 from bundler.evidence.containers_signature import parse_containers_signature
-from bundler.evidence.cosign import SIMPLE_SIGNING, CosignItem, read_items
-from bundler.evidence.envelope import parse_envelope
+from bundler.evidence.cosign import SIMPLE_SIGNING, CosignItem, read_items, read_layer
+from bundler.evidence.envelope import Envelope, parse_envelope
 from bundler.evidence.kind import (
     BUILDKIT_ATTESTATION,
     CONTAINERS_SIGNATURE,
     COSIGN_ATTESTATION,
     COSIGN_SBOM,
     COSIGN_SIGNATURE,
+    REFERRER,
     provenance_version,
     sbom_format,
 )
+from bundler.evidence.referrer import BundleItem, read_referrer
 from bundler.evidence.simple_signing import parse_simple_signing
 from bundler.evidence.statement import Statement, parse_statement
 from bundler.export.collect import CollectedImage
 from bundler.oci.descriptor import Descriptor
 from bundler.oci.graph import check_document
+from bundler.oci.manifest import ImageManifest
 
 
 def check_required(collected: CollectedImage, require: frozenset[str]) -> None:
@@ -72,8 +77,12 @@ def _words(collected: CollectedImage, evidence: Evidence, problems: list[str]) -
     if evidence.kind == CONTAINERS_SIGNATURE:
         return _file_words(collected, evidence, problems)
     manifest = collected.evidence_manifests.get(evidence.digest)
-    if manifest is None:
-        return set()
+    return set() if manifest is None else _manifest_words(collected, evidence, manifest, problems)
+
+
+def _manifest_words(
+    collected: CollectedImage, evidence: Evidence, manifest: ImageManifest, problems: list[str]
+) -> set[str]:
     layers = {layer.digest: layer for layer in manifest.layers}
     words: set[str] = set()
 
@@ -88,6 +97,8 @@ def _words(collected: CollectedImage, evidence: Evidence, problems: list[str]) -
             kind = COSIGN_SIGNATURE if evidence.kind == COSIGN_SIGNATURE else COSIGN_ATTESTATION
             for item in read_items(manifest, kind, read):
                 words |= _item_words(item, evidence, problems)
+        elif evidence.kind == REFERRER:
+            words |= _referrer_words(manifest, evidence, read, problems)
         elif evidence.kind == COSIGN_SBOM and manifest.layers:
             words.add("sbom")
     except RejectedError as error:
@@ -110,17 +121,46 @@ def _file_words(collected: CollectedImage, evidence: Evidence, problems: list[st
     return _item_words(item, evidence, problems)
 
 
-def _item_words(item: CosignItem, evidence: Evidence, problems: list[str]) -> set[str]:
+def _referrer_words(
+    manifest: ImageManifest, evidence: Evidence, read: Callable[[Digest], bytes], problems: list[str]
+) -> set[str]:
+    """What a referrer holds; one bad part does not hide a good one."""
+    referrer = read_referrer(manifest, read)
+    words: set[str] = set()
+    for item in referrer.items:
+        words |= _item_words(item, evidence, problems)
+    for layer in referrer.statements:
+        try:
+            statement = parse_statement(read_layer(layer, read))
+            statement.check_subject(evidence.subject)
+            words |= _predicate_words(statement)
+        except RejectedError as error:
+            problems.append(_problem(evidence, error))
+    return words
+
+
+def _item_words(item: CosignItem | BundleItem, evidence: Evidence, problems: list[str]) -> set[str]:
     try:
-        if item.kind in (COSIGN_SIGNATURE, CONTAINERS_SIGNATURE):
+        if isinstance(item, CosignItem) and _is_simple(item):
             parse_simple_signing(item.raw).check_manifest(evidence.subject)
             return {"signature"}
-        statement = parse_statement(parse_envelope(item.raw).payload)
+        envelope = item.bundle.content if isinstance(item, BundleItem) else parse_envelope(item.raw)
+        if not isinstance(envelope, Envelope):
+            raise RejectedError("evidence-type", "Sigstore bundle", got="no statement", want="one about the image")
+        statement = parse_statement(envelope.payload)
         statement.check_subject(evidence.subject)
+        if isinstance(item, BundleItem) and item.role == "signature":
+            return {"signature"}
     except RejectedError as error:
         problems.append(_problem(evidence, error))
         return set()
     return {"attestation"} | _predicate_words(statement)
+
+
+def _is_simple(item: CosignItem) -> bool:
+    if item.kind == REFERRER:
+        return item.media_type == SIMPLE_SIGNING
+    return item.kind != COSIGN_ATTESTATION
 
 
 def _predicate_words(statement: Statement) -> set[str]:
