@@ -75,6 +75,7 @@ def collect(
         reader = _Reader(source)
         omitted = _omissions(top, reader, platforms, present)
         graph = walk(top, reader.read, omit=lambda descriptor: descriptor.digest in omitted)
+        check_whole(source, graph.nodes)  # before a config is read, so that all that is missing is named
         children = platform_manifests(graph, reader.read)
         _check_platforms(children, platforms)
         found = Findings(graph, [digest for _, digest in children])
