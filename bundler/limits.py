@@ -102,6 +102,7 @@ RETRY_PAUSE_SECONDS = 30.0  # the longest pause between two tries
 # Fetching.
 LARGE_BLOB_BYTES = 1 * GIB  # from here on a blob is fetched resumably by our own client
 BLOB_DROPS = 100  # broken connections of one blob, as long as each brought some bytes
+HALT_SECONDS = 3.0  # for downloads to end after Ctrl-C or another's failure; who is late is left behind
 HASHING_THREADS = 2  # beside downloads; one core hashes faster than most networks bring
 BLOB_PIECE_BYTES = 1 * MIB  # read, hashed and written at once
 

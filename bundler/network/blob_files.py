@@ -48,7 +48,8 @@ class BlobFolder:
 
     def close(self) -> None:
         """Release the folder. Files that are open stay so."""
-        os.close(self.descriptor)
+        opened, self.descriptor = self.descriptor, -1  # a thread that comes late meets no other folder
+        os.close(opened)
 
     def size_bytes(self, digest: Digest) -> int | None:
         """Size of a regular file; None when there is none. Contents are not read."""

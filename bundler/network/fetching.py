@@ -9,7 +9,7 @@ Rules of this module:
   others. What is missing or wrong after its call is asked for once more, then it is an error.
 - `report` and `image_done` are called in the caller's thread.
 - Whatever ends a fetch early (an error, Ctrl-C) ends all of it within moments: programs are killed, streams woken. What
-  was hashed is in the cache by then, beginnings of large blobs too.
+  was hashed is in the cache by then, beginnings of large blobs too. Who waits for a connection is left behind.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from bundler.network.access import Access
 from bundler.network.blob_cache import BlobCache
 from bundler.network.blob_download import Errand, download_large, download_small
 from bundler.network.blob_files import fresh_name
+from bundler.network.crew import start
 from bundler.network.fetch_work import Done, FetchProgress, ImageWork, ManifestWork, Report, all_blobs
 from bundler.network.skopeo import Skopeo
 from bundler.oci.descriptor import Descriptor
@@ -155,27 +156,26 @@ class _Fetch:
 
     def run(self, works: Sequence[ImageWork], jobs: int, large_bytes: int) -> None:
         """Take what is cached, fetch the rest."""
-        with ThreadPoolExecutor(jobs) as workers, ThreadPoolExecutor(limits.HASHING_THREADS) as hashers:
-            self._hashers = hashers
+        running: dict[Future[None], _Task] = {}
+        with ThreadPoolExecutor(limits.HASHING_THREADS) as self._hashers:
             try:
-                self._work_off(workers, jobs, self._taking(works))
-                self._work_off(workers, jobs, self._fetching(works, large_bytes))
+                self._work_off(running, jobs, self._taking(works))
+                self._work_off(running, jobs, self._fetching(works, large_bytes))
             except BaseException:
                 self._errand.halt()
-                workers.shutdown(wait=True, cancel_futures=True)
-                hashers.shutdown(wait=True, cancel_futures=True)
+                self._hashers.shutdown(wait=True, cancel_futures=True)
+                wait(running, timeout=limits.HALT_SECONDS)
                 raise
 
-    def _work_off(self, workers: ThreadPoolExecutor, jobs: int, tasks: Iterable[_Task]) -> None:
+    def _work_off(self, running: dict[Future[None], _Task], jobs: int, tasks: Iterable[_Task]) -> None:
         waiting = list(tasks)
-        running: dict[Future[None], _Task] = {}
         while waiting or running:
             for task in [*waiting]:
                 if len(running) >= jobs:
                     break
                 if task.needs <= self._checked and not any(task.brings & other.brings for other in running.values()):
                     waiting.remove(task)
-                    running[workers.submit(task.run)] = task
+                    running[start(task.run)] = task
             done, _ = wait(running, timeout=limits.WATCH_SECONDS, return_when=FIRST_COMPLETED)
             for future in done:
                 del running[future]
