@@ -73,6 +73,9 @@ class BlobSource(Protocol):
     def open_blob(self, descriptor: Descriptor, *, offset: int = 0) -> BlobStream:
         """The blob's bytes from `offset` on, never more than the descriptor says."""
 
+    def has_blob(self, descriptor: Descriptor) -> bool:
+        """Whether the blob is there; raises EnvError when the registry does not clearly say."""
+
 
 class Errand:
     """What all downloads of one run share: patience, the signal to stop, and the streams that have to be woken then."""

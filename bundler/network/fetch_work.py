@@ -11,8 +11,9 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from threading import Lock
 
+from bundler import limits
 from bundler.digest import Digest
-from bundler.errors import RejectedError
+from bundler.errors import EnvError, RejectedError
 from bundler.network.blob_download import BlobSource
 from bundler.network.blob_files import require_sha256
 from bundler.oci.descriptor import Descriptor
@@ -75,6 +76,24 @@ def all_blobs(works: Iterable[ImageWork]) -> dict[Digest, Descriptor]:
                     want="one size",
                 )  # fmt: skip
     return found
+
+
+def refuse_absent(work: ImageWork, blobs: Iterable[Descriptor], cause: EnvError) -> None:
+    """After a failure without a cause: name the blobs that the registry says it lacks, if there are any.
+
+    Raises:
+        RejectedError: code ``incomplete-source``.
+    """
+    asked = list(blobs)
+    try:
+        absent = [blob for blob in asked if not work.repository.has_blob(blob)]
+    except EnvError:
+        return  # no answer is no absence; the failure stands
+    if absent:
+        raise RejectedError(
+            "incomplete-source", "repository", work.repository.name, got=f"{len(absent)} of {len(asked)} blobs absent",
+            want="a whole image", hints=[f"absent: {blob.digest}" for blob in absent[: limits.HINTS]],
+        ) from cause  # fmt: skip
 
 
 class FetchProgress:

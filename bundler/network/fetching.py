@@ -7,6 +7,8 @@ Rules of this module:
   waits until the manifest's large blobs are there. What two images need is fetched once.
 - skopeo's success is not believed: each blob that must have arrived is hashed, most of them while it still fetches
   others. What is missing or wrong after its call is asked for once more, then it is an error.
+- skopeo's exit code says nothing about the cause. When a call fails, our own client asks for what is missing, and only
+  a clear "absent" makes the source incomplete.
 - `report` and `image_done` are called in the caller's thread.
 - Whatever ends a fetch early (an error, Ctrl-C) ends all of it within moments: programs are killed, streams woken. What
   was hashed is in the cache by then, beginnings of large blobs too. Who waits for a connection is left behind.
@@ -29,7 +31,7 @@ from bundler.network.blob_cache import BlobCache
 from bundler.network.blob_download import Errand, download_large, download_small
 from bundler.network.blob_files import fresh_name
 from bundler.network.crew import start
-from bundler.network.fetch_work import Done, FetchProgress, ImageWork, ManifestWork, Report, all_blobs
+from bundler.network.fetch_work import Done, FetchProgress, ImageWork, ManifestWork, Report, all_blobs, refuse_absent
 from bundler.network.skopeo import Skopeo
 from bundler.oci.descriptor import Descriptor
 
@@ -225,17 +227,27 @@ class _Fetch:
                 missing=missing, checked=self._checked, progress=self._progress,
             )  # fmt: skip
             with _naming(work.name):
-                self._skopeo.copy_manifest(
-                    work.repository.skopeo_name,
-                    manifest.descriptor.digest,
-                    self._cache.calls / fresh_name(),
-                    self._cache.shared_blobs,
-                    blobs=tuple(missing.values()),
-                    watch=partial(self._look, manifest, arrivals),
-                    stop=self._errand.stop,
-                )
+                try:
+                    self._call_skopeo(work, manifest, arrivals, tuple(missing.values()))
+                except EnvError as error:
+                    if error.code == "skopeo-failed":
+                        refuse_absent(work, missing.values(), error)
+                    raise
                 arrivals.settle(last_chance=again)
             self._progress.reach(manifest.descriptor.digest, 0)
+
+    def _call_skopeo(
+        self, work: ImageWork, manifest: ManifestWork, arrivals: _Arrivals, missing: tuple[Descriptor, ...]
+    ) -> None:
+        self._skopeo.copy_manifest(
+            work.repository.skopeo_name,
+            manifest.descriptor.digest,
+            self._cache.calls / fresh_name(),
+            self._cache.shared_blobs,
+            blobs=missing,
+            watch=partial(self._look, manifest, arrivals),
+            stop=self._errand.stop,
+        )
 
     def _look(self, manifest: ManifestWork, arrivals: _Arrivals, unfinished_bytes: int) -> None:
         self._progress.reach(manifest.descriptor.digest, unfinished_bytes)

@@ -58,6 +58,7 @@ class MemoryRepository:
         ranges: whether an offset is understood.
         wrong: how many of the next requests send other bytes.
         hang: whether a reader waits until it is aborted.
+        whole: whether it says that it has whatever it is asked for.
         requests: digest and offset of each request.
         before_read: called with the number of bytes given out so far.
     """
@@ -68,6 +69,7 @@ class MemoryRepository:
     ranges: bool = True
     wrong: int = 0
     hang: bool = False
+    whole: bool = True
     errors: list[EnvError] = field(default_factory=list)
     requests: list[tuple[Digest, int]] = field(default_factory=list)
     before_read: Callable[[int], None] = lambda _: None
@@ -84,6 +86,11 @@ class MemoryRepository:
         descriptor = Descriptor(OCI_LAYER, Digest("sha256", hashlib.sha256(content).hexdigest()), len(content))
         self.blobs[descriptor.digest] = Whole(content)
         return descriptor
+
+    def has_blob(self, descriptor: Descriptor) -> bool:
+        if self.errors:
+            raise self.errors.pop(0)
+        return self.whole or descriptor.digest in self.blobs
 
     def open_blob(self, descriptor: Descriptor, *, offset: int = 0) -> MemoryStream:
         self.requests.append((descriptor.digest, offset))

@@ -186,6 +186,23 @@ def test_what_arrived_before_a_failure_is_kept(tmp_path: Path) -> None:
     assert cached(tmp_path) == {BLOBS[0]}
 
 
+@pytest.mark.parametrize("clear", [True, False])
+def test_after_a_failure_the_registry_is_asked_what_is_absent(tmp_path: Path, clear: bool) -> None:
+    stub = SkopeoStub(tmp_path / "bin", 'sys.exit("level=fatal msg=oops")', BLOBS)
+    work = image(*BLOBS)
+    repository = work.repository
+    assert isinstance(repository, MemoryRepository)
+    repository.whole = False
+    repository.add(BLOBS[0])
+    repository.errors = [] if clear else [EnvError("registry-denied", "registry")]
+    with fetcher(tmp_path, stub) as opened, pytest.raises((EnvError, RejectedError)) as caught:
+        opened.fetch([work])
+    assert caught.value.code == ("incomplete-source" if clear else "skopeo-failed")
+    if clear:
+        assert "2 of 3 blobs absent" in str(caught.value)
+        assert f"absent: {sha256_of(BLOBS[2])}" in caught.value.hints
+
+
 def test_a_full_disk_is_not_tried_again(tmp_path: Path) -> None:
     stub = SkopeoStub(tmp_path / "bin", LIES["disk-full"][1], BLOBS)
     with fetcher(tmp_path, stub) as opened, pytest.raises(EnvError, match="no space left"):
