@@ -35,10 +35,11 @@ Examples:
 
 \b
 IMAGE is a name in a registry, with or without docker://; or oci:FOLDER[:REF] or oci-archive:FILE[:REF], also as written
-by cosign save. --name belongs to the IMAGE before it, and is needed where the layout records no full name. Blobs from
-registries are kept in a cache (sealift cache show). For evidence with an inclusion promise only, the log is asked for
-the inclusion proof (--proofs none: it is not). SEALIFT_KEY_PASSPHRASE holds the key's passphrase; without it
-you are asked. SOURCE_DATE_EPOCH sets the time of the bundle.
+by cosign save; or dir:FOLDER with its signature files; or docker-archive:FILE[:REF], which has no registry's digest and
+needs --allow-synthesised-digest. --name belongs to the IMAGE before it, and is needed where the layout records no full
+name. Blobs from registries are kept in a cache (sealift cache show). For evidence with an inclusion promise only, the
+log is asked for the inclusion proof (--proofs none: it is not). SEALIFT_KEY_PASSPHRASE holds the key's passphrase;
+without it you are asked. SOURCE_DATE_EPOCH sets the time of the bundle.
 
 Exit codes: 0 exported, 1 rejected (incomplete source, missing evidence, policy), 2 usage, 4 trust, 6 environment.
 """
@@ -73,6 +74,11 @@ class _ExportCommand(click.Command):
 @click.option("--proofs", type=click.Choice(["fetch", "none"]), default="fetch", help="Ask logs for proofs [fetch].")
 @click.option("--require-inclusion-proof", is_flag=True, help="Fail where evidence is left without an inclusion proof.")
 @registry_options
+@click.option(
+    "--allow-synthesised-digest",
+    is_flag=True,
+    help="Take images that have no registry's digest (docker-archive:), and so no evidence.",
+)
 @click.option("--allow-expiring", is_flag=True, help="Export although trust metadata ends within 30 days.")
 @click.option("--development", is_flag=True, help="Take any SOURCE_DATE_EPOCH. For trials only.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
@@ -107,6 +113,7 @@ class _Options:
     dry_run: bool
     proofs: str
     require_inclusion_proof: bool
+    allow_synthesised_digest: bool
     allow_expiring: bool
     development: bool
     as_json: bool
@@ -147,10 +154,10 @@ def _settings(options: _Options, named: Sequence[tuple[int, str]]) -> Settings:
     from bundler.export.settings import Settings, load_settings
 
     if options.settings_file is not None:
-        if options.images or options.names or options.platforms:
+        if options.images or options.names or options.platforms or options.allow_synthesised_digest:
             raise UsageError(
-                "usage", "option", "--file", got="with IMAGE, --name or --platform", want="one or the other",
-                hints=["images, their names and platforms stand in the settings file"],
+                "usage", "option", "--file", got="with IMAGE, --name, --platform or --allow-synthesised-digest",
+                want="one or the other", hints=["what is said about images stands in the settings file"],
             )  # fmt: skip
         settings = load_settings(Path(options.settings_file))
     else:
@@ -178,7 +185,9 @@ def _images(options: _Options, named: Sequence[tuple[int, str]]) -> Iterator[Ima
         raise UsageError(error.code, "option", "--platform", got=error.which, want=error.want) from error
     names = _names_by_image(len(options.images), named)
     for number, image in enumerate(options.images):
-        yield ImageRequest(image, names.get(number), platforms)
+        yield ImageRequest(
+            image, names.get(number), platforms, allow_synthesised_digest=options.allow_synthesised_digest
+        )
 
 
 def _names_by_image(images: int, named: Sequence[tuple[int, str]]) -> dict[int, str]:
