@@ -8,7 +8,7 @@
 
 It holds: `.sig`, `.att` and `.sbom` tags on the index and on a child; a `.sig` about an `.sbom`; referrers of index
 and child, with the fallback tags that list them; a referrer of a referrer; a Sigstore bundle as cosign 3 writes it; an
-index within the index, with a signature; attestation manifests of BuildKit in both forms, one of which is a referrer too.
+index within the index, with a signature; attestation manifests of BuildKit in both forms, one a referrer too.
 """
 
 from __future__ import annotations
