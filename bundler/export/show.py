@@ -42,6 +42,7 @@ def exported_json(done: Exported) -> str:
         "audience": list(inventory.audience),
         "inventory": str(done.inventory_digest),
         "development": done.development,
+        "warnings": list(done.warnings),
         "blobs": len(inventory.blobs),
         "images": [_image_json(image) for image in inventory.images],
     }
@@ -74,6 +75,8 @@ def plan_json(plan: Plan, *, compress: bool, free_bytes: int | None) -> str:
 def _image_lines(image: Image) -> list[str]:
     platforms = ", ".join(child.platform for child in image.platforms) or "none"
     lines = [escape(image.name), f"  {image.digest}", f"  platforms {escape(platforms)}"]
+    if image.digest_origin == "synthesised":
+        lines.insert(2, "  synthesised: no registry has this digest, and no evidence can be about it")
     if image.omitted:
         lines.append(f"  omitted {len(image.omitted)} of its index's entries")
     counts: dict[str, int] = {}
@@ -87,6 +90,7 @@ def _image_json(image: Image) -> dict[str, Any]:
     return {
         "name": image.name,
         "digest": str(image.digest),
+        "digest_origin": image.digest_origin,
         "media_type": image.media_type,
         "source": image.source,
         "platforms": [{"platform": child.platform, "digest": str(child.digest)} for child in image.platforms],
