@@ -53,6 +53,7 @@ POLICY = f"""format = 1
 [[rule]]
 images = ["**"]
 platforms = [{{platforms}}]
+allow_omitted = {{omitted}}
 require = ["provenance"]
 
 [[rule.signature]]
@@ -95,8 +96,9 @@ class EvidenceImage:
         return found
 
     def policy(self, *platforms: str) -> str:
-        """A policy under which a bundle with these platforms (both when none are given) verifies."""
-        return POLICY.format(platforms=", ".join(f'"{name}"' for name in platforms or ("linux/amd64", "linux/arm64")))
+        """A policy under which a bundle verifies that has these platforms, or all of them when none are given."""
+        listed = ", ".join(f'"{name}"' for name in platforms or ("linux/amd64", "linux/arm64"))
+        return POLICY.format(platforms=listed, omitted=str(bool(platforms)).lower())
 
     def tag(self, subject: Descriptor, suffix: str, *layers: SignedLayer) -> Descriptor:
         """Evidence under cosign's tag."""
