@@ -173,3 +173,10 @@ def test_the_command_needs_something_to_go_by(folder: Path, options: tuple[str, 
     before = sizes(folder)
     assert call("cache", "prune", "--cache", folder, *options).code == 2
     assert sizes(folder) == before
+
+
+@pytest.mark.parametrize("command", [("cache",), ("cache", "show"), ("cache", "prune")])
+def test_help_has_examples(command: tuple[str, ...]) -> None:
+    result = call(*command, "--help")
+    assert result.code == 0
+    assert "Examples:" in result.out

@@ -7,6 +7,7 @@ import contextlib
 import errno
 import os
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -373,6 +374,44 @@ def test_a_full_disk_breaks_nothing(world: World) -> None:
     assert (world.large.digest, 2_000_000) in world.repository.requests
 
 
+@contextlib.contextmanager
+def small_disk(folder: Path, size_bytes: int) -> Iterator[Path]:
+    """A file system of that size; skipped where nobody may mount one."""
+    folder.mkdir()
+    mount = shutil.which("mount")
+    command = [mount or "mount", "-t", "tmpfs", "-o", f"size={size_bytes}", "tmpfs", str(folder)]
+    if mount is None or subprocess.run(command, capture_output=True, check=False).returncode:
+        pytest.skip("no file system may be mounted here; a bound on file sizes stands in for it in the test before")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", str(folder)], check=True)
+
+
+@pytest.mark.parametrize("who", ["client", "skopeo"])
+def test_a_disk_that_is_full(tmp_path: Path, who: str) -> None:
+    """ENOSPC in our own writing and in skopeo's: said so, nothing broken kept, and done when there is room."""
+    body = """
+try:
+    honest()
+except OSError as error:
+    sys.exit(f"level=fatal msg=writing blob: {os.strerror(error.errno).lower()}")
+"""
+    parts = [bytes([number]) * 700_000 for number in range(3)]
+    with small_disk(tmp_path / "cache", 2_000_000) as disk:
+        world = World(tmp_path, body=body, by_skopeo=parts)
+        large = ImageWork("app", world.repository, (), (world.large,))
+        several = ImageWork("app", world.repository, (manifest("app", *map(described, parts)),))
+        work = large if who == "client" else several
+        error = world.fails(work)
+        assert error.code == "disk-full"
+        assert error.exit_code == 6
+        for path in world.blobs.iterdir():
+            assert sha256_of(path.read_bytes()).hex == path.name
+        subprocess.run(["mount", "-o", "remount,size=20000000", str(disk)], check=True)
+        world.fetch(work)
+
+
 CHILD = """
 import sys
 from pathlib import Path
@@ -395,6 +434,37 @@ def test_a_kill_loses_nothing(world: World, root: Path) -> None:
     assert len(list((world.folder / "cache/runs").iterdir())) == 1
     world.fetch(world.image())
     assert [offset for digest, offset in world.repository.requests if digest == world.large.digest] == [2_097_152]
+
+
+CHILD_WITH_SKOPEO = """
+import sys
+from pathlib import Path
+sys.path.insert(0, {root!r})
+from tests.unit.network.test_fetching import WAITS_ONCE, World
+world = World(Path({folder!r}), body=WAITS_ONCE)
+world.fetch(world.image())
+"""
+WAITS_ONCE = 'if CALL == 0:\n    put("0" * 64, b"x")\n    time.sleep(60)\nhonest()'
+
+
+def test_a_kill_while_skopeo_runs(tmp_path: Path, root: Path) -> None:
+    """Our process is gone, skopeo goes on in a folder that the next run removes; the next run completes."""
+    script = CHILD_WITH_SKOPEO.format(root=str(root), folder=str(tmp_path))
+    child = subprocess.Popen([sys.executable, "-c", script])
+    deadline = time.monotonic() + 30
+    while not list((tmp_path / "cache/runs").glob("*/shared/sha256/00*")) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    child.kill()
+    child.wait()
+    world = World(tmp_path, body=WAITS_ONCE)
+    orphans = world.skopeo.calls
+    try:
+        world.fetch(world.image())
+        assert len(world.skopeo.calls) == 2
+        assert world.repository.requests == []  # what had come is there
+    finally:
+        for number in orphans:
+            os.kill(number, signal.SIGKILL)
 
 
 # What is asked for.
