@@ -4,6 +4,7 @@
                          over the same bytes; interleaved rounds, median of the ratios
     peak memory          of `sealift verify`, small and large bundle
     inspect, --help      wall time of the whole command
+    export               from a registry on loopback, cold and warm cache, against skopeo (bench_export.py)
 
 Rules:
 - A ratio is taken between runs that stand next to each other, so that a slow machine or a busy moment cancels out.
@@ -33,6 +34,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from bundler.version import TOOL
+from scripts.bench_export import can_measure, measure_export
 from tests.simulators.images import Layout, big_layer
 from tests.simulators.sigstore import Sigstore
 
@@ -241,11 +243,32 @@ def measure_command(name: str, command: Sequence[str | Path], scene: Scene, roun
     return Figure(name, median, "ms", f"<= {goal_ms:.0f}", median <= goal_ms, detail)
 
 
+def measure_exports(folder: Path, rounds: int, layer_bytes: int, layers: int) -> list[Figure]:
+    """Export from a registry; nothing where skopeo or docker-registry is missing."""
+    if not can_measure():
+        print("bench: skopeo or docker-registry is missing: export from a registry is not measured", file=sys.stderr)
+        return []
+    told = measure_export(folder, rounds, layer_bytes, layers)
+    return [
+        Figure("skopeo copy, cp, fsync", told.skopeo_seconds, "s", detail=f"median of {rounds}"),
+        Figure(
+            "export, cold cache / skopeo", told.cold_ratio, "x", "<= 1.25", told.cold_ratio <= 1.25,
+            "{:.3f} to {:.3f}".format(*told.cold_spread),
+        ),
+        Figure(
+            "export, warm cache / skopeo", told.warm_ratio, "x", "<= 1.25", told.warm_ratio <= 1.25,
+            "{:.3f} to {:.3f}".format(*told.warm_spread),
+        ),
+        Figure("export, peak memory", told.peak_mib, "MiB", "<= 150", told.peak_mib <= 150),
+        Figure("cache and bundle / blobs, on disk", told.disk_ratio, "x", "<= 2.01", told.disk_ratio <= 2.01),
+    ]  # fmt: skip
+
+
 def print_table(figures: Sequence[Figure]) -> None:
     """The figures as people read them."""
     print(f"{'figure':<34} {'value':>9}       {'goal':<9} met   detail")
     for figure in figures:
-        value = f"{figure.value:.3f}" if figure.unit == "x" else f"{figure.value:.0f}"
+        value = f"{figure.value:.3f}" if figure.unit in ("x", "s") else f"{figure.value:.0f}"
         met = {None: "", True: "yes", False: "NO"}[figure.met]
         print(f"{figure.name:<34} {value:>9} {figure.unit:<5} {figure.goal:<9} {met:<5} {figure.detail}")
 
@@ -256,6 +279,9 @@ def main() -> None:
     parser.add_argument("--large", type=int, default=256 * MIB, help="bytes of a layer of the large bundle [256 MiB]")
     parser.add_argument("--small", type=int, default=100 * MB // LAYERS, help="… of the small one [12.5 MB]")
     parser.add_argument("--rounds", type=int, default=7, help="rounds of the throughput comparison [7]")
+    parser.add_argument("--export-layer", type=int, default=64 * MIB, help="bytes of an exported layer [64 MiB]")
+    parser.add_argument("--export-layers", type=int, default=11, help="layers of each of two platforms [11]")
+    parser.add_argument("--export-rounds", type=int, default=3, help="rounds of the export comparison [3]")
     parser.add_argument("--output", type=Path, default=ROOT / "bench-out", help="folder [bench-out]")
     parser.add_argument("--keep", action="store_true", help="leave the bundles there")
     options = parser.parse_args()
@@ -273,12 +299,15 @@ def main() -> None:
     for scene, size in zip((small, large), sizes, strict=True):
         figures.append(measure_command(f"inspect, {size}", [SEALIFT, "inspect", scene.bundle], scene, 20, 200))
     figures.append(measure_command("--help", [SEALIFT, "--help"], small, 20, 100))
+    figures += measure_exports(
+        options.output / "export", options.export_rounds, options.export_layer, options.export_layers
+    )
     print_table(figures)
     facts = {"tool": TOOL, "python": platform.python_version(), "machine": platform.machine(), "cores": cores}
     document = {**facts, "rounds": options.rounds, "figures": [asdict(figure) for figure in figures]}
     if not options.keep:
-        for folder in ("small", "large"):
-            shutil.rmtree(options.output / folder)
+        for folder in ("small", "large", "export"):
+            shutil.rmtree(options.output / folder, ignore_errors=True)
     (options.output / "bench.json").write_text(json.dumps(document, indent=2) + "\n")
 
 
