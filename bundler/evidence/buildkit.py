@@ -7,6 +7,8 @@ Rules of this module:
   a platform manifest does not.
 - A statement counts only for the platform manifest that the index's descriptor names; every statement must have that
   digest among its subjects, and so must `subject` when it is there.
+- A layer may also be a signed envelope (`vnd.in-toto…+dsse`); that is an item like any other (cosign.py), and signed by
+  whoever signed it.
 - The annotation `in-toto.io/predicate-type` is a hint; it must agree with the statement.
 """
 
@@ -15,10 +17,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from bundler import limits
-from bundler.digest import Digest, sha256_of
+from bundler.digest import Digest
 from bundler.errors import MalformedError, RejectedError
+from bundler.evidence.cosign import CosignItem, is_envelope, read_layer
 from bundler.evidence.envelope import IN_TOTO
+from bundler.evidence.kind import BUILDKIT_ATTESTATION
 from bundler.evidence.statement import Statement, parse_statement
 from bundler.oci.descriptor import Descriptor
 from bundler.oci.manifest import EMPTY_CONFIG, OCI_CONFIG, ImageManifest
@@ -68,7 +71,23 @@ def read_statements(
     _check_form(manifest)
     if manifest.subject is not None and manifest.subject.digest != subject:
         raise RejectedError("subject-mismatch", _WHAT, got=f"subject {manifest.subject.digest}", want=str(subject))
-    return tuple(_read(manifest.digest, layer, subject, read) for layer in manifest.layers)
+    return tuple(read_statement(manifest.digest, layer, subject, read) for layer in manifest.layers)
+
+
+def read_envelopes(manifest: ImageManifest, read: Callable[[Digest], bytes]) -> tuple[CosignItem, ...]:
+    """The signed envelopes of an attestation manifest.
+
+    Raises:
+        MalformedError: too large (``limits``) or other bytes (``blob-digest``).
+        SealiftError: whatever `read` raises.
+    """
+    return tuple(
+        CosignItem(
+            BUILDKIT_ATTESTATION, manifest.digest, place, layer.media_type, read_layer(layer, read), layer.annotations
+        )
+        for place, layer in enumerate(manifest.layers)
+        if is_envelope(layer.media_type)
+    )
 
 
 def _check_form(manifest: ImageManifest) -> None:
@@ -83,18 +102,21 @@ def _check_form(manifest: ImageManifest) -> None:
         )
 
 
-def _read(manifest: Digest, layer: Descriptor, subject: Digest, read: Callable[[Digest], bytes]) -> BuildkitStatement:
+def read_statement(
+    manifest: Digest, layer: Descriptor, subject: Digest, read: Callable[[Digest], bytes]
+) -> BuildkitStatement:
+    """One statement that stands bare in a layer.
+
+    Raises:
+        RejectedError: about something else (``subject-mismatch``), or of another type than annotated
+            (``predicate-type``).
+        MalformedError: another layer type (``evidence-type``), other bytes (``blob-digest``), or no statement.
+    """
     if layer.media_type != IN_TOTO:
         raise MalformedError(
             "evidence-type", "attestation layer", str(layer.digest), got=layer.media_type, want=IN_TOTO
         )
-    if layer.size_bytes > limits.EVIDENCE_BLOB_BYTES:
-        raise MalformedError(
-            "limits", _WHAT, got=f"{layer.size_bytes} bytes", want=f"at most {limits.EVIDENCE_BLOB_BYTES}"
-        )
-    raw = read(layer.digest)
-    if layer.digest.algorithm != "sha256" or sha256_of(raw) != layer.digest or len(raw) != layer.size_bytes:
-        raise MalformedError("blob-digest", "attestation layer", str(layer.digest), got="other bytes", want="its bytes")
+    raw = read_layer(layer, read)
     statement = parse_statement(raw)
     statement.check_subject(subject)
     said = layer.annotations.get(PREDICATE_TYPE)

@@ -10,12 +10,23 @@ from __future__ import annotations
 import re
 from typing import Literal
 
-EvidenceKind = Literal["buildkit-attestation", "cosign-signature", "cosign-attestation", "cosign-sbom"]
+EvidenceKind = Literal[
+    "buildkit-attestation",
+    "cosign-signature",
+    "cosign-attestation",
+    "cosign-sbom",
+    "referrer",
+    "containers-signature",
+    "log-entry",
+]
 
 BUILDKIT_ATTESTATION: EvidenceKind = "buildkit-attestation"
 COSIGN_SIGNATURE: EvidenceKind = "cosign-signature"
 COSIGN_ATTESTATION: EvidenceKind = "cosign-attestation"
 COSIGN_SBOM: EvidenceKind = "cosign-sbom"
+REFERRER: EvidenceKind = "referrer"
+CONTAINERS_SIGNATURE: EvidenceKind = "containers-signature"
+LOG_ENTRY: EvidenceKind = "log-entry"
 
 _VERSION = r"(?:[/-]v?[0-9]+(?:\.[0-9]+)*)?"
 _SPDX = re.compile(rf"https://spdx\.dev/Document{_VERSION}", re.ASCII)

@@ -18,21 +18,23 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from bundler import limits
+from bundler.digest import Content
 from bundler.encoding import decode_base64, encode_base64
 from bundler.errors import MalformedError, RejectedError
 from bundler.evidence.envelope import Envelope, read_envelope
+from bundler.evidence.signed import Signed
 from bundler.fields import Fields
 from bundler.identity.certificate import Certificate, parse_certificate
 from bundler.strict_json import parse_foreign
 from bundler.transparency.log_entry import TransparencyLogEntry, format_log_entry, parse_log_entry
 
 _WHAT = "Sigstore bundle"
-_PREFIX = "application/vnd.dev.sigstore.bundle"
+MEDIA_TYPE_PREFIX = "application/vnd.dev.sigstore.bundle"
 VERSIONS = {
-    f"{_PREFIX}+json;version=0.1": "0.1",
-    f"{_PREFIX}+json;version=0.2": "0.2",
-    f"{_PREFIX}+json;version=0.3": "0.3",
-    f"{_PREFIX}.v0.3+json": "0.3",
+    f"{MEDIA_TYPE_PREFIX}+json;version=0.1": "0.1",
+    f"{MEDIA_TYPE_PREFIX}+json;version=0.2": "0.2",
+    f"{MEDIA_TYPE_PREFIX}+json;version=0.3": "0.3",
+    f"{MEDIA_TYPE_PREFIX}.v0.3+json": "0.3",
 }
 HASHES = {"SHA2_256": "sha256", "SHA2_384": "sha384", "SHA2_512": "sha512"}
 
@@ -107,6 +109,34 @@ def parse_bundle(raw: bytes) -> SigstoreBundle:
     _check_version(bundle, in_chain="x509CertificateChain" in material)
     _check_duplicates(bundle)
     return bundle
+
+
+def take_bundle_apart(bundle: SigstoreBundle, artifact: Content) -> Signed:
+    """A Sigstore bundle in the shape that the verification core takes.
+
+    Args:
+        bundle: as read.
+        artifact: what a plain signature must be over; an envelope brings its own content.
+
+    Raises:
+        MalformedError: the digest that it claims for the artifact is another one (code ``digest-mismatch``).
+    """
+    content = bundle.content
+    if isinstance(content, Envelope):
+        signed, envelope = Content(content.signed_bytes), content
+    else:
+        signed, envelope = artifact, None
+        if content.hash_algorithm is not None:
+            _check_message_digest(artifact, HASHES[content.hash_algorithm], content.hash_value)
+    return Signed(
+        signature=content.signature,
+        content=signed,
+        envelope=envelope,
+        certificate=bundle.certificate,
+        entries=bundle.entries,
+        timestamps=bundle.timestamps,
+        stamped=content.signature,
+    )
 
 
 def format_bundle(bundle: SigstoreBundle) -> bytes:
@@ -226,6 +256,14 @@ def _parse_message_digest(message: Fields) -> tuple[str | None, bytes]:
 
 def _decode(fields: Fields, key: str) -> bytes:
     return decode_base64(fields.text(key), _WHAT, f"{fields.where}.{key}")
+
+
+def _check_message_digest(artifact: Content, algorithm: str, claimed: bytes) -> None:
+    """`messageDigest` is signed by nobody, but a wrong one tells that something was put together."""
+    computed = artifact.hash(algorithm)
+    if computed != claimed:
+        got = f"messageDigest {algorithm} {claimed.hex()}"
+        raise MalformedError("digest-mismatch", _WHAT, got=got, want=computed.hex() if computed else "a known hash")
 
 
 def _check_version(bundle: SigstoreBundle, *, in_chain: bool) -> None:

@@ -5,17 +5,19 @@ Kinds: hashedrekord 0.0.1, dsse 0.0.1, intoto 0.0.1 and 0.0.2 (rekor `pkg/types/
 Rules of this module:
 - Bodies are read strictly: the fields of the kind, nothing else.
 - Certificates are kept as DER, keys as SubjectPublicKeyInfo, signatures as bytes, hashes in lower-case hex.
-- intoto 0.0.2 holds each signature as base64 of base64, and the payload likewise where it is there at all.
+- intoto 0.0.2 holds each signature as base64 of base64, and the payload likewise where it is there at all; its
+  verifiers are PEM in base64, or in base64 twice.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
 from bundler import limits
-from bundler.encoding import decode_base64, parse_pem
+from bundler.encoding import decode_base64
 from bundler.errors import MalformedError, RejectedError
 from bundler.fields import Fields
 from bundler.strict_json import parse_foreign
@@ -23,6 +25,8 @@ from bundler.transparency.entry_v2 import LoggedContent, LoggedEnvelope, parse_d
 
 _WHAT = "log entry"
 _HASH_BYTES = {"sha256": 32, "sha384": 48, "sha512": 64}
+# Any line length: what a log holds is proved byte for byte, and compared as DER.
+_PEM = re.compile(r"-----BEGIN ([A-Z ]{1,40})-----\r?\n([A-Za-z0-9+/=\r\n]+)\r?\n-----END \1-----[\r\n]*", re.ASCII)
 _LABELS: dict[str, Literal["certificate", "key"]] = {"CERTIFICATE": "certificate", "PUBLIC KEY": "key"}
 
 
@@ -166,7 +170,7 @@ def _parse_intoto_v2(spec: Fields) -> LoggedIntotoV2:
         signature.only("keyid", "publicKey", "sig")
         signature.optional_text("keyid")
         raw = _decode_twice(signature.text("sig"), "signature")
-        signatures.append((raw, _parse_verifier(signature.text("publicKey"))))
+        signatures.append((raw, _parse_verifier(signature.text("publicKey"), encoded_twice=True)))
     return LoggedIntotoV2(
         payload_type=envelope.text("payloadType"),
         payload=_parse_hash(content.fields("payloadHash")),
@@ -195,13 +199,18 @@ def _parse_hash(fields: Fields) -> LoggedHash:
     return logged
 
 
-def _parse_verifier(text: str) -> LoggedVerifier:
-    """A PEM block in base64: a certificate or a key."""
+def _parse_verifier(text: str, *, encoded_twice: bool = False) -> LoggedVerifier:
+    """A PEM block in base64: a certificate or a key. The log keeps the block as the client wrote it."""
     raw = decode_base64(text, _WHAT, "verifier")
+    if encoded_twice and not raw.startswith(b"-----"):
+        raw = _decode_twice(text, "verifier")
     try:
-        label, der = parse_pem(raw.decode("ascii"), _WHAT)
+        match = _PEM.fullmatch(raw.decode("ascii"))
     except UnicodeDecodeError as error:
         raise MalformedError("log-entry", _WHAT, "verifier", got="not ASCII", want="PEM") from error
+    if match is None:
+        raise MalformedError("pem", _WHAT, "verifier", got="something else", want="exactly one PEM block")
+    label, body = match.groups()
     if label not in _LABELS:
         raise MalformedError("log-entry", _WHAT, "verifier", got=f"PEM {label}"[:80], want="CERTIFICATE or PUBLIC KEY")
-    return LoggedVerifier(_LABELS[label], der)
+    return LoggedVerifier(_LABELS[label], decode_base64(body.replace("\r", "").replace("\n", ""), _WHAT, "verifier"))

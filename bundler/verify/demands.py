@@ -2,41 +2,30 @@
 
 Rules of this module:
 - A demand holds if it is met on the image's top digest, or on every platform in the bundle. An attestation never meets
-  a signature demand.
-- `require` is met, for each platform, by a signed attestation that met an attestation demand of this rule, or by a
-  statement in an index that an image signature covers which met a signature demand on that index. Unsigned statements
-  count only where the rule says `allow_unsigned`, and the check says so.
-- Nothing found is MISSING; found and wrong is FAILED; found, sound, and by somebody else is UNTRUSTED.
+  a signature demand. Who counts is decided in meeting.py, what `require` asks for in requirements.py.
+- Nothing found is MISSING; found and wrong is FAILED; found, sound, and by somebody else is UNTRUSTED. Too few of the
+  signers are MISSING too, unless what else is there is broken.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
 
 from bundler.digest import Digest
-from bundler.errors import SealiftError
-from bundler.evidence.kind import provenance_version, sbom_format
-from bundler.verify.appraisal import ITEM_FAILURES, Appraisal, FoundStatement, ImageEvidence
+from bundler.evidence.kind import CONTAINERS_SIGNATURE, REFERRER
 from bundler.verify.completeness import CompleteImage
+from bundler.verify.meeting import Failure, meet_demand
+from bundler.verify.opened import ImageEvidence
 from bundler.verify.policy import Demand, KeySigner, Rule
+from bundler.verify.requirements import Met, check_requirement
 from bundler.verify.result import Check, Outcome
 from bundler.verify.signatures import VerifiedSignature
+from bundler.verify.strength import strength_of, weakest
 
-LOGGED = "signed, inclusion promise"
-NOT_LOGGED = "signed, not logged"
-UNSIGNED = "unsigned, no covering signature"
-COVERED = "covered by the image signature"
-_UNTRUSTED = frozenset({"identity-mismatch", "issuer-mismatch"})
+_TOO_FEW = "too-few-signers"
+_UNTRUSTED = frozenset({"identity-mismatch", "issuer-mismatch", "extension-mismatch"})
+_NOISE = _UNTRUSTED | {_TOO_FEW, "key-material"}
 _POLICY = frozenset({"trusted-root-missing", "trusted-root-ambiguous", "key-unknown"})
-
-
-@dataclass(slots=True)
-class Met:
-    """What the demands of a rule established, for `require` to build on."""
-
-    signed_indexes: set[Digest] = field(default_factory=set)
-    attested: set[tuple[Digest, str]] = field(default_factory=set)
 
 
 def check_image(complete: CompleteImage, evidence: ImageEvidence, rule: Rule) -> tuple[tuple[Check, ...], Met]:
@@ -44,76 +33,49 @@ def check_image(complete: CompleteImage, evidence: ImageEvidence, rule: Rule) ->
     met = Met()
     checks = [_check_demand(demand, complete, evidence, met) for demand in rule.demands]
     for requirement in rule.require:
-        checks += _check_requirement(requirement, complete, evidence, rule, met)
+        checks += check_requirement(requirement, complete, evidence, rule, met)
     checks += _check_platforms(complete, rule)
     return tuple(checks), met
 
 
-def strength_of(verified: VerifiedSignature) -> str:
-    """How strong a verified signature is, in the words of REPORT.md."""
-    return LOGGED if verified.strength == "promise" else NOT_LOGGED
-
-
-def is_requirement(requirement: str, predicate_type: str) -> bool:
-    """Whether a statement of this predicate type is an SBOM (`sbom`) or provenance (`provenance`)."""
-    if requirement == "sbom":
-        return sbom_format(predicate_type) is not None
-    return provenance_version(predicate_type) is not None
-
-
 def _check_demand(demand: Demand, complete: CompleteImage, evidence: ImageEvidence, met: Met) -> Check:
     top = complete.image.digest
-    on_top, top_failures = _try_subject(demand, top, evidence)
-    if on_top is not None:
-        _note_met(demand, top, met)
-        return _held(demand, [on_top], "")
+    on_top = meet_demand(demand, top, evidence)
+    if on_top.verified:
+        _note_met(demand, top, on_top.verified, met)
+        return _held(demand, on_top.verified, "")
     children = [digest for _, digest in complete.platforms if digest != top]
-    results = [(digest, *_try_subject(demand, digest, evidence)) for digest in children]
-    holding = [(digest, verified) for digest, verified, _ in results if verified is not None]
+    results = [(digest, meet_demand(demand, digest, evidence)) for digest in children]
+    holding = [(digest, result.verified) for digest, result in results if result.verified]
     if children and len(holding) == len(children):
-        for digest, _ in holding:
-            _note_met(demand, digest, met)
-        return _held(demand, [verified for _, verified in holding], "on every platform")
-    failures = [*top_failures, *(failure for _, _, failed in results for failure in failed)]
-    failures += [(None, error) for found, error in evidence.unread if found.kind == f"cosign-{demand.kind}"]
+        for digest, verified in holding:
+            _note_met(demand, digest, verified, met)
+        return _held(demand, [each for _, verified in holding for each in verified], "on every platform")
+    failures = [*on_top.failures, *(failure for _, result in results for failure in result.failures)]
+    kinds = {f"cosign-{demand.kind}", REFERRER} | ({CONTAINERS_SIGNATURE} if demand.kind == "signature" else set())
+    failures += [(None, error) for found, error in evidence.unread if found.kind in kinds]
     return _refused(demand, failures, evidence, len(holding), len(children))
 
 
-def _try_subject(
-    demand: Demand, subject: Digest, evidence: ImageEvidence
-) -> tuple[VerifiedSignature | None, list[tuple[Appraisal | None, SealiftError]]]:
-    failures: list[tuple[Appraisal | None, SealiftError]] = []
-    for appraisal in evidence.appraisals:
-        if appraisal.subject != subject or not appraisal.claims(demand.predicate_type):
-            continue
-        try:
-            return appraisal.meet(demand), failures
-        except ITEM_FAILURES as error:
-            failures.append((appraisal, error))
-    return None, failures
-
-
-def _note_met(demand: Demand, subject: Digest, met: Met) -> None:
+def _note_met(demand: Demand, subject: Digest, verified: Iterable[VerifiedSignature], met: Met) -> None:
     if demand.predicate_type is None:
         met.signed_indexes.add(subject)
     else:
-        met.attested.add((subject, demand.predicate_type))
+        met.attested += [(subject, each.statement) for each in verified if each.statement is not None]
 
 
-def _held(demand: Demand, verified: list[VerifiedSignature], where: str) -> Check:
+def _held(demand: Demand, verified: Sequence[VerifiedSignature], where: str) -> Check:
     """What held, by everybody who signed, and only as strong as the weakest of them."""
     signers = ", ".join(dict.fromkeys(str(item.signer) for item in verified))
     detail = f"{demand.predicate_type or ''} by {signers}".strip()
-    if isinstance(demand.signer, KeySigner) and demand.signer.ignore_tlog:
+    if any(isinstance(signer, KeySigner) and signer.ignore_tlog for signer in demand.signers):
         detail += "; log entries are not checked (insecure_ignore_tlog)"
-    strengths = {strength_of(item) for item in verified}
-    strength = NOT_LOGGED if NOT_LOGGED in strengths else LOGGED
-    return Check(demand.kind, Outcome.HELD, about=where, detail=detail, strength=strength)
+    return Check(demand.kind, Outcome.HELD, about=where, detail=detail, strength=strength_of(weakest(verified)))
 
 
 def _refused(
     demand: Demand,
-    failures: list[tuple[Appraisal | None, SealiftError]],
+    failures: Sequence[Failure],
     evidence: ImageEvidence,
     holding: int,
     children: int,
@@ -123,17 +85,23 @@ def _refused(
         found = f"found instead: {', '.join(others)[:300]}" if others else "none in the bundle"
         partly = f"; {holding} of {children} platforms have one" if holding else ""
         return Check(demand.kind, Outcome.MISSING, f"{demand.kind}-missing", detail=f"{demand}: {found}{partly}")
-    # The attempt that came closest says most: another signer before a failure, a failure before an unusable policy.
-    _, error = max(failures, key=lambda failure: (failure[1].code in _UNTRUSTED) - (failure[1].code in _POLICY))
+    # The attempt that came closest says most: some of the signers, another signer, a failure, an unusable policy.
+    _, error = max(failures, key=lambda failure: _closeness(failure[1].code))
     outcome = Outcome.FAILED
     if error.code in _UNTRUSTED:
         outcome = Outcome.UNTRUSTED
     elif error.code in _POLICY:
         outcome = Outcome.POLICY
+    elif error.code == _TOO_FEW and all(failure.code in _NOISE for _, failure in failures):
+        outcome = Outcome.MISSING
     more = f" (and {len(failures) - 1} more)" if len(failures) > 1 else ""
     # A mismatch names whom the demand wants by itself.
     wanted = (demand.predicate_type or "image signature") if outcome is Outcome.UNTRUSTED else str(demand)
     return Check(demand.kind, outcome, error.code, detail=f"{wanted}: {error}{more}")
+
+
+def _closeness(code: str) -> int:
+    return 2 * (code == _TOO_FEW) + (code in _UNTRUSTED) - (code in _POLICY)
 
 
 def _other_types(demand: Demand, evidence: ImageEvidence) -> Iterable[str]:
@@ -143,51 +111,6 @@ def _other_types(demand: Demand, evidence: ImageEvidence) -> Iterable[str]:
         for statement in evidence.statements:
             if statement.predicate_type == demand.predicate_type:
                 yield "an unsigned statement of that type"
-
-
-def _check_requirement(
-    requirement: str, complete: CompleteImage, evidence: ImageEvidence, rule: Rule, met: Met
-) -> Iterable[Check]:
-    for platform, digest in complete.platforms:
-        about = {digest, *complete.indexes_over[digest]}
-        attested = [kind for subject, kind in sorted(met.attested) if subject in about]
-        signed = [kind for kind in attested if is_requirement(requirement, kind)]
-        if signed:
-            yield Check(requirement, Outcome.HELD, about=platform, detail=signed[0], strength="signed")
-        else:
-            yield _check_statements(
-                requirement, platform, digest, evidence, allow_unsigned=rule.allow_unsigned, met=met
-            )
-    if not complete.platforms:
-        yield Check(requirement, Outcome.MISSING, f"{requirement}-missing", detail="the image has no platform")
-
-
-def _check_statements(
-    requirement: str, platform: str, digest: Digest, evidence: ImageEvidence, *, allow_unsigned: bool, met: Met
-) -> Check:
-    about = [found for found in evidence.statements if found.subject == digest]
-    sound = [found for found in about if is_requirement(requirement, found.predicate_type)]
-    for found in sound:
-        if found.indexes & met.signed_indexes:
-            return Check(requirement, Outcome.HELD, about=platform, detail=found.predicate_type, strength=COVERED)
-    if not sound:
-        broken = [found for found in about if found.failure is not None]
-        return _nothing_sound(requirement, platform, digest, evidence, broken)
-    outcome, code = (Outcome.HELD, "") if allow_unsigned else (Outcome.FAILED, f"{requirement}-unsigned")
-    return Check(requirement, outcome, code, platform, sound[0].predicate_type, UNSIGNED)
-
-
-def _nothing_sound(
-    requirement: str, platform: str, digest: Digest, evidence: ImageEvidence, broken: list[FoundStatement]
-) -> Check:
-    if broken and broken[0].failure is not None:
-        return Check(requirement, Outcome.FAILED, broken[0].failure.code, platform, str(broken[0].failure))
-    claimed = [appraisal.claimed_type for appraisal in evidence.appraisals]
-    unproved = [predicate_type for predicate_type in claimed if is_requirement(requirement, predicate_type)]
-    if unproved:
-        detail = f"an attestation ({unproved[0]}) is there, but met no attestation demand of the rule"
-        return Check(requirement, Outcome.UNTRUSTED, f"{requirement}-untrusted", platform, detail)
-    return Check(requirement, Outcome.MISSING, f"{requirement}-missing", platform, f"none about {digest}")
 
 
 def _check_platforms(complete: CompleteImage, rule: Rule) -> Iterable[Check]:

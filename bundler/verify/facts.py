@@ -1,8 +1,9 @@
 """What is said of each piece of evidence: its strength, its signer, or why it is not verified.
 
 Rules of this module:
-- A fact is printed as verified only if `verify_item` returned it; claims (`docker-reference`) are named claims.
+- A fact is printed as verified only if `verify_against` returned it; claims (`docker-reference`) are named claims.
 - Evidence that the policy did not ask for is judged as far as the keyring allows, and shown without counting.
+- A log entry fetched at export shows in the strength of what it completes; one that completes nothing is shown itself.
 """
 
 from __future__ import annotations
@@ -11,13 +12,17 @@ from collections.abc import Iterator
 from datetime import datetime
 
 from bundler.identity.keys import KeyIdentity
-from bundler.verify.appraisal import ITEM_FAILURES, Appraisal, FoundStatement, ImageEvidence
+from bundler.verify.appraisal import ITEM_FAILURES, Appraisal
 from bundler.verify.completeness import CompleteImage
-from bundler.verify.demands import COVERED, UNSIGNED, Met, strength_of
+from bundler.verify.opened import FetchedEntry, FoundStatement, ImageEvidence
+from bundler.verify.requirements import COVERED, UNSIGNED, Met
 from bundler.verify.result import EvidenceFact
+from bundler.verify.signatures import LogFact
+from bundler.verify.strength import strength_of
 
 _NOT_VERIFIED = "not verified"
 _LISTED_ONLY = "not checked: this version lists this kind of evidence only"
+_NOTHING_COMPLETED = "not used: no promise that holds is about the same entry"
 
 
 def evidence_facts(complete: CompleteImage, evidence: ImageEvidence, met: Met) -> tuple[EvidenceFact, ...]:
@@ -31,7 +36,15 @@ def evidence_facts(complete: CompleteImage, evidence: ImageEvidence, met: Met) -
             )
         )  # fmt: skip
     facts += [_statement(complete, statement, met) for statement in evidence.statements]
-    return (*facts, *_listed_only(complete, evidence))
+    facts += [_unused(complete, entry) for entry in evidence.entries if not _is_used(entry, evidence)]
+    facts += [
+        EvidenceFact(
+            _plain(found.kind), found.subject, found.digest, complete.platform_of(found.subject), _NOT_VERIFIED,
+            code="unchecked", detail=f"{_LISTED_ONLY} ({form})",
+        )
+        for found, form in evidence.listed
+    ]  # fmt: skip
+    return tuple(facts)
 
 
 def signed_times(evidence: ImageEvidence) -> tuple[datetime, ...]:
@@ -65,11 +78,31 @@ def _signature(complete: CompleteImage, appraisal: Appraisal) -> EvidenceFact:
         issuer="" if isinstance(who, KeyIdentity) else who.issuer,
         log=log.log_url if log else "",
         log_index=log.log_index if log else None,
-        signed_at=log.integrated_at if log else None,
+        signed_at=(log.integrated_at if log else None) or verified.signed_at,
         claimed_reference=verified.claimed_reference or "",
         detail="; ".join(note for note in verified.not_verified if keyless or "chain" not in note),
         demanded=appraisal.met,
     )
+
+
+def _is_used(fetched: FetchedEntry, evidence: ImageEvidence) -> bool:
+    place = (fetched.entry.log_id, fetched.entry.log_index)
+    return any((fact.log_id, fact.log_index) == place for fact in _completed(fetched, evidence) if fact.fetched)
+
+
+def _completed(fetched: FetchedEntry, evidence: ImageEvidence) -> Iterator[LogFact]:
+    for appraisal in evidence.appraisals:
+        about = (appraisal.evidence.digest, appraisal.subject)
+        if about == (fetched.evidence.augments, fetched.evidence.subject):
+            yield from appraisal.held.logs if appraisal.held else ()
+
+
+def _unused(complete: CompleteImage, fetched: FetchedEntry) -> EvidenceFact:
+    found = fetched.evidence
+    return EvidenceFact(
+        found.kind, found.subject, found.digest, complete.platform_of(found.subject), _NOT_VERIFIED,
+        code="unchecked", detail=_NOTHING_COMPLETED,
+    )  # fmt: skip
 
 
 def _statement(complete: CompleteImage, found: FoundStatement, met: Met) -> EvidenceFact:
@@ -85,19 +118,6 @@ def _statement(complete: CompleteImage, found: FoundStatement, met: Met) -> Evid
     )
 
 
-def _listed_only(complete: CompleteImage, evidence: ImageEvidence) -> Iterator[EvidenceFact]:
-    """Evidence that is carried and bound by digest, but that no check of this version judges."""
-    judged = {appraisal.evidence.digest for appraisal in evidence.appraisals}
-    judged |= {found.digest for found, _ in evidence.unread}
-    for found, _ in complete.evidence:
-        if found.digest not in judged:
-            platform = complete.platform_of(found.subject)
-            yield EvidenceFact(
-                _plain(found.kind), found.subject, found.digest, platform, _NOT_VERIFIED,
-                code="unchecked", detail=_LISTED_ONLY,
-            )  # fmt: skip
-
-
 def _plain(kind: str) -> str:
-    """The inventory's kind in the report's words: `signature`, `attestation`, `sbom`."""
-    return kind.removeprefix("cosign-")
+    """The inventory's kind in the report's words: `signature`, `attestation`, `sbom`, `referrer`, `log-entry`."""
+    return kind.removeprefix("cosign-").removeprefix("containers-")

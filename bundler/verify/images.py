@@ -15,13 +15,15 @@ from datetime import datetime
 from bundler.archive.inventory import Image, Inventory
 from bundler.digest import Digest
 from bundler.errors import DamagedError
-from bundler.verify.appraisal import ITEM_FAILURES, open_evidence
+from bundler.verify.appraisal import ITEM_FAILURES
 from bundler.verify.completeness import CompleteImage, open_image
-from bundler.verify.demands import Met, check_image
+from bundler.verify.demands import check_image
 from bundler.verify.facts import evidence_facts, signed_times
 from bundler.verify.keyring import Keyring
+from bundler.verify.opened import open_evidence
 from bundler.verify.policy import Policy
-from bundler.verify.result import Check, EvidenceFact, ImageResult, Outcome
+from bundler.verify.requirements import Met
+from bundler.verify.result import Check, EvidenceFact, Explanation, ImageResult, Outcome
 
 ReadBlob = Callable[[Digest], bytes]
 
@@ -37,13 +39,18 @@ class Judged:
 
 @dataclass(frozen=True, slots=True)
 class Bench:
-    """What every image of a bundle is judged with."""
+    """What every image of a bundle is judged with.
+
+    No signature may be of a time after `at`; with `explain`, results say which rule decided and why.
+    """
 
     inventory: Inventory
     policy: Policy | None
     keyring: Keyring
     damaged: frozenset[Digest]
     read_blob: ReadBlob
+    at: datetime | None = None
+    explain: bool = False
 
 
 def judge_image(image: Image, bench: Bench) -> Judged:
@@ -56,7 +63,7 @@ def judge_image(image: Image, bench: Bench) -> Judged:
     except ITEM_FAILURES as error:
         check = Check("completeness", Outcome.FAILED, error.code, detail=str(error))
         return Judged(_result(image, bench, (check,), (), 0), None, ())
-    evidence = open_evidence(complete, bench.keyring, bench.read_blob)
+    evidence = open_evidence(complete, bench.keyring, bench.read_blob, bench.at)
     rule = bench.policy.rule_for(image.name, image.digest, bench.inventory.stream) if bench.policy else None
     met = Met()
     checks: tuple[Check, ...]
@@ -97,4 +104,13 @@ def _result(
         evidence=facts,
         searches=tuple((search.subject, search.place, search.answer) for search in image.searches),
         size_bytes=size_bytes,
+        explanation=_explain(image, bench) if bench.explain else None,
     )
+
+
+def _explain(image: Image, bench: Bench) -> Explanation:
+    if bench.policy is None:
+        return Explanation((), ())
+    name, digest, stream = image.name, image.digest, bench.inventory.stream
+    rule = bench.policy.rule_for(name, digest, stream)
+    return Explanation(bench.policy.explain(name, digest, stream), rule.demanded if rule else ())

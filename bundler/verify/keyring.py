@@ -13,6 +13,7 @@ from collections.abc import Mapping
 
 from bundler.errors import RejectedError
 from bundler.identity.keys import PublicKey, parse_public_key
+from bundler.transparency.checkpoint import Witness
 from bundler.verify.material import TrustedMaterial, parse_trusted_root
 from bundler.verify.policy import KeySigner
 
@@ -33,6 +34,11 @@ class Keyring:
     def key_names(self) -> tuple[str, ...]:
         """Names of all published keys."""
         return tuple(sorted(self._keys))
+
+    @property
+    def witnesses(self) -> tuple[Witness, ...]:
+        """Witnesses of logs whose keys are published."""
+        return ()
 
     @property
     def root_names(self) -> tuple[str, ...]:

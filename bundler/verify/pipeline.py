@@ -49,6 +49,7 @@ class Request:
         site: the site's pins and state; None only with `integrity_only`.
         policy: the site's policy, or None.
         historic: `--historic` was typed.
+        explain: results say which rule decided, and why.
         integrity_only: check bytes against the file's own metadata, prove nothing.
         threads: how many members are read at once; None: as many as cores.
         progress: told the bytes done so far.
@@ -58,6 +59,7 @@ class Request:
     site: Site | None = None
     policy: Policy | None = None
     historic: bool = False
+    explain: bool = False
     integrity_only: bool = False
     threads: int | None = None
     progress: Callable[[int], None] | None = None
@@ -150,7 +152,8 @@ def _judge_claims(
 ) -> None:
     report, standing = run.report, run.head.standing
     targets = standing.targets if standing else {}
-    bench = Bench(inventory, request.policy, Keyring(targets), damaged, _reader(archive, inventory, damaged, report))
+    reader = _reader(archive, inventory, damaged, report)
+    bench = Bench(inventory, request.policy, Keyring(targets), damaged, reader, request.basis.at, request.explain)
     judged = [judge_image(image, bench) for image in inventory.images]
     report.images = tuple(item.result for item in judged)
     report.checks = _bundle_checks(inventory, judged, request)
@@ -190,6 +193,8 @@ def _bundle_checks(inventory: Inventory, judged: list[Judged], request: Request)
     if request.policy is None:
         detail = "nothing is verified without this site's own policy (--policy FILE; sealift help policy)"
         checks.append(Check("policy", Outcome.POLICY, "no-policy", detail=detail))
+    else:
+        checks += [Check("policy", Outcome.NOTE, detail=told) for told in request.policy.strengthened]
     complete = tuple(item.complete for item in judged if item.complete is not None)
     if len(complete) == len(judged):
         try:
@@ -201,7 +206,7 @@ def _bundle_checks(inventory: Inventory, judged: list[Judged], request: Request)
 
 def _as_it_was(bench: Bench, then: Keyring, judged: list[Judged]) -> tuple[Check, ...]:
     """With a typed time, the second verdict: by the trusted material that the bundle itself carries."""
-    older = Bench(bench.inventory, bench.policy, then, bench.damaged, bench.read_blob)
+    older = Bench(bench.inventory, bench.policy, then, bench.damaged, bench.read_blob, bench.at)
     checks = []
     for item, image in zip(judged, bench.inventory.images, strict=True):
         before = judge_image(image, older).result
@@ -230,8 +235,9 @@ def _weakened(inventory: Inventory, request: Request) -> tuple[str, ...]:
             found.append(f"rule {rule.label}: allow_unsigned, statements that nobody signed count")
         if rule.allow_omitted:
             found.append(f"rule {rule.label}: allow_omitted, platforms may be left out")
-        if any(isinstance(demand.signer, KeySigner) and demand.signer.ignore_tlog for demand in rule.demands):
+        signers = [signer for demand in rule.demands for signer in demand.signers]
+        if any(isinstance(signer, KeySigner) and signer.ignore_tlog for signer in signers):
             found.append(f"rule {rule.label}: insecure_ignore_tlog, log entries of key signatures are not checked")
-        if any(_is_open(demand.signer) for demand in rule.demands):
+        if any(map(_is_open, signers)):
             found.append(f"rule {rule.label}: a pattern that matches any identity or any issuer")
     return tuple(found)

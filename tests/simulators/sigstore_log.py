@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from bundler.encoding import encode_base64
+from bundler.evidence.envelope import IN_TOTO
 from bundler.transparency.promise import Promise, signed_message
 from tests.simulators.sigstore_keys import Window, as_window, sign, to_json
 
@@ -88,8 +89,41 @@ def intoto_body(envelope: bytes, payload: bytes | None, verifier_pem: str) -> by
     return _body("intoto", {"content": content, "publicKey": _encoded(verifier_pem)})
 
 
-def _body(kind: str, spec: object) -> bytes:
-    return to_json({"apiVersion": "0.0.1", "kind": kind, "spec": spec})
+def intoto_v2_body(envelope: bytes, payload: bytes, signature: bytes, verifier_pem: str, **more: str) -> bytes:
+    """An intoto 0.0.2 entry: the signature is base64 of base64; `more` are further fields of the envelope."""
+    signatures = [{"publicKey": _encoded(verifier_pem), "sig": _encoded(encode_base64(signature))}]
+    inner = {"payloadType": IN_TOTO, "signatures": signatures, **more}
+    content = {"envelope": inner, "hash": _hash(envelope), "payloadHash": _hash(payload)}
+    return _body("intoto", {"content": content}, "0.0.2")
+
+
+def hashedrekord_v2_body(content: bytes, signature: bytes, der: bytes, **knobs: Any) -> bytes:
+    """A hashedrekord 0.0.2 entry, as Rekor 2 writes it. `content` is a payload, an artifact or an envelope's PAE."""
+    data = _hash_v2(content, knobs.get("algorithm", "SHA2_256"))
+    spec = {"data": data, "signature": _signature_v2(signature, der, **knobs)}
+    return _body("hashedrekord", {"hashedRekordV002": spec}, "0.0.2")
+
+
+def dsse_v2_body(payload: bytes, signature: bytes, der: bytes, **knobs: Any) -> bytes:
+    """A dsse 0.0.2 entry."""
+    hashed = _hash_v2(payload, knobs.get("algorithm", "SHA2_256"))
+    spec = {"payloadHash": hashed, "signatures": [_signature_v2(signature, der, **knobs)]}
+    return _body("dsse", {"dsseV002": spec}, "0.0.2")
+
+
+def _signature_v2(signature: bytes, der: bytes, *, certificate: bool = True, **knobs: Any) -> dict[str, Any]:
+    name = "x509Certificate" if certificate else "publicKey"
+    details = knobs.get("details", "PKIX_ECDSA_P256_SHA_256")
+    verifier = {"keyDetails": details, name: {"rawBytes": encode_base64(der)}}
+    return {"content": encode_base64(signature), "verifier": verifier}
+
+
+def _hash_v2(raw: bytes, algorithm: str) -> dict[str, str]:
+    return {"algorithm": algorithm, "digest": encode_base64(hashlib.new(f"sha{algorithm[-3:]}", raw).digest())}
+
+
+def _body(kind: str, spec: object, version: str = "0.0.1") -> bytes:
+    return to_json({"apiVersion": version, "kind": kind, "spec": spec})
 
 
 def _hash(raw: bytes) -> dict[str, str]:

@@ -68,7 +68,7 @@ def test_unless_the_policy_says_ignore(layer: SignedLayer) -> None:
     for each in (layer, broken):
         verified = judge(each, None, key=KEY, ignore_log=True)
         assert (verified.strength, verified.times, verified.log) == ("none", (), None)
-        assert "inclusion promise: ignored, as the policy says" in verified.not_verified
+        assert "log entry: ignored, as the policy says" in verified.not_verified
     assert code(layer, subject=replace(SUBJECT, hex="00" * 32), ignore_log=True) in {
         "digest-mismatch",
         "subject-mismatch",

@@ -1,0 +1,121 @@
+"""One Sigstore bundle for one file: `sealift verify-blob`, and whoever else has a file and a Sigstore bundle.
+
+Rules of this module:
+- The file is known by its bytes or by its SHA-256 alone; both ways give the same verdict, except for keys that sign the
+  bytes themselves (Ed25519) or a longer hash: these need the file (code ``artifact-needed``).
+- An envelope must hold a statement about the file. What its predicate says is not judged here.
+- The signer is named in full: identity and issuer, or a key. There is no default.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import BinaryIO
+
+from bundler import limits
+from bundler.digest import Content, Digest
+from bundler.errors import RejectedError
+from bundler.evidence.envelope import Envelope
+from bundler.evidence.sigstore_bundle import SigstoreBundle, parse_bundle, take_bundle_apart
+from bundler.evidence.statement import Statement, parse_statement
+from bundler.identity.keys import PublicKey
+from bundler.verify.logged import LogFact
+from bundler.verify.material import TrustedMaterial
+from bundler.verify.policy import KeylessSigner
+from bundler.verify.signed import Signer, Strength, Trust, VerifiedTime, verify_signed
+from bundler.verify.signers import check_signer
+
+_ALGORITHMS = ("sha256", "sha384", "sha512")
+_SUBJECT_HASHES = ("sha256", "sha512")
+
+
+@dataclass(frozen=True, slots=True)
+class VerifiedBlob:
+    """A file that somebody named has signed.
+
+    Attributes:
+        digest: SHA-256 of the file.
+        statement: what was said about it, when it was said in an envelope.
+    """
+
+    digest: Digest
+    signer: Signer
+    times: tuple[VerifiedTime, ...]
+    logs: tuple[LogFact, ...]
+    strength: Strength
+    statement: Statement | None = field(repr=False)
+
+
+def hash_artifact(stream: BinaryIO) -> Content:
+    """Read a file to its end: all hashes at once, and the bytes too while they are few.
+
+    Raises:
+        OSError: whatever the stream raises.
+    """
+    hashes = [hashlib.new(algorithm) for algorithm in _ALGORITHMS]
+    kept: bytearray | None = bytearray()
+    while piece := stream.read(limits.READ_BUFFER_BYTES):
+        for each in hashes:
+            each.update(piece)
+        if kept is not None:
+            kept = kept + piece if len(kept) + len(piece) <= limits.KEPT_IN_MEMORY_BYTES else None
+    if kept is not None:
+        return Content(bytes(kept))
+    return Content(hashes={each.name: each.digest() for each in hashes})
+
+
+def known_digest(digest: Digest) -> Content:
+    """A file of which only the digest is known."""
+    return Content(hashes={digest.algorithm: bytes.fromhex(digest.hex)})
+
+
+def verify_blob(
+    bundle_raw: bytes,
+    artifact: Content,
+    *,
+    signer: KeylessSigner | PublicKey,
+    material: TrustedMaterial | None,
+    at: datetime | None = None,
+) -> VerifiedBlob:
+    """Verify one Sigstore bundle for one file.
+
+    Args:
+        bundle_raw: the Sigstore bundle.
+        artifact: from `hash_artifact` or `known_digest`.
+        signer: who must have signed: identity and issuer, or the key.
+        material: the trusted root.
+        at: the time of the verification, beyond which no verified time may lie.
+
+    Raises:
+        RejectedError: the first check that does not hold; the code names it.
+    """
+    bundle = parse_bundle(bundle_raw)
+    key = signer if isinstance(signer, PublicKey) else None
+    signed = take_bundle_apart(bundle, artifact)
+    statement, vouched = verify_signed(signed, Trust(material, key, at=at), lambda: _read(bundle, artifact))
+    if isinstance(signer, KeylessSigner):
+        check_signer(vouched.signer, signer)
+    return VerifiedBlob(
+        Digest("sha256", (artifact.hash("sha256") or b"").hex()),
+        vouched.signer,
+        vouched.times,
+        vouched.logs,
+        vouched.strength,
+        statement,
+    )
+
+
+def _read(bundle: SigstoreBundle, artifact: Content) -> Statement | None:
+    """What an envelope says; it must be about the file, by its SHA-256, or by its SHA-512 as npm's are."""
+    if not isinstance(bundle.content, Envelope):
+        return None
+    statement = parse_statement(bundle.content.payload)
+    digests = [Digest(name, value.hex()) for name in _SUBJECT_HASHES if (value := artifact.hash(name)) is not None]
+    named = {algorithm for subject in statement.subjects for algorithm in subject.digests}
+    digest = next((digest for digest in digests if digest.algorithm in named), None)
+    if digest is None:
+        raise RejectedError("subject-mismatch", "statement", got=f"digests {sorted(named)}"[:160], want="sha256")
+    statement.check_subject(digest)
+    return statement
