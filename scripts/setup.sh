@@ -44,6 +44,8 @@ zstd zstd
 openssl openssl
 strace strace
 unshare util-linux
+docker-registry docker-registry
+perl perl-base
 LIST
 }
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from bundler import limits
 from bundler.errors import EnvError, MalformedError
@@ -33,10 +33,10 @@ _HINTS = {
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """One error of an error body."""
+    """One error of an error body. `repr` hides the message, which can echo what we sent."""
 
     name: str
-    message: str
+    message: str = field(repr=False)
 
 
 def parse_faults(raw: bytes) -> tuple[Fault, ...]:

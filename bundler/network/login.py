@@ -39,4 +39,5 @@ class Login:
     @property
     def secrets(self) -> tuple[str, ...]:
         """What must never be printed."""
-        return tuple(text for text in (self.password, self.identity_token, self.basic[6:]) if text)
+        packed = self.basic.removeprefix("Basic ") if self.password else ""
+        return tuple(text for text in (self.password, self.identity_token, packed) if text)
