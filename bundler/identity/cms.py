@@ -125,14 +125,14 @@ def parse_signed_data(raw: bytes) -> SignedData:
     info = DerReader(parse_der(raw, SEQUENCE).content, "ContentInfo")
     if (kind := info.oid()) != SIGNED_DATA:
         raise malformed(f"content {kind}", "SignedData")
-    data = info.inside(EXPLICIT_0, "content").inside(SEQUENCE, "SignedData")
+    data = DerReader(info.wrapped(EXPLICIT_0, SEQUENCE).content, "SignedData")
     info.end()
     if (version := data.integer()) != _VERSION:
         raise malformed("another version of SignedData", f"version {_VERSION}")
     digests = {parse_digest_algorithm(item.content) for item in data.inside(SET, "digestAlgorithms").all(SEQUENCE)}
     content = data.inside(SEQUENCE, "encapContentInfo")
     content_type = content.oid()
-    octets = content.inside(EXPLICIT_0, "eContent").take(OCTET_STRING).content
+    octets = content.wrapped(EXPLICIT_0, OCTET_STRING).content
     content.end()
     bag = data.maybe(EXPLICIT_0)
     certificates = DerReader(bag.content, "certificates").all(SEQUENCE) if bag else ()

@@ -161,6 +161,10 @@ class DerReader:
         """A reader of the next element's content."""
         return DerReader(self.take(tag).content, what)
 
+    def wrapped(self, tag: int, inner: int) -> Element:
+        """The one element that an explicit tag stands around (X.690 section 8.14)."""
+        return parse_der(self.take(tag).content, inner)
+
     def integer(self) -> int:
         """An INTEGER."""
         return parse_integer(self.take(INTEGER).content)

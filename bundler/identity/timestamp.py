@@ -282,7 +282,7 @@ def _check_name(info: TstInfo, signer: Certificate) -> None:
 
 
 def _foreign(error: MalformedError) -> MalformedError:
-    return malformed(f"{error.what} {error.which}: {error.got} ({error.code})", error.want)
+    return malformed(f"{error.what} {error.which}".strip() + f": {error.got} ({error.code})", error.want)
 
 
 def _refused(code: str, got: str, want: str) -> RejectedError:
