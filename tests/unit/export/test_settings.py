@@ -62,7 +62,9 @@ def test_absolute_paths_stay() -> None:
 def test_the_example_in_the_manual(root: Path) -> None:
     text = (root / "bundler/export/EXPORT.md").read_text()
     settings = parse_settings(text.partition("```toml\n")[2].partition("```")[0].encode(), Path("/base"))
-    assert [image.require for image in settings.images] == [{"signature", "provenance"}, {"signature", "sbom"}]
+    required = [image.require for image in settings.images]
+    assert required == [{"signature", "provenance"}, {"signature", "sbom"}, frozenset()]
+    assert [image.allow_synthesised_digest for image in settings.images] == [False, False, True]
 
 
 IMAGE = '[[image]]\nsource = "oci:x"\n'
@@ -83,6 +85,7 @@ IMAGE = '[[image]]\nsource = "oci:x"\n'
         ('[[image]]\nsource = "a\\u0000b"', "settings"),
         (IMAGE + 'name = ""', "settings"),
         (IMAGE + "platforms = []", "settings"),
+        (IMAGE + 'allow_synthesised_digest = "yes"', "field-type"),
         (IMAGE + 'platforms = ["linux"]', "platform"),
         (IMAGE + 'platforms = "linux/amd64"', "field-type"),
         (IMAGE + 'require = ["sboms"]', "settings"),
