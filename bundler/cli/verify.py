@@ -40,6 +40,10 @@ Exit codes: 0 verified, 1 rejected, 2 usage, 3 damaged, 4 trust, 5 unsupported, 
 @click.option("--historic", is_flag=True, help="Accept an older delivery that this site has accepted before.")
 @click.option("--read-only", is_flag=True, help="Write nothing to the state; rollback is checked, not recorded.")
 @click.option(
+    "--require-inclusion-proof", is_flag=True, help="Demand a log's proof behind every signature that the policy names."
+)
+@click.option("--explain", is_flag=True, help="Say which rule decided about each image, and why.")
+@click.option(
     "--integrity-only", is_flag=True, help="Check bytes against the file's own metadata; proves nothing else."
 )
 @click.option("--state", metavar="DIR", help="State folder [SEALIFT_STATE, or the XDG state folder].")
@@ -76,6 +80,8 @@ class _Options:
     historic: bool
     read_only: bool
     integrity_only: bool
+    require_inclusion_proof: bool
+    explain: bool
     state: str | None
     threads: int | None
 
@@ -86,9 +92,10 @@ def _load_site(options: _Options) -> Site | None:
 
     if not options.integrity_only:
         return load_site(state_folder(options.state), read_only=options.read_only)
-    if options.policy_file or options.at or options.historic:
+    beside = (options.policy_file, options.at, options.historic, options.require_inclusion_proof, options.explain)
+    if any(beside):
         raise UsageError(
-            "usage", "option", "--integrity-only", got="with --policy, --at or --historic", want="alone",
+            "usage", "option", "--integrity-only", got="with an option about claims", want="alone",
             hints=["--integrity-only proves nothing about claims; leave it out to verify"],
         )  # fmt: skip
     return None
@@ -108,8 +115,9 @@ def _request(options: _Options, site: Site | None, reach: Callable[[int], None])
     return Request(
         basis=time_basis(clock(), site.floor if site else None, at, options.reason),
         site=site,
-        policy=_load_policy(options, site),
+        policy=_strengthened(_load_policy(options, site), options),
         historic=options.historic,
+        explain=options.explain,
         integrity_only=options.integrity_only,
         threads=options.threads,
         progress=reach,
@@ -132,6 +140,10 @@ def _load_policy(options: _Options, site: Site | None) -> Policy | None:
             hints=["the policy changed since it was written into site.toml; --policy FILE names another one"],
         )  # fmt: skip
     return policy
+
+
+def _strengthened(policy: Policy | None, options: _Options) -> Policy | None:
+    return policy.requiring_proofs() if policy is not None and options.require_inclusion_proof else policy
 
 
 def _size(file: str) -> int | None:

@@ -13,7 +13,7 @@ from typing import Any
 from bundler.digest import Digest
 from bundler.moment import format_moment
 from bundler.verify.head_facts import TrustFacts
-from bundler.verify.result import Check, EvidenceFact, ImageResult, Report
+from bundler.verify.result import Check, EvidenceFact, Explanation, ImageResult, Report
 
 REPORT_VERSION = 1
 
@@ -106,6 +106,7 @@ def _image(image: ImageResult) -> dict[str, Any]:
         "verdict": image.verdict.value,
         "reason": image.reason,
         "rule": image.rule,
+        "explanation": None if image.explanation is None else _explanation(image.explanation),
         "platforms": [{"platform": platform, "digest": str(digest)} for platform, digest in image.platforms],
         "omitted": [{"platform": platform, "digest": str(digest)} for platform, digest in image.omitted],
         "checks": [_check(check) for check in image.checks],
@@ -113,6 +114,15 @@ def _image(image: ImageResult) -> dict[str, Any]:
         "searches": [
             {"subject": str(subject), "place": place, "answer": answer} for subject, place, answer in image.searches
         ],
+    }
+
+
+def _explanation(explanation: Explanation) -> dict[str, Any]:
+    return {
+        "rules": [
+            {"rule": trial.rule, "applies": trial.applies, "because": trial.because} for trial in explanation.trials
+        ],
+        "demands": list(explanation.demands),
     }
 
 

@@ -19,7 +19,7 @@ from bundler.escaping import escape
 from bundler.moment import format_moment
 from bundler.report.sizes import readable_size
 from bundler.verify.head_facts import BundleFacts, TrustFacts
-from bundler.verify.result import Check, EvidenceFact, ImageResult, Outcome, Report, Verdict
+from bundler.verify.result import Check, EvidenceFact, Explanation, ImageResult, Outcome, Report, Verdict
 
 _HEADLINE = {
     Verdict.VERIFIED: "VERIFIED",
@@ -42,6 +42,7 @@ _STANDINGS = {
     "audit": "audit at a typed time; rollback was checked, not recorded",
 }
 _MOST_DAMAGES = 20
+_MOST_TRIALS = 20
 _MOST_CHARACTERS = 600  # of one fact; longer ones are whole in the JSON form
 _SLASH = re.compile(r"(?<![:/])/(?!/)")
 _DEVELOPMENT = "DEVELOPMENT TRUST ROOT: its keys were made for trying things out; this proves nothing to anybody"
@@ -116,6 +117,8 @@ def _image(image: ImageResult, bundle: BundleFacts | None) -> Iterator[str]:
     yield f"  name asserted by stream {bundle.stream if bundle else '?'}"
     if image.rule:
         yield from _broken("  rule: ", image.rule, 4)
+    if image.explanation is not None:
+        yield from _explanation(image.explanation)
     platforms = ", ".join(platform for platform, _ in image.platforms) or "none named"
     size = f"; {readable_size(image.size_bytes)}" if image.size_bytes else ""
     yield from _broken("  platforms: ", f"{platforms}{size}", 4)
@@ -129,6 +132,22 @@ def _image(image: ImageResult, bundle: BundleFacts | None) -> Iterator[str]:
         yield "  evidence:"
     for fact in untold:
         yield from _evidence(fact, image)
+
+
+def _explanation(explanation: Explanation) -> Iterator[str]:
+    """Which rules were tried, the deciding one last, and what it demands."""
+    yield "  why:"
+    hidden = len(explanation.trials) - _MOST_TRIALS
+    if hidden > 0:
+        yield f"    {hidden} rules before these do not apply (--json lists all)"
+    for trial in explanation.trials[-_MOST_TRIALS:]:
+        yield from _broken("    ", f"{trial.rule}: {'applies' if trial.applies else 'no'}, {trial.because}", 8)
+    if not explanation.trials:
+        yield "    there is no policy"
+    elif not explanation.trials[-1].applies:
+        yield "    no rule applies"
+    for demand in explanation.demands:
+        yield from _broken("    demands ", demand, 8)
 
 
 def _check(check: Check) -> Iterator[str]:

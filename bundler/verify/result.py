@@ -16,6 +16,7 @@ from enum import StrEnum
 from bundler.digest import Digest
 from bundler.errors import SealiftError
 from bundler.verify.head_facts import BundleFacts, TrustFacts
+from bundler.verify.policy import RuleTrial
 
 
 class Outcome(StrEnum):
@@ -111,6 +112,17 @@ class EvidenceFact:
 
 
 @dataclass(frozen=True, slots=True)
+class Explanation:
+    """Why a rule decided: every rule that was tried on the image, in order, and all that the last one demands.
+
+    `demands` is empty when no rule applies.
+    """
+
+    trials: tuple[RuleTrial, ...]
+    demands: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class ImageResult:
     """All checks of one image."""
 
@@ -124,6 +136,7 @@ class ImageResult:
     evidence: tuple[EvidenceFact, ...]
     searches: tuple[tuple[Digest, str, str], ...]
     size_bytes: int
+    explanation: Explanation | None = None
 
     @property
     def verdict(self) -> Verdict:

@@ -7,7 +7,17 @@ from datetime import UTC, datetime
 from bundler.digest import sha256_of
 from bundler.errors import SealiftError
 from bundler.verify.head_facts import BundleFacts, RoleFact, TrustFacts
-from bundler.verify.result import Check, DamageFact, EvidenceFact, ImageResult, Outcome, Report, TimeFact
+from bundler.verify.policy import RuleTrial
+from bundler.verify.result import (
+    Check,
+    DamageFact,
+    EvidenceFact,
+    Explanation,
+    ImageResult,
+    Outcome,
+    Report,
+    TimeFact,
+)
 
 AT = datetime(2026, 11, 2, 12, 0, 0, 987654, tzinfo=UTC)
 DIGEST = sha256_of(b"a thing")
@@ -31,7 +41,17 @@ def full_report(text: str = "some text", failure: SealiftError | None = None) ->
         for demanded in (True, False)
     )  # fmt: skip
     image = ImageResult(
-        text, DIGEST, text, ((text, DIGEST),), ((text, DIGEST),), text, checks, facts, ((DIGEST, text, text),), 1234
+        text,
+        DIGEST,
+        text,
+        ((text, DIGEST),),
+        ((text, DIGEST),),
+        text,
+        checks,
+        facts,
+        ((DIGEST, text, text),),
+        1234,
+        Explanation(tuple(RuleTrial(text, applies, text) for applies in (False, True)) * 15, (text, text)),
     )
     return Report(
         file=text,

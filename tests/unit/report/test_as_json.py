@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 
 from bundler.errors import TrustError
 from bundler.report.as_json import REPORT_VERSION, format_report, report_document
-from bundler.verify.demands import COVERED, LOGGED, NOT_LOGGED, UNSIGNED
+from bundler.verify.requirements import COVERED, UNSIGNED
 from bundler.verify.result import VERDICT_OF_EXIT, Outcome, Report, Verdict
+from bundler.verify.strength import LOGGED, NOT_LOGGED
 from tests.simulators.claims import NAME, Claims, demand, policy
 from tests.simulators.deliveries import Exporter, LayoutSource, make_site, verify
 from tests.simulators.images import two_platforms

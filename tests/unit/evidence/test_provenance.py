@@ -1,0 +1,172 @@
+"""Builder and source out of SLSA provenance: every place, every spelling, nothing ambiguous."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bundler.digest import sha256_of
+from bundler.errors import MalformedError
+from bundler.evidence.envelope import parse_envelope
+from bundler.evidence.provenance import Provenance, read_provenance
+from bundler.evidence.statement import Statement, parse_statement
+from tests.simulators.images import SLSA, SPDX, statement
+
+SLSA_02 = "https://slsa.dev/provenance/v0.2"
+HOST = "https://github.com/example/app"
+
+
+def made(predicate: Any, kind: str = SLSA_02) -> Statement:
+    return parse_statement(statement(sha256_of(b""), kind, predicate))
+
+
+def source(uri: str) -> tuple[str | None, str | None]:
+    found = read_provenance(made({"invocation": {"configSource": {"uri": uri}}}))
+    return found.source, found.source_ref
+
+
+def code(predicate: Any, kind: str = SLSA_02) -> str:
+    with pytest.raises(MalformedError) as error:
+        read_provenance(made(predicate, kind))
+    return error.value.code
+
+
+@pytest.mark.parametrize(
+    ("uri", "address", "ref"),
+    [
+        (HOST, HOST, None),
+        (f"git+{HOST}", HOST, None),
+        (f"git+{HOST}@refs/tags/v1", HOST, "refs/tags/v1"),
+        (f"git+{HOST}@refs/tags/@scope/package@1.0", HOST, "refs/tags/@scope/package@1.0"),
+        (f"{HOST}.git#refs/heads/main", HOST, "refs/heads/main"),
+        (f"{HOST}.git#refs/heads/main:folder", HOST, "refs/heads/main"),
+        (f"{HOST}.git#:folder", HOST, None),
+        (f"{HOST}@a#b", HOST, "a#b"),
+        ("git+ssh://host.example/x@main", "ssh://host.example/x", "main"),
+        # Not an address with a path: kept whole, so that no part of it is taken for the address.
+        ("https://github.com@other.example/example/app", "https://github.com@other.example/example/app", None),
+        ("https://user@github.com/example/app", "https://user@github.com/example/app", None),
+        ("https://github.com#/example/app", "https://github.com#/example/app", None),
+        ("pkg:docker/x@1", "pkg:docker/x@1", None),
+        ("", None, None),
+    ],
+)
+def test_addresses(uri: str, address: str | None, ref: str | None) -> None:
+    assert source(uri) == (address, ref)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "address", "ref"),
+    [
+        ({}, None, None),
+        ({"workflow": {"repository": HOST, "ref": "refs/tags/v1", "path": "x"}}, HOST, "refs/tags/v1"),
+        ({"workflow": {"repository": f"git+{HOST}"}}, HOST, None),
+        ({"workflow": {"ref": "refs/tags/v1"}}, None, None),
+        ({"source": {"uri": f"git+{HOST}@refs/tags/v1"}}, HOST, "refs/tags/v1"),
+        ({"configSource": {"uri": f"{HOST}.git#main"}}, HOST, "main"),
+        ({"configSource": {"uri": f"{HOST}.git#main"}, "source": {"uri": f"git+{HOST}@main"}}, HOST, "main"),
+        ({"configSource": {"path": "Dockerfile"}}, None, None),
+        ({"workflow": None}, None, None),
+    ],
+)
+def test_version_1(parameters: dict[str, Any], address: str | None, ref: str | None) -> None:
+    predicate = {"buildDefinition": {"externalParameters": parameters}, "runDetails": {"builder": {"id": "b"}}}
+    assert read_provenance(made(predicate, SLSA)) == Provenance("b", address, ref)
+
+
+def test_older_versions() -> None:
+    predicate = {"builder": {"id": "b"}}
+    assert read_provenance(made(predicate)) == Provenance("b", None, None)
+    assert read_provenance(made(predicate, "https://slsa.dev/provenance/v0.1")) == Provenance("b", None, None)
+    assert read_provenance(made({})) == Provenance(None, None, None)
+    assert read_provenance(made({"builder": {"id": ""}})).builder is None
+
+
+@pytest.mark.parametrize(
+    ("predicate", "kind", "expected"),
+    [
+        ({}, SPDX, "provenance"),
+        ({}, "https://slsa.dev/provenance/v2", "provenance"),
+        ([], SLSA_02, "field-type"),
+        ({"builder": []}, SLSA_02, "field-type"),
+        ({"builder": {"id": 1}}, SLSA_02, "field-type"),
+        ({"builder": {"id": "a"}, "Builder": {"id": "b"}}, SLSA_02, "field-case"),
+        ({"builder": {"id": "a", "ID": "b"}}, SLSA_02, "field-case"),
+        ({"invocation": {"configSource": {"uri": []}}}, SLSA_02, "field-type"),
+        ({"invocation": {"configsource": {}}}, SLSA_02, "field-case"),
+        ({"buildDefinition": {"externalParameters": {"workflow": "x"}}}, SLSA, "field-type"),
+        (
+            {"buildDefinition": {"externalParameters": {"source": {"uri": HOST}, "configSource": {"uri": "a"}}}},
+            SLSA,
+            "provenance",
+        ),
+        (
+            {
+                "buildDefinition": {
+                    "externalParameters": {
+                        "workflow": {"repository": HOST, "ref": "a"},
+                        "source": {"uri": f"{HOST}@b"},
+                    }
+                }
+            },
+            SLSA,
+            "provenance",
+        ),
+    ],
+)
+def test_ambiguous_or_malformed(predicate: Any, kind: str, expected: str) -> None:
+    assert code(predicate, kind) == expected
+
+
+_JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(-5, 5) | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3)
+    | st.dictionaries(
+        st.sampled_from(["builder", "id", "invocation", "configSource", "uri", "buildDefinition", "runDetails",
+                         "externalParameters", "workflow", "repository", "ref", "source", "BUILDER"]),
+        inner, max_size=4,
+    ),
+    max_leaves=12,
+)  # fmt: skip
+
+
+@settings(derandomize=True, deadline=None)
+@given(_JSON, st.sampled_from([SLSA, SLSA_02]))
+def test_any_predicate_is_read_or_refused(predicate: Any, kind: str) -> None:
+    try:
+        found = read_provenance(made(predicate, kind))
+    except MalformedError:
+        return
+    assert found.source is None or found.source
+
+
+@pytest.mark.parametrize(("version", "ref"), [("v1.4.0", "refs/heads/main"), ("v1.10.0", "refs/tags/v13.0.30")])
+def test_real_provenance(shared: Path, version: str, ref: str) -> None:
+    blobs = (shared / "real" / "images" / f"slsa-generator-{version}" / "blobs" / "sha256").iterdir()
+    small = [path.read_bytes() for path in blobs if path.stat().st_size < 1_000_000]
+    envelopes = [raw for raw in small if raw.startswith(b'{"payloadType"')]
+    (raw,) = envelopes
+    found = read_provenance(parse_statement(parse_envelope(raw).payload))
+    name = "https://github.com/slsa-framework/slsa-github-generator/.github/workflows/generator_container_slsa3.yml"
+    assert found == Provenance(f"{name}@refs/tags/{version}", "https://github.com/slsa-framework/example-package", ref)
+
+
+@pytest.mark.parametrize("folder", ["slsa-generator-v1.10.0", "buildkit-two-platforms"])
+def test_real_buildkit_provenance(shared: Path, folder: str) -> None:
+    """BuildKit on a laptop names no builder; where it had a repository, it names that."""
+    found = []
+    for path in (shared / "real" / "images" / folder / "blobs" / "sha256").iterdir():
+        if path.stat().st_size < 1_000_000 and b"https://slsa.dev/provenance/v" in (raw := path.read_bytes()):
+            document = json.loads(raw)
+            if "predicateType" in document:
+                found.append(read_provenance(parse_statement(raw)))
+    assert found
+    assert {each.builder for each in found} == {None}
+    sources = {each.source for each in found}
+    expected = "https://github.com/slsa-framework/example-package" if folder.startswith("slsa") else None
+    assert sources == {expected}
