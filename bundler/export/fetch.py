@@ -30,7 +30,7 @@ def fetch_work(collected: Sequence[CollectedImage]) -> list[ImageWork]:
 
 def fetch_blobs(
     collected: Sequence[CollectedImage], connection: Connection, hooks: Hooks, target: Path, bundle_bytes: int
-) -> None:
+) -> tuple[str, ...]:
     """Bring every blob of images in registries into this run's staging folder, hashed.
 
     Args:
@@ -40,19 +40,23 @@ def fetch_blobs(
         target: the folder that the bundle goes to.
         bundle_bytes: what the bundle needs at least.
 
+    Returns:
+        a sentence for each blob of the cache that was not what its name said; it was fetched again.
+
     Raises:
         EnvError: skopeo, network or disk.
         RejectedError: a registry lacks a blob, or gives other bytes.
     """
     works = fetch_work(collected)
     if not works:
-        return
+        return ()
     _check_room(works, connection, target, bundle_bytes)
     totals: dict[str, int] = {}
     for work in works:
         totals[work.name] = totals.get(work.name, 0) + work.size_bytes
     with hooks.progress_each("fetching", totals) as bars:
         connection.fetcher.fetch(works, bars.reach, bars.finish)
+    return tuple(f"cache: {digest} was not what its name says; fetched again" for digest in connection.cache.evicted)
 
 
 def _check_room(works: Sequence[ImageWork], connection: Connection, target: Path, bundle_bytes: int) -> None:

@@ -12,14 +12,15 @@ Rules of this module:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import contextlib
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
 from bundler import limits
 from bundler.archive.inventory import Evidence, Search
 from bundler.archive.layout import BLOB_TYPES
 from bundler.digest import Digest
-from bundler.errors import EnvError, MalformedError, RejectedError, UnsupportedError
+from bundler.errors import EnvError, MalformedError, RejectedError, SealiftError, UnsupportedError
 from bundler.escaping import escape
 from bundler.evidence.kind import BUILDKIT_ATTESTATION
 from bundler.export.threads import in_threads
@@ -88,7 +89,9 @@ class Findings:
             for subject, place, answer in answers:
                 self.searches.append(Search(subject, place.name, answer.said))
                 for descriptor in answer.found:
-                    if self._take(subject, place, descriptor, read) and descriptor.digest not in asked:
+                    with _naming(subject, place):
+                        is_subject = self._take(subject, place, descriptor, read)
+                    if is_subject and descriptor.digest not in asked:
                         asked.add(descriptor.digest)
                         subjects.append(descriptor.digest)
             if not subjects:
@@ -147,11 +150,21 @@ class Findings:
 
 def _ask(subject: Digest, place: Place, may_lack: frozenset[str]) -> _Asked:
     try:
-        return subject, place, place.ask()
+        with _naming(subject, place):
+            return subject, place, place.ask()
     except (EnvError, RejectedError, UnsupportedError) as error:
         if place.words <= may_lack:
             said = escape(f"no answer: {error.got or error.code}")
             return subject, place, Answer((), said[:_FAILURE_CHARACTERS])
+        raise
+
+
+@contextlib.contextmanager
+def _naming(subject: Digest, place: Place) -> Iterator[None]:
+    """Add to an error what was looked for, and where."""
+    try:
+        yield
+    except SealiftError as error:
         error.hints = (*error.hints, f"looking for evidence about {subject}, place {place.name}")
         raise
 

@@ -173,7 +173,7 @@ def export_bundle(request: ExportRequest, hooks: Hooks, connection: Connection) 
         plan = make_plan(proved.collected)
         least_bytes = plan.least_bytes(compress=request.compress)
         check_space(request.target.parent, least_bytes)
-        fetch_blobs(proved.collected, connection, hooks, request.target.parent, least_bytes)
+        evicted = fetch_blobs(proved.collected, connection, hooks, request.target.parent, least_bytes)
         work = opened.enter_context(workspace(request.target.parent))
         with hooks.progress("reading images", plan.content_bytes) as bar:
             staged = stage(plan, work, compress=request.compress, progress=bar.advance)
@@ -187,7 +187,7 @@ def export_bundle(request: ExportRequest, hooks: Hooks, connection: Connection) 
             draft.inventory,
             sha256_of(draft.raw),
             development=repository.development,
-            warnings=proved.warnings,
+            warnings=(*proved.warnings, *evicted),
         )
 
 
