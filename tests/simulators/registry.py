@@ -234,6 +234,12 @@ class Registry:
         with self._lock:
             self._rules.insert(0, _Rule(re.compile(pattern), method, behaviour, times))
 
+    def reform(self) -> None:
+        """Be honest again, and forget what was asked."""
+        with self._lock:
+            self._rules.clear()
+            self.log.clear()
+
     def asked(self, method: str, pattern: str) -> list[Logged]:
         """What was asked so far."""
         with self._lock:
