@@ -19,6 +19,7 @@ Rules of this module:
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import stat
@@ -156,22 +157,27 @@ class _Files:
             except FileNotFoundError:
                 return None
         if stat.S_ISLNK(found.st_mode):
-            raise RejectedError("layout-link", "file", name, got="a link", want="a file in the folder itself")
+            raise _link(name)
         if not stat.S_ISREG(found.st_mode):
-            raise EnvError("file-kind", "file", name, got="not a regular file", want="a regular file")
+            raise _not_regular(name)
         return found.st_size
 
     def open(self, name: str) -> BinaryIO | None:
         """A stream of a regular file's bytes; None when absent. Raises as `size_bytes`."""
-        if self.size_bytes(name) is None:
-            return None
+        # No link, even one put there this moment; and no waiting for the other end of a FIFO.
         flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
         with disk_errors("file", name):
-            descriptor = os.open(name, flags, dir_fd=self._folder)
-            # Looked at again, as it might be another file by now.
+            try:
+                descriptor = os.open(name, flags, dir_fd=self._folder)
+            except FileNotFoundError:
+                return None
+            except OSError as error:
+                if error.errno == errno.ELOOP:
+                    raise _link(name) from error
+                raise
             if not stat.S_ISREG(os.fstat(descriptor).st_mode):
                 os.close(descriptor)
-                raise EnvError("file-kind", "file", name, got="not a regular file", want="a regular file")
+                raise _not_regular(name)
             return cast("BinaryIO", os.fdopen(descriptor, "rb", buffering=0))
 
     def read(self, name: str, max_bytes: int) -> bytes | None:
@@ -192,6 +198,14 @@ class _Files:
     def close(self) -> None:
         """Release the folder."""
         os.close(self._folder)
+
+
+def _link(name: str) -> RejectedError:
+    return RejectedError("layout-link", "file", name, got="a link", want="a file in the folder itself")
+
+
+def _not_regular(name: str) -> EnvError:
+    return EnvError("file-kind", "file", name, got="not a regular file", want="a regular file")
 
 
 def open_directory(path: Path, *, place: str | None = None) -> Directory:
