@@ -89,8 +89,7 @@ IMAGE = '[[image]]\nsource = "oci:x"\n'
         (IMAGE + 'platforms = ["linux"]', "platform"),
         (IMAGE + 'platforms = "linux/amd64"', "field-type"),
         (IMAGE + 'require = ["sboms"]', "settings"),
-        (IMAGE + 'may_lack = ["sbom"]', "settings"),
-        ('require = ["sbom"]\n' + IMAGE + 'may_lack = ["signature"]', "settings"),
+        (IMAGE + 'may_lack = ["sboms"]', "settings"),
         ('require = ["sbom"]\n' + IMAGE + 'require = ["sbom"]\nmay_lack = ["sbom"]', "settings"),
         ('compression = "gzip"\n' + IMAGE, "settings"),
         ('audience = "x"\n' + IMAGE, "field-type"),
@@ -144,3 +143,9 @@ def test_times_that_are_none(epoch: str) -> None:
     with pytest.raises(UsageError) as error:
         choose_created(CLOCK, epoch, development=True)
     assert error.value.code == "source-date-epoch"
+
+
+def test_what_an_image_may_lack_need_not_be_required(tmp_path: Path) -> None:
+    settings = parse_settings(('require = ["sbom"]\n' + IMAGE + 'may_lack = ["signature", "sbom"]').encode(), tmp_path)
+    (image,) = settings.images
+    assert (image.require, image.may_lack) == (frozenset(), {"signature", "sbom"})
