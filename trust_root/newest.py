@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from tuf.api.metadata import Root, Targets
 
@@ -146,6 +146,34 @@ def _accepts_targets(root: Root, targets: SignedFile[Targets]) -> bool:
     except TrustError:
         return False  # signed by keys that this root has retired
     return True
+
+
+def accepted_targets(pin: HeldPin, at: datetime, grace: timedelta) -> Mapping[str, bytes]:
+    """What a site may use of its newest accepted targets without a bundle at hand; empty before the first bundle.
+
+    Raises:
+        TrustError: root or targets have expired (``expired``), or the newest root has retired those who signed the
+            targets (``targets-retired``).
+    """
+    if pin.targets_metadata is None:
+        return {}
+    files = {f"metadata/{version}.root.json": raw for version, raw in pin.roots.items()}
+    newest = _weigh_site_targets(pin, open_root_chain(pin.root, files))
+    if newest.site_targets is None or not newest.site_targets_hold:
+        raise TrustError(
+            "targets-retired", "targets", got="signed by keys that the newest root has retired", want="newer ones",
+            hints=["verify a newer bundle of this repository"],
+        )  # fmt: skip
+    for role, expires in (
+        ("root", newest.chain.newest.signed.expires),
+        ("targets", newest.site_targets.signed.expires),
+    ):
+        if at - expires >= grace and at >= expires:
+            raise TrustError(
+                "expired", "trust metadata", role, got=f"expired: {expires.isoformat()}", want="newer metadata",
+                hints=["verify a newer bundle of this repository"],
+            )  # fmt: skip
+    return pin.targets
 
 
 def check_targets_fork(newest: Newest, opened: OpenedTrust) -> None:

@@ -24,6 +24,7 @@ from bundler.version import FORMAT_VERSION, VERSION
 _COMMANDS = {
     "export": ("bundler.cli.export", "export", "Export images with their evidence into one signed bundle file."),
     "verify": ("bundler.cli.verify", "verify", "Verify a bundle offline, against the pinned root and your policy."),
+    "verify-blob": ("bundler.cli.verify_blob", "verify_blob", "Verify one Sigstore bundle for one file or digest."),
     "inspect": ("bundler.cli.inspect", "inspect", "Show what a bundle holds, without reading its layers."),
     "cache": ("bundler.cli.cache", "cache", "Show or prune what exports have fetched from registries."),
     "trust": ("trust_root.cli", "trust", "Make, publish, pin and show trust roots."),

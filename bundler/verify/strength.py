@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from bundler.verify.logged import LogFact
 from bundler.verify.signatures import VerifiedSignature
 
 NOT_LOGGED = "signed, not logged"
@@ -20,9 +21,14 @@ FETCHED = "signed, inclusion proof, fetched at export"
 
 def strength_of(verified: VerifiedSignature) -> str:
     """How strong a verified signature is, in the words of REPORT.md."""
-    log = verified.log
-    if log is None:
-        return STAMPED if verified.times else NOT_LOGGED
+    return strength_of_logs(verified.logs, stamped=bool(verified.times))
+
+
+def strength_of_logs(logs: Sequence[LogFact], *, stamped: bool) -> str:
+    """Likewise, from its log entries, the strongest first, and whether anybody vouched for a time."""
+    if not logs:
+        return STAMPED if stamped else NOT_LOGGED
+    log = logs[0]
     if not log.proved:
         return LOGGED
     if log.witnesses:
