@@ -5,6 +5,7 @@ Rules of this module:
   served anything yet. 404 of any body on the referrers path means that there is no such API. Whatever else comes is an
   error that names the question and the answer (answers.py).
 - Nothing but a checked tag or `Digest` becomes part of a URL (CVE-2024-3727).
+- A repository that says NAME_UNKNOWN to one question and serves another has no one meaning, whichever came first.
 - The host that serves the first manifest serves the repository to the end: a run never mixes mirrors (THREATS E1).
 - Blobs are handed out unchecked; whoever reads them hashes them.
 """
@@ -89,6 +90,7 @@ class Repository:
         self._repository = reference.repository
         self._endpoints = endpoints
         self._serving: Endpoint | None = None
+        self._unknowing: set[Endpoint] = set()
         self._lock = threading.Lock()
 
     @property
@@ -143,7 +145,7 @@ class Repository:
         def use(answer: Answer) -> FetchedManifest | None:
             if answer.status == 200:
                 return read_manifest(answer, wanted)
-            _check_absence(answer, codes, endpoint)
+            self._check_absence(answer, codes, endpoint)
             return None
 
         which = f"{self.name} manifest {part}"
@@ -155,7 +157,7 @@ class Repository:
                     raise
                 continue
             if found is not None:
-                self._settle(endpoint)
+                self._settle(endpoint, which)
                 return found
         return None
 
@@ -188,6 +190,8 @@ class Repository:
             is_first = False
             found.extend(listed)
             _check_count(len(found), limits.REFERRERS, which)
+        if found:
+            self._settle(endpoint, which)
         return tuple(found)
 
     def tags(self) -> tuple[str, ...]:
@@ -205,7 +209,7 @@ class Repository:
 
         def use(answer: Answer) -> tuple[Url | None, tuple[str, ...]] | None:
             if answer.status != 200:
-                _check_absence(answer, codes, endpoint)
+                self._check_absence(answer, codes, endpoint)
                 return None
             return pages.turn(answer), read_tags(answer)
 
@@ -308,20 +312,31 @@ class Repository:
     def _main(self) -> Endpoint:
         return self._serving or self._endpoints[-1]
 
-    def _settle(self, endpoint: Endpoint) -> None:
+    def _settle(self, endpoint: Endpoint, which: str) -> None:
+        """Remember who serves.
+
+        Raises:
+            EnvError: it said before that it knows no such repository (code ``registry-answer``).
+        """
         with self._lock:
             self._serving = self._serving or endpoint
+            if endpoint in self._unknowing:
+                raise answer_error(which, f"content, and {NAME_UNKNOWN} to another question", "one of the two")
 
+    def _check_absence(self, answer: Answer, codes: set[str], endpoint: Endpoint) -> None:
+        """Close an answer that means a sound absence.
 
-def _check_absence(answer: Answer, codes: set[str], endpoint: Endpoint) -> None:
-    """Close an answer that means a sound absence.
-
-    Raises:
-        EnvError: any other answer.
-    """
-    faults = read_faults(answer)
-    if not says_absent(answer.status, faults, codes):
-        raise endpoint.judge(answer, faults)
+        Raises:
+            EnvError: any other answer, or it knows no such repository and has served something from it.
+        """
+        faults = read_faults(answer)
+        unknowing = NAME_UNKNOWN in {fault.name for fault in faults}
+        with self._lock:
+            contradicts = unknowing and self._serving is endpoint
+            if contradicts or not says_absent(answer.status, faults, codes):
+                raise endpoint.judge(answer, faults)
+            if unknowing:
+                self._unknowing.add(endpoint)
 
 
 def _check_target(text: str) -> tuple[Digest | None, str]:
