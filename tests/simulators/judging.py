@@ -13,6 +13,7 @@ from bundler.evidence.cosign import DSSE_ENVELOPE, CosignItem, read_items
 from bundler.evidence.kind import COSIGN_ATTESTATION, COSIGN_SIGNATURE
 from bundler.identity.keys import PublicKey
 from bundler.oci.manifest import ImageManifest, parse_manifest
+from bundler.transparency.log_entry import TransparencyLogEntry
 from bundler.verify.material import TrustedMaterial
 from bundler.verify.signatures import VerifiedSignature, verify_item
 from tests.simulators.sigstore import SignedLayer, store
@@ -38,9 +39,11 @@ def judge(
     subject: Digest = SUBJECT,
     key: PublicKey | None = None,
     ignore_log: bool = False,
+    proofs: tuple[TransparencyLogEntry, ...] = (),
 ) -> VerifiedSignature:
     """Verify one layer."""
-    return verify_item(item_of(layer), subject, material=material, key=key, ignore_log=ignore_log)
+    item = item_of(layer)
+    return verify_item(item, subject, material=material, key=key, ignore_log=ignore_log, proofs=proofs)
 
 
 def code_of(work: Callable[[], object]) -> str:
