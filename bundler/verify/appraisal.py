@@ -95,6 +95,11 @@ class Appraisal:
         """The item as it was verified, if it ever was."""
         return next((found for found in self._judged.values() if isinstance(found, VerifiedSignature)), None)
 
+    @property
+    def trusted_root_name(self) -> str | None:
+        """Name of the trusted root that `held` was verified with; None: the only one that there is."""
+        return next((root for (root, _, _), found in self._judged.items() if found is self.held), None)
+
     def judge_alone(self) -> VerifiedSignature:
         """Verify the item without a demand: with the only trusted root, or any published key.
 

@@ -18,6 +18,7 @@ from bundler.errors import DamagedError
 from bundler.verify.appraisal import ITEM_FAILURES
 from bundler.verify.completeness import CompleteImage, open_image
 from bundler.verify.demands import check_image
+from bundler.verify.exhibits import Exhibits, gather_exhibits
 from bundler.verify.facts import evidence_facts, signed_times
 from bundler.verify.keyring import Keyring
 from bundler.verify.opened import open_evidence
@@ -30,18 +31,20 @@ ReadBlob = Callable[[Digest], bytes]
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """An image's result, its closure if it has one, and the verified times of evidence that met demands."""
+    """An image's result, its closure if it has one, verified times of evidence that met demands, what can be shown."""
 
     result: ImageResult
     complete: CompleteImage | None
     times: tuple[datetime, ...]
+    exhibits: Exhibits | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Bench:
     """What every image of a bundle is judged with.
 
-    No signature may be of a time after `at`; with `explain`, results say which rule decided and why.
+    No signature may be of a time after `at`; with `explain`, results say which rule decided and why; with `exhibit`,
+    what can be shown of each image is gathered.
     """
 
     inventory: Inventory
@@ -51,6 +54,7 @@ class Bench:
     read_blob: ReadBlob
     at: datetime | None = None
     explain: bool = False
+    exhibit: bool = False
 
 
 def judge_image(image: Image, bench: Bench) -> Judged:
@@ -76,7 +80,8 @@ def judge_image(image: Image, bench: Bench) -> Judged:
     checks = (*_damage(complete, bench.damaged), *checks)
     facts = evidence_facts(complete, evidence, met)
     size_bytes = sum(node.size_bytes for node in complete.graph.nodes)
-    return Judged(_result(image, bench, checks, facts, size_bytes), complete, signed_times(evidence))
+    exhibits = gather_exhibits(complete, evidence, facts) if bench.exhibit else None
+    return Judged(_result(image, bench, checks, facts, size_bytes), complete, signed_times(evidence), exhibits)
 
 
 def _damage(complete: CompleteImage, damaged: frozenset[Digest]) -> tuple[Check, ...]:

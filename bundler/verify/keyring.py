@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from bundler.digest import Digest
 from bundler.errors import RejectedError
 from bundler.identity.keys import PublicKey, parse_public_key
 from bundler.transparency.checkpoint import Witness
@@ -91,6 +92,11 @@ class Keyring:
     def published_key(self, name: str) -> PublicKey:
         """The key published under `name`, which is one of `key_names`."""
         return self._parse_key(self._keys[name])
+
+    def holds(self, name: str, fingerprint: Digest) -> bool:
+        """Whether the key published under `name`, as far as it was needed, is the one with this fingerprint."""
+        known = self._parsed_keys.get(self._keys[name])
+        return known is not None and known.fingerprint == fingerprint
 
     def _parse_key(self, raw: bytes) -> PublicKey:
         if raw not in self._parsed_keys:

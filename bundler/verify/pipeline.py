@@ -27,6 +27,7 @@ from bundler.digest import Digest
 from bundler.errors import DamagedError, RejectedError, SealiftError, TrustError
 from bundler.oci.manifest import is_index, is_manifest
 from bundler.verify.completeness import check_no_strays
+from bundler.verify.exhibits import Exhibits
 from bundler.verify.head import Head, bundle_facts, open_unproved, trust_facts, unproved_facts
 from bundler.verify.images import Bench, Judged, judge_image
 from bundler.verify.keyring import Keyring
@@ -50,6 +51,7 @@ class Request:
         policy: the site's policy, or None.
         historic: `--historic` was typed.
         explain: results say which rule decided, and why.
+        exhibit: gather what can be shown of each image (chains, SBOMs, provenance).
         integrity_only: check bytes against the file's own metadata, prove nothing.
         threads: how many members are read at once; None: as many as cores.
         progress: told the bytes done so far.
@@ -60,6 +62,7 @@ class Request:
     policy: Policy | None = None
     historic: bool = False
     explain: bool = False
+    exhibit: bool = False
     integrity_only: bool = False
     threads: int | None = None
     progress: Callable[[int], None] | None = None
@@ -67,11 +70,12 @@ class Request:
 
 @dataclass(slots=True)
 class Verification:
-    """A report, and what the site may remember of the run (see settle.py)."""
+    """A report, what the site may remember of the run (see settle.py), and what can be shown of each image judged."""
 
     report: Report
     head: Head = field(default_factory=Head)
     times: tuple[datetime, ...] = ()
+    exhibits: tuple[Exhibits | None, ...] = ()
 
 
 def verify_bundle(source: Path | str | BinaryIO, request: Request) -> Verification:
@@ -153,8 +157,12 @@ def _judge_claims(
     report, standing = run.report, run.head.standing
     targets = standing.targets if standing else {}
     reader = _reader(archive, inventory, damaged, report)
-    bench = Bench(inventory, request.policy, Keyring(targets), damaged, reader, request.basis.at, request.explain)
+    bench = Bench(
+        inventory, request.policy, Keyring(targets), damaged, reader, request.basis.at, request.explain,
+        request.exhibit,
+    )  # fmt: skip
     judged = [judge_image(image, bench) for image in inventory.images]
+    run.exhibits = tuple(item.exhibits for item in judged)
     report.images = tuple(item.result for item in judged)
     report.checks = _bundle_checks(inventory, judged, request)
     report.weakened = _weakened(inventory, request)
