@@ -11,6 +11,7 @@ Rules of this module:
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import lru_cache
 from hashlib import sha256
 from typing import TypeVar
 
@@ -56,6 +57,7 @@ _SIGNATURE_ALGORITHMS = frozenset(
         SignatureAlgorithmOID.ED25519,
     }
 )
+_Parts = list[tuple[Element, ...]]  # of each extension: OID, perhaps `critical`, value
 _Extension = TypeVar("_Extension", bound=x509.ExtensionType)
 
 
@@ -133,8 +135,9 @@ def parse_certificate_pem(text: str, what: str = "certificate") -> Certificate:
     return parse_certificate(der, what)
 
 
+@lru_cache(maxsize=limits.CACHED_CERTIFICATES)
 def parse_certificate(der: bytes, what: str = "certificate") -> Certificate:
-    """Read one certificate in DER.
+    """Read one certificate in DER. The last ones are remembered: those of authorities come again and again.
 
     Raises:
         MalformedError: not one certificate, or one that this module refuses (code ``certificate``, ``key``, ``der``).
@@ -142,12 +145,13 @@ def parse_certificate(der: bytes, what: str = "certificate") -> Certificate:
     if len(der) > limits.CERTIFICATE_BYTES:
         raise _malformed(what, f"{len(der)} bytes", f"at most {limits.CERTIFICATE_BYTES}")
     fields = _cut(der)
-    _check_serial_numbers(fields, what)
+    parts = _extension_parts(fields)
+    _check_serial_numbers(fields, parts, what)
     try:
         parsed = x509.load_der_x509_certificate(der)
         if parsed.public_bytes(Encoding.DER) != der or parsed.version is not x509.Version.v3:
             raise _malformed(what, "another encoding or version", "X.509 version 3 in DER")
-        return _read(parsed, fields, what)
+        return _read(parsed, fields, parts, what)
     except (
         ValueError,
         TypeError,
@@ -178,12 +182,13 @@ def _cut(der: bytes) -> tuple[Element, ...]:
     return fields
 
 
-def _read(parsed: x509.Certificate, fields: tuple[Element, ...], what: str) -> Certificate:
-    _check_critical(parsed.extensions, what)
-    constraints = _extension(parsed.extensions, x509.BasicConstraints)
-    usage = _extension(parsed.extensions, x509.KeyUsage)
-    purposes = _extension(parsed.extensions, x509.ExtendedKeyUsage)
-    names = _extension(parsed.extensions, x509.SubjectAlternativeName)
+def _read(parsed: x509.Certificate, fields: tuple[Element, ...], parts: _Parts, what: str) -> Certificate:
+    extensions = parsed.extensions
+    _check_critical(extensions, what)
+    constraints = _extension(extensions, x509.BasicConstraints)
+    usage = _extension(extensions, x509.KeyUsage)
+    purposes = _extension(extensions, x509.ExtendedKeyUsage)
+    names = _extension(extensions, x509.SubjectAlternativeName)
     return Certificate(
         der=parsed.public_bytes(Encoding.DER),
         tbs=parsed.tbs_certificate_bytes,
@@ -199,8 +204,8 @@ def _read(parsed: x509.Certificate, fields: tuple[Element, ...], what: str) -> C
         can_sign_certificates=usage.key_cert_sign if usage else None,
         purposes=frozenset(purpose.dotted_string for purpose in purposes) if purposes else None,
         names=tuple(names) if names else (),
-        extensions=_values(parsed.extensions, fields),
-        critical=frozenset(item.oid.dotted_string for item in parsed.extensions if item.critical),
+        extensions=_values(extensions, parts),
+        critical=frozenset(item.oid.dotted_string for item in extensions if item.critical),
         _parsed=parsed,
     )
 
@@ -216,13 +221,12 @@ def _extension(extensions: x509.Extensions, kind: type[_Extension]) -> _Extensio
     return found[0] if found else None
 
 
-def _values(extensions: x509.Extensions, fields: tuple[Element, ...]) -> dict[str, bytes]:
+def _values(extensions: x509.Extensions, raw: _Parts) -> dict[str, bytes]:
     """Every extension's value by OID, as it stands (`extnValue` without its OCTET STRING header)."""
-    raw = _extension_parts(fields)
     return {extension.oid.dotted_string: parts[-1].content for extension, parts in zip(extensions, raw, strict=True)}
 
 
-def _extension_parts(fields: tuple[Element, ...]) -> list[tuple[Element, ...]]:
+def _extension_parts(fields: tuple[Element, ...]) -> _Parts:
     """OID, perhaps `critical`, and value of every extension."""
     if fields[-1].tag != EXPLICIT_3:
         return []
@@ -233,10 +237,10 @@ def _extension_parts(fields: tuple[Element, ...]) -> list[tuple[Element, ...]]:
     return parts
 
 
-def _check_serial_numbers(fields: tuple[Element, ...], what: str) -> None:
+def _check_serial_numbers(fields: tuple[Element, ...], extensions: _Parts, what: str) -> None:
     """The certificate's and, in AuthorityKeyIdentifier, the issuer's. The library warns where RFC 5280 refuses."""
     serials = [fields[_SERIAL].content]
-    for parts in _extension_parts(fields):
+    for parts in extensions:
         if parts[0].raw == _AUTHORITY_KEY_IDENTIFIER:
             identifier = parse_elements(parse_der(parts[-1].content, SEQUENCE).content)
             serials += [element.content for element in identifier if element.tag == _AUTHORITY_SERIAL]

@@ -13,8 +13,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from itertools import pairwise
 
+from bundler import limits
 from bundler.errors import RejectedError
 from bundler.identity.certificate import ANY_EXTENDED_KEY_USAGE, CODE_SIGNING, Certificate
 from bundler.moment import Window
@@ -100,7 +102,13 @@ def check_links(path: Sequence[Certificate], purpose: str) -> None:
     """
     for below, (child, issuer) in enumerate(pairwise(path)):
         _check_authority(issuer, below, purpose)
-        child.check_issued_by(issuer)
+        _check_issued(child, issuer)
+
+
+@lru_cache(maxsize=limits.CACHED_CERTIFICATES)
+def _check_issued(child: Certificate, issuer: Certificate) -> None:
+    """Signatures do not change: each pair that held is remembered. Refusals are not."""
+    child.check_issued_by(issuer)
 
 
 def check_valid(path: Sequence[Certificate], at: datetime) -> None:

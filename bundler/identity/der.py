@@ -7,8 +7,7 @@ Values of one kind have a parser and its formatter side by side.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import NoReturn
+from typing import NamedTuple, NoReturn
 
 from bundler.errors import MalformedError
 
@@ -22,8 +21,7 @@ _OID_BYTES = 64  # real ones have some ten; long ones would only cost time
 _TRUE = b"\xff"
 
 
-@dataclass(frozen=True, slots=True)
-class Element:
+class Element(NamedTuple):
     """One tag-length-value: `raw` is all of it, `content` its value."""
 
     tag: int
