@@ -2,14 +2,19 @@
 
 Rules of this module:
 - The first failure in that order is the one raised, whoever failed first, so that messages are the same every time.
-- After a failure, or Ctrl-C, what has not begun is not begun; what runs is waited for.
+- After a failure, or Ctrl-C, what has not begun is not begun. What runs gets a moment to end; who waits for a
+  connection then is left behind (network/crew.py).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from functools import partial
 from typing import TypeVar
+
+from bundler import limits
+from bundler.network.crew import start
 
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")
@@ -21,8 +26,17 @@ def in_threads(call: Callable[[_Item], _Result], items: Iterable[_Item], workers
     Raises:
         whatever `call` raises.
     """
-    pool = ThreadPoolExecutor(workers)
+    begun: list[Future[_Result]] = []
+    running: set[Future[_Result]] = set()
     try:
-        return [future.result() for future in [pool.submit(call, item) for item in items]]
-    finally:
-        pool.shutdown(cancel_futures=True)
+        for item in items:
+            if len(running) >= workers:
+                ended, running = wait(running, return_when=FIRST_COMPLETED)
+                if any(outcome.exception() for outcome in ended):
+                    break
+            begun.append(start(partial(call, item)))
+            running.add(begun[-1])
+        return [outcome.result() for outcome in begun]
+    except BaseException:
+        wait(running, timeout=limits.HALT_SECONDS)
+        raise
