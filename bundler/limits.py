@@ -112,6 +112,9 @@ HALT_SECONDS = 3.0  # for downloads to end after Ctrl-C or another's failure; wh
 HASHING_THREADS = 2  # beside downloads; one core hashes faster than most networks bring
 BLOB_PIECE_BYTES = 1 * MIB  # read, hashed and written at once
 
+# Pages for people.
+PAGE_TEXT_CHARACTERS = 4000  # of one text; longer ones are whole in the JSON form
+
 # Settings files typed by people.
 SETTINGS_BYTES = 1 * MIB
 SITE_NAME_CHARACTERS = 64

@@ -25,6 +25,10 @@ MAX_SAFE_INTEGER = 2**53 - 1
 _INT64_MIN, _UINT64_MAX = -(2**63), 2**64 - 1
 _INTEGER_DIGITS = 20  # digits of 2^64
 _BRACKETS = re.compile(rb'"(?:[^"\\]++|\\.)*+"|[\[{]|[\]}]', re.DOTALL)
+_ESCAPE = re.compile(rb"\\.", re.DOTALL)
+_STRING_MARKS = re.compile(rb'"[^"]*"')
+_NO_MARKS = bytes(byte for byte in range(256) if byte not in b'"[]{}')
+_ROUND = bytes.maketrans(b"[{]}", b"(())")
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
 _SURROGATE_ESCAPE = re.compile(rb"\\u[dD][89a-fA-F]")
 
@@ -127,7 +131,7 @@ def _format_string(text: str, what: str) -> str:
 
 
 def _check_depth(raw: bytes, what: str) -> None:
-    if raw.count(b"[") + raw.count(b"{") <= limits.JSON_DEPTH:
+    if raw.count(b"[") + raw.count(b"{") <= limits.JSON_DEPTH or _is_shallow(raw):
         return
     depth = 0
     for match in _BRACKETS.finditer(raw):
@@ -138,6 +142,21 @@ def _check_depth(raw: bytes, what: str) -> None:
                 raise MalformedError("json-depth", what, got="deeper", want=f"at most {limits.JSON_DEPTH} levels")
         elif first in b"]}":
             depth -= 1
+
+
+def _is_shallow(raw: bytes) -> bool:
+    """Whether brackets close within the limit: a quick yes for large documents; anything odd is left to the loop.
+
+    Escapes go first, then everything but quotes and brackets, then strings; each further round takes off one level.
+    """
+    plain = _ESCAPE.sub(b"", raw) if b"\\" in raw else raw
+    marks = plain.translate(None, _NO_MARKS).replace(b'""', b"")
+    brackets = _STRING_MARKS.sub(b"", marks).translate(_ROUND)
+    for _ in range(limits.JSON_DEPTH):
+        if not brackets:
+            break
+        brackets = brackets.replace(b"()", b"")
+    return not brackets
 
 
 def _load(text: str, what: str) -> Any:

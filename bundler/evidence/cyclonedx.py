@@ -1,0 +1,155 @@
+"""CycloneDX 1.3 to 1.6 in JSON (ECMA-424; cyclonedx.org/docs/1.6/json).
+
+Rules of this module:
+- Packages are components of every type but `file` (Syft lists files among them), also those inside others, and not
+  `metadata.component`, which names what the SBOM is about.
+- Licences are an expression, or names joined by commas: the format says not how several go together.
+- Serial number, time and tools are optional there, and told when they are there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from bundler import limits
+from bundler.errors import MalformedError, RejectedError
+from bundler.evidence.sbom_parts import (
+    CYCLONEDX,
+    WHAT,
+    Identifiers,
+    JsonObject,
+    Package,
+    Sbom,
+    Spelling,
+    as_object,
+    check_purl,
+    list_of,
+    needed_text_of,
+    object_of,
+    objects_of,
+    text_of,
+    texts_of,
+)
+from bundler.moment import parse_foreign_moment
+
+_KEYS = ("bomFormat", "specVersion", "serialNumber", "version", "metadata", "components", "dependencies")
+_VERSIONS = ("1.3", "1.4", "1.5", "1.6")
+_COMPONENT_KEYS = (
+    *("type", "bom-ref", "group", "name", "version", "purl", "licenses"),
+    *("supplier", "publisher", "components"),
+)
+_FILE = "file"
+
+
+def is_cyclonedx(document: JsonObject) -> bool:
+    """Whether a document says that it is CycloneDX."""
+    return "bomFormat" in document
+
+
+def parse_cyclonedx(document: JsonObject) -> Sbom:
+    """Read a document.
+
+    Raises:
+        RejectedError: another version (code ``sbom-version``).
+        MalformedError: as `parse_sbom`.
+    """
+    Spelling(*_KEYS).check(document, "document")
+    said = needed_text_of(document, "bomFormat", "document")
+    if said != CYCLONEDX:
+        raise RejectedError("sbom-format", WHAT, got=said[:80], want=CYCLONEDX)
+    version = needed_text_of(document, "specVersion", "document")
+    if version not in _VERSIONS:
+        raise RejectedError("sbom-version", WHAT, got=f"CycloneDX {version}"[:80], want=", ".join(_VERSIONS))
+    metadata = object_of(document, "metadata", "document")
+    created = metadata.get("timestamp")
+    components = _Components()
+    components.read(document, "document")
+    return Sbom(
+        format=CYCLONEDX,
+        version=version,
+        name=_subject_name(metadata),
+        identity=text_of(document, "serialNumber", "document"),
+        created_at=None if created is None else parse_foreign_moment(created),
+        tools=tuple(_tools(metadata)),
+        packages=tuple(components.packages),
+        relationships=_count_edges(document),
+        files=components.files,
+    )
+
+
+class _Components:
+    """Components gathered from all levels; depth is bounded by `parse_foreign`."""
+
+    def __init__(self) -> None:
+        self.packages: list[Package] = []
+        self.files = 0
+        self._identifiers = Identifiers()
+        self._spelling = Spelling(*_COMPONENT_KEYS)
+
+    def read(self, parent: JsonObject, where: str) -> None:
+        """Take in the components of one parent, and theirs."""
+        for component, place in objects_of(parent, "components", where):
+            self._spelling.check(component, place)
+            reference = text_of(component, "bom-ref", place)
+            if reference:
+                self._identifiers.add(reference, place)
+            if needed_text_of(component, "type", place) == _FILE:
+                self.files += 1
+            else:
+                self._add(component, place)
+            if component.get("components"):
+                self.read(component, place)
+
+    def _add(self, component: JsonObject, where: str) -> None:
+        if len(self.packages) >= limits.SBOM_PACKAGES:
+            raise MalformedError("limits", WHAT, where, got="more packages", want=f"at most {limits.SBOM_PACKAGES}")
+        name, group = needed_text_of(component, "name", where), text_of(component, "group", where)
+        purl = text_of(component, "purl", where)
+        supplier = text_of(object_of(component, "supplier", where), "name", where)
+        self.packages.append(
+            Package(
+                f"{group}/{name}" if group else name,
+                text_of(component, "version", where),
+                check_purl(purl, where) if purl else "",
+                ", ".join(_licences(component, where)) if component.get("licenses") else "",
+                supplier or text_of(component, "publisher", where),
+            )
+        )
+
+
+def _licences(component: JsonObject, where: str) -> Iterator[str]:
+    for choice, place in objects_of(component, "licenses", where):
+        expression = text_of(choice, "expression", place)
+        if expression:
+            yield expression
+            continue
+        licence = object_of(choice, "license", place)
+        said = text_of(licence, "id", place) or text_of(licence, "name", place)
+        if not said:
+            raise MalformedError("field-missing", WHAT, place, got="neither id, name nor expression", want="one")
+        yield said
+
+
+def _subject_name(metadata: JsonObject) -> str:
+    component = object_of(metadata, "component", "metadata")
+    name, version = text_of(component, "name", "metadata"), text_of(component, "version", "metadata")
+    return f"{name} {version}".strip()
+
+
+def _tools(metadata: JsonObject) -> Iterator[str]:
+    """The older form is an array of tools; the newer one has components and services."""
+    said = metadata.get("tools")
+    if isinstance(said, dict):
+        tools = [*objects_of(said, "components", "tools"), *objects_of(said, "services", "tools")]
+    else:
+        tools = list(objects_of(metadata, "tools", "metadata", maximum=limits.SBOM_TOOLS))
+    for tool, where in tools[: limits.SBOM_TOOLS]:
+        yield f"{text_of(tool, 'name', where)} {text_of(tool, 'version', where)}".strip()
+
+
+def _count_edges(document: JsonObject) -> int:
+    edges = 0
+    for position, dependency in enumerate(list_of(document, "dependencies", "document")):
+        where = f"dependencies[{position}]"
+        edges += len(texts_of(as_object(dependency, where), "dependsOn", where))
+    return edges

@@ -1,0 +1,214 @@
+"""What every SBOM says, whatever its format, and how its fields are taken: for the readers of each format.
+
+Rules of this module:
+- There may be tens of thousands of packages: they are read from plain dicts, and paths are made for errors only.
+- A key that another parser would fold to a known one is refused (oci/spelling.py); each new key is looked at once.
+- Identifiers that stand twice are refused: relationships would point at either.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from bundler import limits
+from bundler.errors import MalformedError
+from bundler.evidence.kind import SbomFormat
+
+WHAT = "SBOM"
+SPDX: SbomFormat = "SPDX"
+CYCLONEDX: SbomFormat = "CycloneDX"
+
+JsonObject = dict[str, Any]
+
+
+class Package(NamedTuple):
+    """One package as the document claims it. A tuple, because fifty thousand of them are made at once.
+
+    Attributes:
+        purl: its package URL; empty when it has none.
+        licence: an SPDX expression, or names joined by commas; empty when nothing is asserted.
+        supplier: as the document names it; empty when it does not.
+    """
+
+    name: str
+    version: str
+    purl: str = ""
+    licence: str = ""
+    supplier: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Sbom:
+    """An SBOM that was read. Everything in it is a claim of whoever made it.
+
+    Attributes:
+        format: `SPDX` or `CycloneDX`.
+        version: of the format, e.g. `2.3`.
+        name: what it says it describes; may be empty for CycloneDX.
+        identity: its namespace, IRI or serial number; may be empty for CycloneDX.
+        created_at: when it says it was made; None when CycloneDX does not.
+        tools: what made it.
+        packages: in the document's order.
+        relationships: how many edges it has.
+        files: how many files it lists beside the packages.
+    """
+
+    format: SbomFormat
+    version: str
+    name: str
+    identity: str
+    created_at: datetime | None
+    tools: tuple[str, ...]
+    packages: tuple[Package, ...] = field(repr=False)
+    relationships: int
+    files: int
+
+
+class Spelling:
+    """Refuses keys that only fold to a known one."""
+
+    __slots__ = ("_folded", "_known", "_seen")
+
+    def __init__(self, *known: str) -> None:
+        self._known = frozenset(known)
+        self._folded = {name.casefold(): name for name in known}
+        self._seen: set[str] = set()
+
+    def check(self, value: JsonObject, where: str) -> None:
+        """Check the keys of one object.
+
+        Raises:
+            MalformedError: code ``field-case``.
+        """
+        fresh = value.keys() - self._seen
+        for key in fresh:
+            meant = self._folded.get(key.casefold())
+            if meant is not None and key not in self._known:
+                raise MalformedError("field-case", WHAT, where, got=key[:80], want=meant)
+        self._seen |= fresh
+
+
+class Identifiers:
+    """Identifiers of one document, each at most once."""
+
+    __slots__ = ("_seen",)
+
+    def __init__(self) -> None:
+        self._seen: set[str] = set()
+
+    def add(self, identifier: str, where: str) -> None:
+        """Take one in.
+
+        Raises:
+            MalformedError: it stands twice (code ``sbom-identifier``).
+        """
+        if identifier in self._seen:
+            raise MalformedError("sbom-identifier", WHAT, where, got=f"{identifier[:160]} twice", want="each once")
+        self._seen.add(identifier)
+
+
+def text_of(value: JsonObject, key: str, where: str) -> str:
+    """A text; empty when it is absent or null.
+
+    Raises:
+        MalformedError: another type (``field-type``), or longer than any real one (``limits``).
+    """
+    found = value.get(key)
+    if found is None:
+        return ""
+    if not isinstance(found, str):
+        raise MalformedError("field-type", WHAT, f"{where}.{key}", got=type(found).__name__, want="str")
+    if len(found) > limits.SBOM_TEXT_CHARACTERS:
+        raise MalformedError(
+            "limits", WHAT, f"{where}.{key}", got=f"{len(found)} characters", want=f"{limits.SBOM_TEXT_CHARACTERS}"
+        )
+    return found
+
+
+def needed_text_of(value: JsonObject, key: str, where: str) -> str:
+    """A text that must not be empty.
+
+    Raises:
+        MalformedError: absent or empty (``field-missing``), or as `text_of`.
+    """
+    found = text_of(value, key, where)
+    if not found:
+        raise MalformedError("field-missing", WHAT, f"{where}.{key}", got="absent or empty", want="a text")
+    return found
+
+
+def object_of(value: JsonObject, key: str, where: str) -> JsonObject:
+    """An object; empty when it is absent or null.
+
+    Raises:
+        MalformedError: another type (``field-type``).
+    """
+    found = value.get(key)
+    return {} if found is None else as_object(found, f"{where}.{key}")
+
+
+def as_object(value: Any, where: str) -> JsonObject:
+    """The value, when it is an object.
+
+    Raises:
+        MalformedError: another type (``field-type``).
+    """
+    if not isinstance(value, dict):
+        raise MalformedError("field-type", WHAT, where, got=type(value).__name__, want="object")
+    return value
+
+
+def list_of(value: JsonObject, key: str, where: str, *, maximum: int = limits.SBOM_ITEMS) -> list[Any]:
+    """An array; empty when it is absent or null.
+
+    Raises:
+        MalformedError: another type (``field-type``), or too many items (``limits``).
+    """
+    found = value.get(key)
+    if found is None:
+        return []
+    if not isinstance(found, list):
+        raise MalformedError("field-type", WHAT, f"{where}.{key}", got=type(found).__name__, want="array")
+    if len(found) > maximum:
+        raise MalformedError("limits", WHAT, f"{where}.{key}", got=f"{len(found)} items", want=f"at most {maximum}")
+    return found
+
+
+def objects_of(
+    value: JsonObject, key: str, where: str, *, maximum: int = limits.SBOM_ITEMS
+) -> Iterator[tuple[JsonObject, str]]:
+    """The objects of an array, each with its place.
+
+    Raises:
+        MalformedError: as `list_of` and `as_object`.
+    """
+    for position, item in enumerate(list_of(value, key, where, maximum=maximum)):
+        place = f"{where}.{key}[{position}]"
+        yield as_object(item, place), place
+
+
+def texts_of(value: JsonObject, key: str, where: str, *, maximum: int = limits.SBOM_ITEMS) -> list[str]:
+    """The texts of an array.
+
+    Raises:
+        MalformedError: as `list_of`, or an item of another type (``field-type``).
+    """
+    found = list_of(value, key, where, maximum=maximum)
+    for position, item in enumerate(found):
+        if not isinstance(item, str):
+            raise MalformedError("field-type", WHAT, f"{where}.{key}[{position}]", got=type(item).__name__, want="str")
+    return found
+
+
+def check_purl(text: str, where: str) -> str:
+    """A package URL by its scheme; what is behind it is for whoever compares packages.
+
+    Raises:
+        MalformedError: something else (code ``purl``).
+    """
+    if not text.startswith("pkg:"):
+        raise MalformedError("purl", WHAT, where, got=text[:80], want="pkg:TYPE/…")
+    return text

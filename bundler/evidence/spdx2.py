@@ -1,0 +1,119 @@
+"""SPDX 2.2 and 2.3 in JSON (spdx.github.io/spdx-spec/v2.3, "Document Creation", "Package", "Relationship").
+
+Rules of this module:
+- What clause 6 and 7 of the specification call mandatory and what ties things together must be there: the document's
+  SPDXID, name, namespace, creators and time; each package's SPDXID and name. `downloadLocation` and `dataLicense` say
+  nothing that is used here.
+- NOASSERTION says nothing. A concluded licence goes before a declared one.
+"""
+
+from __future__ import annotations
+
+from bundler import limits
+from bundler.errors import MalformedError, RejectedError
+from bundler.evidence.sbom_parts import (
+    SPDX,
+    WHAT,
+    Identifiers,
+    JsonObject,
+    Package,
+    Sbom,
+    Spelling,
+    check_purl,
+    list_of,
+    needed_text_of,
+    object_of,
+    objects_of,
+    text_of,
+    texts_of,
+)
+from bundler.moment import parse_foreign_moment
+
+_KEYS = (
+    *("spdxVersion", "SPDXID", "name", "documentNamespace", "creationInfo"),
+    *("packages", "files", "relationships"),
+)
+_VERSIONS = ("SPDX-2.2", "SPDX-2.3")
+_PACKAGE_KEYS = (
+    *("SPDXID", "name", "versionInfo", "externalRefs"),
+    *("licenseConcluded", "licenseDeclared", "supplier", "originator"),
+)
+_REFERENCE_KEYS = ("referenceCategory", "referenceType", "referenceLocator")
+_TOOL = "Tool: "
+
+
+def is_spdx2(document: JsonObject) -> bool:
+    """Whether a document says that it is SPDX 2."""
+    return "spdxVersion" in document
+
+
+def parse_spdx2(document: JsonObject) -> Sbom:
+    """Read a document.
+
+    Raises:
+        RejectedError: another version (code ``sbom-version``).
+        MalformedError: as `parse_sbom`.
+    """
+    Spelling(*_KEYS).check(document, "document")
+    version = needed_text_of(document, "spdxVersion", "document")
+    if version not in _VERSIONS:
+        raise RejectedError("sbom-version", WHAT, got=version[:80], want=" or ".join(_VERSIONS))
+    identifiers = Identifiers()
+    identifiers.add(_identifier(document, "document"), "document")
+    info = object_of(document, "creationInfo", "document")
+    creators = texts_of(info, "creators", "creationInfo", maximum=limits.SBOM_TOOLS)
+    if not creators:
+        raise MalformedError("field-missing", WHAT, "creationInfo.creators", got="none", want="at least one")
+    return Sbom(
+        format=SPDX,
+        version=version.removeprefix("SPDX-"),
+        name=needed_text_of(document, "name", "document"),
+        identity=needed_text_of(document, "documentNamespace", "document"),
+        created_at=parse_foreign_moment(info.get("created")),
+        tools=tuple(item.removeprefix(_TOOL) for item in creators if item.startswith(_TOOL)),
+        packages=_packages(document, identifiers),
+        relationships=len(list_of(document, "relationships", "document")),
+        files=len(list_of(document, "files", "document")),
+    )
+
+
+def _packages(document: JsonObject, identifiers: Identifiers) -> tuple[Package, ...]:
+    spelling, reference_spelling = Spelling(*_PACKAGE_KEYS), Spelling(*_REFERENCE_KEYS)
+    found = []
+    for package, where in objects_of(document, "packages", "document", maximum=limits.SBOM_PACKAGES):
+        spelling.check(package, where)
+        identifiers.add(_identifier(package, where), where)
+        found.append(
+            Package(
+                needed_text_of(package, "name", where),
+                _asserted(package, "versionInfo", where),
+                _purl(package, where, reference_spelling),
+                _asserted(package, "licenseConcluded", where) or _asserted(package, "licenseDeclared", where),
+                _asserted(package, "supplier", where) or _asserted(package, "originator", where),
+            )
+        )
+    return tuple(found)
+
+
+def _purl(package: JsonObject, where: str, spelling: Spelling) -> str:
+    """The first; a package that has several has them for one thing."""
+    references = package.get("externalRefs")
+    if not references:
+        return ""
+    for reference, place in objects_of(package, "externalRefs", where):
+        spelling.check(reference, place)
+        if reference.get("referenceType") == "purl":
+            return check_purl(text_of(reference, "referenceLocator", place), place)
+    return ""
+
+
+def _identifier(value: JsonObject, where: str) -> str:
+    found = needed_text_of(value, "SPDXID", where)
+    if not found.startswith("SPDXRef-"):
+        raise MalformedError("sbom-identifier", WHAT, where, got=found[:160], want="SPDXRef-…")
+    return found
+
+
+def _asserted(value: JsonObject, key: str, where: str) -> str:
+    found = text_of(value, key, where)
+    return "" if found == "NOASSERTION" else found
