@@ -44,6 +44,7 @@ from tests.simulators.sigstore_certificates import (
     certificate_builder,
     leaf_extensions,
     pem,
+    with_key_identifiers,
 )
 from tests.simulators.sigstore_keys import AT, GITHUB, START, PrivateKey, Window, key_source, sign, to_json
 from tests.simulators.sigstore_log import Log, dsse_body, hashedrekord_body, intoto_body
@@ -229,6 +230,7 @@ class Sigstore:
         builder = certificate_builder(
             authority.intermediate.subject, x509.Name([]), key.public_key(), self._serial, (at, at + knobs.lifetime)
         )
+        builder = with_key_identifiers(builder, key.public_key(), authority.key.public_key())
         for extension, critical in extensions:
             builder = builder.add_extension(extension, critical=critical)
         return builder.sign(authority.key, hashes.SHA384(), ecdsa_deterministic=True)

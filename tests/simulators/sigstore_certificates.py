@@ -49,6 +49,7 @@ class Authority:
         builder = certificate_builder(name, name, self.root_key.public_key(), 1, self.root_validity)
         builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=self.path_length), critical=True)
         builder = builder.add_extension(usage(certificates=True), critical=True)
+        builder = with_key_identifiers(builder, self.root_key.public_key())
         return builder.sign(self.root_key, hashes.SHA384(), ecdsa_deterministic=True)
 
     @property
@@ -64,6 +65,7 @@ class Authority:
         builder = builder.add_extension(usage(certificates=self.intermediate_usage), critical=True)
         if self.intermediate_purposes:
             builder = builder.add_extension(purposes(self.intermediate_purposes), critical=False)
+        builder = with_key_identifiers(builder, self.key.public_key(), self.root_key.public_key())
         return builder.sign(self.root_key, hashes.SHA384(), ecdsa_deterministic=True)
 
     @property
@@ -170,6 +172,16 @@ def certificate_builder(
     """A builder with everything but extensions."""
     builder = x509.CertificateBuilder(issuer, subject, key, serial)
     return builder.not_valid_before(validity[0]).not_valid_after(validity[1])
+
+
+def with_key_identifiers(
+    builder: x509.CertificateBuilder, key: Any, issuer_key: Any = None
+) -> x509.CertificateBuilder:
+    """SubjectKeyIdentifier, and AuthorityKeyIdentifier unless self-signed: as Fulcio's have them."""
+    builder = builder.add_extension(x509.SubjectKeyIdentifier.from_public_key(key), critical=False)
+    if issuer_key is None:
+        return builder
+    return builder.add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer_key), critical=False)
 
 
 def usage(*, content: bool = False, certificates: bool = False) -> x509.KeyUsage:
