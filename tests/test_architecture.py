@@ -56,6 +56,8 @@ DOORS: dict[str, tuple[str, ...]] = {
     "rich": ("bundler.cli.console",),
     "tuf": ("trust_root",),
     "securesystemslib": ("trust_root",),
+    "jinja2": ("bundler.report.html_page",),
+    "markupsafe": ("bundler.report.html_page",),
     "zstandard": ("bundler.archive.frames",),
     "subprocess": NETWORK,
     "socket": NETWORK,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +13,7 @@ from bundler.cli.options import clock, read_settings_file, state_folder
 from bundler.errors import MalformedError, TrustError, UsageError
 
 if TYPE_CHECKING:
-    from bundler.verify.pipeline import Request
+    from bundler.verify.pipeline import Request, Verification
     from bundler.verify.policy import Policy
     from bundler.verify.result import Report
     from trust_root.site import Site
@@ -22,6 +22,7 @@ _EPILOG = """\b
 Examples:
   sealift verify app.bundle.tar --policy policy.toml
   sealift verify app.bundle.tar --policy policy.toml --json > report.json
+  sealift verify app.bundle.tar --policy policy.toml --html report.html
   cat /dev/st0 | sealift verify - --policy policy.toml
   sealift verify app.bundle.tar --policy policy.toml --at 2027-03-01T00:00Z --reason "audit 12"
   sealift verify app.bundle.tar --integrity-only
@@ -49,8 +50,9 @@ Exit codes: 0 verified, 1 rejected, 2 usage, 3 damaged, 4 trust, 5 unsupported, 
 @click.option("--state", metavar="DIR", help="State folder [SEALIFT_STATE, or the XDG state folder].")
 @click.option("--threads", type=click.IntRange(1, 64), help="Members read at once [as many as cores].")
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON (sealift help report).")
+@click.option("--html", metavar="FILE", help="Also write the report as one HTML page that stands alone.")
 @click.option("--quiet", is_flag=True, help="Show no progress.")
-def verify(file: str, as_json: bool, quiet: bool, **typed: Any) -> int:
+def verify(file: str, as_json: bool, html: str | None, quiet: bool, **typed: Any) -> int:
     """Verify the bundle FILE (`-`: standard input), offline.
 
     The pinned root, the bundle's trust metadata, its inventory, every byte, and then each image's own signatures are
@@ -61,12 +63,18 @@ def verify(file: str, as_json: bool, quiet: bool, **typed: Any) -> int:
     from bundler.verify.settle import settle
 
     options = _Options(**typed)
+    if html is not None:
+        from bundler.report.html_page import require_renderer
+
+        require_renderer()
     site = _load_site(options)
     with progress("verifying", _size(file), quiet=quiet) as bar:
-        run = verify_bundle(file, _request(options, site, bar.reach))
+        run = verify_bundle(file, replace(_request(options, site, bar.reach), exhibit=html is not None))
     if site is not None:
         settle(run, site)
     _print(run.report, as_json=as_json)
+    if html is not None:
+        _write_page(Path(html), run)
     return run.report.exit_code
 
 
@@ -103,7 +111,7 @@ def _load_site(options: _Options) -> Site | None:
 
 def _request(options: _Options, site: Site | None, reach: Callable[[int], None]) -> Request:
     from bundler.moment import parse_typed_moment
-    from bundler.verify.pipeline import Request
+    from bundler.verify.pipeline import Request, Verification
     from trust_root.delivery import time_basis
 
     at = None
@@ -144,6 +152,14 @@ def _load_policy(options: _Options, site: Site | None) -> Policy | None:
 
 def _strengthened(policy: Policy | None, options: _Options) -> Policy | None:
     return policy.requiring_proofs() if policy is not None and options.require_inclusion_proof else policy
+
+
+def _write_page(path: Path, run: Verification) -> None:
+    """The HTML form, also of a refusal. It appears whole or not at all."""
+    from bundler.report.as_html import format_html
+    from bundler.safe_file import write_atomically
+
+    write_atomically(path, format_html(run.report, run.exhibits).encode(), what="HTML report")
 
 
 def _size(file: str) -> int | None:

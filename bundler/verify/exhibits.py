@@ -18,6 +18,7 @@ from bundler.evidence import cosign
 from bundler.evidence.kind import provenance_version, sbom_format
 from bundler.evidence.provenance import Provenance, read_provenance
 from bundler.evidence.referrer import BundleItem
+from bundler.evidence.sbom import Sbom, read_sbom
 from bundler.evidence.statement import Statement
 from bundler.identity.keys import KeyIdentity
 from bundler.verify.appraisal import ITEM_FAILURES, Appraisal
@@ -49,27 +50,6 @@ class Chain:
 
 
 @dataclass(frozen=True, slots=True)
-class PackageFact:
-    """One package of an SBOM, as the SBOM says."""
-
-    name: str
-    version: str
-    licence: str
-    purl: str
-
-
-@dataclass(frozen=True, slots=True)
-class SbomFact:
-    """What an SBOM says of itself and of its packages; claims, as good as whoever vouches for it."""
-
-    form: str
-    name: str
-    created: str
-    tools: tuple[str, ...]
-    packages: tuple[PackageFact, ...]
-
-
-@dataclass(frozen=True, slots=True)
 class Paper:
     """An SBOM or provenance about one manifest of an image.
 
@@ -89,7 +69,7 @@ class Paper:
     predicate_type: str
     strength: str
     signer: str = ""
-    sbom: SbomFact | None = None
+    sbom: Sbom | None = None
     provenance: Provenance | None = None
     failure: SealiftError | None = None
 
@@ -169,7 +149,7 @@ def _paper(fact: EvidenceFact, statement: Statement, signer: str) -> Iterator[Pa
     sbom, provenance, failure = None, None, None
     try:
         if kind == "sbom":
-            return  # until SBOMs are read
+            sbom = read_sbom(statement)
         else:
             provenance = read_provenance(statement)
     except ITEM_FAILURES as error:

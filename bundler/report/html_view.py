@@ -1,0 +1,214 @@
+"""What the HTML report shows, prepared so that its templates only print.
+
+Rules of this module:
+- Every word is derived from the report and its exhibits; nothing is judged again.
+- What is missing, left out, unsigned or not checked has a place of its own in each image: silence means nothing.
+- An SBOM that several platforms share is shown once, with all their names.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from bundler.evidence.sbom import Sbom
+from bundler.report.chain_picture import Picture, draw_chain
+from bundler.report.html_page import short
+from bundler.verify.exhibits import Chain, Exhibits, Paper
+from bundler.verify.result import Check, EvidenceFact, ImageResult, Outcome, Report, Verdict
+
+HEADLINES = {
+    Verdict.VERIFIED: ("good", "Verified"),
+    Verdict.REJECTED: ("bad", "Rejected"),
+    Verdict.DAMAGED: ("bad", "Damaged"),
+    Verdict.UNTRUSTED: ("bad", "Not trusted"),
+    Verdict.UNSUPPORTED: ("bad", "Not supported"),
+    Verdict.FAILED: ("bad", "Not checked"),
+    Verdict.INTACT: ("warn", "Intact, not verified"),
+}
+_SENTENCES = {
+    Verdict.DAMAGED: "Bytes of the file are not what was signed. Nothing in it should be used.",
+    Verdict.UNTRUSTED: "The file does not lead back to the root that this site pinned, or not any more.",
+    Verdict.UNSUPPORTED: "The file needs a newer version of this program.",
+    Verdict.FAILED: "The verification could not be carried out.",
+    Verdict.INTACT: "The bytes match the file's own metadata. Who made it, and whether it may be used, was not checked.",
+}
+STANDINGS = {
+    "": "",
+    "first": "first delivery of this stream at this site",
+    "next": "next in its stream",
+    "gap": "later in its stream; deliveries between are missing",
+    "already-accepted": "already accepted",
+    "historic": "historic, accepted",
+    "audit": "audit at a typed time; rollback was checked, not recorded",
+}
+_GAPS = (Outcome.MISSING, Outcome.OMITTED, Outcome.UNCHECKED)
+FIRST_ROWS = 10
+
+
+@dataclass(frozen=True, slots=True)
+class SbomView:
+    """One SBOM, and the platforms that carry it."""
+
+    number: int
+    sbom: Sbom
+    platforms: tuple[str, ...]
+    strengths: tuple[str, ...]
+    rows: tuple[tuple[str, str, str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """Something missing, left out, unsigned or not checked."""
+
+    word: str
+    what: str
+
+
+@dataclass(frozen=True, slots=True)
+class ImageView:
+    """One image as the page shows it."""
+
+    number: int
+    image: ImageResult
+    tone: str
+    headline: str
+    chains: tuple[tuple[Chain, Picture], ...]
+    sboms: tuple[SbomView, ...]
+    papers: tuple[Paper, ...]
+    gaps: tuple[Gap, ...]
+    failures: tuple[EvidenceFact, ...]
+    commands: tuple[tuple[str, str], ...]
+    signers: tuple[str, ...] = field(default=())
+
+    @property
+    def packages(self) -> int:
+        """Packages in all its SBOMs."""
+        return sum(len(view.sbom.packages) for view in self.sboms)
+
+
+def report_view(report: Report, exhibits: tuple[Exhibits | None, ...]) -> dict[str, Any]:
+    """Everything that `report.html` prints.
+
+    Args:
+        report: the verdicts.
+        exhibits: one for each image, or none at all.
+    """
+    shown = [item or Exhibits() for item in exhibits] or [Exhibits()] * len(report.images)
+    images: list[ImageView] = []
+    for image, exhibit in zip(report.images, shown, strict=True):
+        first = sum(len(view.sboms) for view in images) + 1
+        images.append(_image(image, exhibit, report, len(images) + 1, first))
+    tone, headline = HEADLINES[report.verdict]
+    return {
+        "report": report,
+        "tone": tone,
+        "headline": headline,
+        "sentence": _sentence(report),
+        "standing": STANDINGS[report.trust.standing] if report.trust else "",
+        "images": images,
+        "headlines": HEADLINES,
+        "verified": sum(image.verdict is Verdict.VERIFIED for image in report.images),
+        "packages": sum(view.packages for view in images),
+        "signatures": sum(len(view.chains) for view in images),
+        "first_rows": FIRST_ROWS,
+        "commands": _bundle_commands(report),
+        "index": _search_index(images),
+    }
+
+
+def _sentence(report: Report) -> str:
+    all_images = len(report.images)
+    if report.verdict is Verdict.VERIFIED:
+        which = "the image meets" if all_images == 1 else f"all {all_images} images meet"
+        return f"Every byte is what was signed, and {which} this site's policy."
+    if report.verdict is Verdict.REJECTED:
+        good = sum(image.verdict is Verdict.VERIFIED for image in report.images)
+        return f"{all_images - good} of {all_images} images do not meet this site's policy." if all_images else (
+            "The file holds no image that could be checked."
+        )  # fmt: skip
+    return _SENTENCES[report.verdict]
+
+
+def _image(image: ImageResult, exhibits: Exhibits, report: Report, number: int, first_sbom: int) -> ImageView:
+    tone, headline = HEADLINES[image.verdict]
+    sboms = tuple(_sboms(exhibits, first_sbom))
+    shown = {id(chain.fact) for chain in exhibits.chains}
+    return ImageView(
+        number=number,
+        image=image,
+        tone=tone,
+        headline=headline,
+        chains=tuple((chain, draw_chain(chain, image, report.trust)) for chain in exhibits.chains),
+        sboms=sboms,
+        papers=tuple(paper for paper in exhibits.papers if paper.sbom is None),
+        gaps=tuple(_gaps(image)),
+        failures=tuple(fact for fact in image.evidence if fact.code or id(fact) not in shown),
+        commands=tuple(_image_commands(report, image)),
+        signers=tuple(dict.fromkeys(chain.fact.signer for chain in exhibits.chains if chain.fact.demanded)),
+    )
+
+
+def _sboms(exhibits: Exhibits, first: int) -> Iterator[SbomView]:
+    papers: dict[Sbom, list[Paper]] = {}
+    for paper in exhibits.papers:
+        if paper.sbom is not None:
+            papers.setdefault(paper.sbom, []).append(paper)
+    for number, (sbom, shared) in enumerate(papers.items(), first):
+        rows = sorted((item.name, item.version, item.licence, item.purl) for item in sbom.packages)
+        platforms = dict.fromkeys(paper.platform or "whole image" for paper in shared)
+        strengths = dict.fromkeys(paper.strength for paper in shared)
+        yield SbomView(number, sbom, tuple(platforms), tuple(strengths), tuple(rows))
+
+
+def _gaps(image: ImageResult) -> Iterator[Gap]:
+    for check in image.checks:
+        if check.outcome in _GAPS:
+            yield Gap(check.outcome.value, _told(check))
+    for platform, digest in image.omitted:
+        yield Gap("left out", f"platform {platform}, {digest}: listed by the exporter, not in this file")
+    for fact in image.evidence:
+        if fact.strength.startswith("unsigned") and not fact.code:
+            yield Gap("unsigned", f"{fact.kind} {fact.predicate_type} about {fact.platform or short(fact.subject)}")
+        elif fact.code:
+            about = fact.platform or short(fact.subject)
+            yield Gap("not verified", f"{fact.kind} about {about}: {fact.detail or fact.code} [{fact.code}]")
+
+
+def _told(check: Check) -> str:
+    head = " ".join(part for part in (check.name, check.about) if part)
+    return f"{head}: {check.detail}" if check.detail else f"{head} [{check.code}]"
+
+
+def _bundle_commands(report: Report) -> tuple[tuple[str, str], ...]:
+    file = _quoted(report.file)
+    return (
+        ("Check the whole file without Sealift, by the recipe that travels in it (compare the recipe first)",
+         f"tar -xOf {file} README | sed -n 's/^| \\{{0,1\\}}//p' > check.sh\nbash check.sh {file} PIN FOLDER"),
+        ("See what the file holds", f"sealift inspect {file}"),
+        ("Verify again, with every rule that was tried", f"sealift verify {file} --policy POLICY --explain"),
+        ("The same facts for programs", f"sealift verify {file} --policy POLICY --json"),
+    )  # fmt: skip
+
+
+def _image_commands(report: Report, image: ImageResult) -> Iterator[tuple[str, str]]:
+    file, name = _quoted(report.file), shlex.quote(image.name)
+    for what, option in (
+        ("Signatures", "signatures"), ("SBOM", "sbom"), ("Provenance", "provenance"), ("Everything, as a tree", "tree"),
+    ):  # fmt: skip
+        yield what, f"sealift inspect {file} {name} --{option}"
+
+
+def _quoted(file: str) -> str:
+    return "FILE" if file == "-" else shlex.quote(file)
+
+
+def _search_index(images: list[ImageView]) -> list[dict[str, Any]]:
+    """Which blocks of packages belong to which image, for the search over all of them."""
+    return [
+        {"image": view.number, "name": view.image.name, "block": sbom.number, "platforms": ", ".join(sbom.platforms)}
+        for view in images
+        for sbom in view.sboms
+    ]
