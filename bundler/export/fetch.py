@@ -3,6 +3,8 @@
 Rules of this module:
 - Manifests of platforms go to skopeo with their blobs; evidence and the rest come by our own client (network/fetching).
 - There must be room for what is still to come, in the cache and, where that is the same disk, for the bundle too.
+- With an evidence repository, what the image's own repository lacks of the evidence comes from there. Who served a
+  manifest tells nothing (it may have been cached), so the repository is asked for each blob.
 - What the exporter made itself, and documents that are in memory, are not fetched.
 """
 
@@ -11,10 +13,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from bundler import limits
 from bundler.digest import Digest
-from bundler.export.collect import CollectedImage
+from bundler.export.collect import CollectedImage, naming
 from bundler.export.hooks import Hooks
 from bundler.export.space import check_space
+from bundler.export.threads import in_threads
 from bundler.network.connection import Connection
 from bundler.network.fetching import ImageWork, ManifestWork
 from bundler.network.registry_source import RegistrySource
@@ -23,9 +27,18 @@ from bundler.oci.manifest import ImageManifest, is_index, is_manifest
 from bundler.safe_file import disk_errors
 
 
-def fetch_work(collected: Sequence[CollectedImage]) -> list[ImageWork]:
-    """What has to be brought for these images; nothing for those that are no registry's."""
-    return [work for item in collected if isinstance(item.source, RegistrySource) for work in _works(item, item.source)]
+def fetch_work(collected: Sequence[CollectedImage], connection: Connection) -> list[ImageWork]:
+    """What has to be brought for these images; nothing for those that are no registry's.
+
+    Raises:
+        EnvError: a registry does not say which parts of evidence it has.
+    """
+    return [
+        work
+        for item in collected
+        if isinstance(item.source, RegistrySource)
+        for work in _works(item, item.source, connection)
+    ]
 
 
 def fetch_blobs(
@@ -47,7 +60,7 @@ def fetch_blobs(
         EnvError: skopeo, network or disk.
         RejectedError: a registry lacks a blob, or gives other bytes.
     """
-    works = fetch_work(collected)
+    works = fetch_work(collected, connection)
     if not works:
         return ()
     _check_room(works, connection, target, bundle_bytes)
@@ -67,7 +80,7 @@ def _check_room(works: Sequence[ImageWork], connection: Connection, target: Path
     check_space(cache, coming + (bundle_bytes if shared else 0))
 
 
-def _works(item: CollectedImage, source: RegistrySource) -> Iterator[ImageWork]:
+def _works(item: CollectedImage, source: RegistrySource, connection: Connection) -> Iterator[ImageWork]:
     manifests = [_manifest_work(manifest, item) for manifest in item.platform_manifests]
     brought = {blob.digest for manifest in manifests for blob in manifest.blobs} | set(item.made)
     others = [
@@ -76,7 +89,8 @@ def _works(item: CollectedImage, source: RegistrySource) -> Iterator[ImageWork]:
         if node.digest not in brought and not (is_index(node.media_type) or is_manifest(node.media_type))
     ]
     elsewhere = source.evidence_repository
-    apart = _parts_elsewhere(item, source) if elsewhere is not None else frozenset()
+    with naming(item.image.name, source):
+        apart = _parts_elsewhere(others, source, connection) if elsewhere is not None else frozenset()
     own = tuple(node for node in others if node.digest not in apart)
     yield ImageWork(item.image.name, source.repository, tuple(manifests), own)
     if elsewhere is not None:
@@ -94,11 +108,8 @@ def _plain(blobs: tuple[Descriptor, ...]) -> tuple[Descriptor, ...]:
     return tuple({blob.digest: blob for blob in blobs}.values())
 
 
-def _parts_elsewhere(item: CollectedImage, source: RegistrySource) -> frozenset[Digest]:
-    """Config and layers of evidence that the other repository served."""
-    return frozenset(
-        part.digest
-        for digest, manifest in item.evidence_manifests.items()
-        if source.came_from_elsewhere(digest)
-        for part in (manifest.config, *manifest.layers)
-    )
+def _parts_elsewhere(parts: Sequence[Descriptor], source: RegistrySource, connection: Connection) -> frozenset[Digest]:
+    """Config and layers of evidence that are neither cached nor in the image's own repository."""
+    asked = [part for part in parts if not connection.cache.holds(part)]
+    here = in_threads(source.repository.has_blob, asked, limits.LOOKUP_THREADS)
+    return frozenset(part.digest for part, is_here in zip(asked, here, strict=True) if not is_here)

@@ -49,9 +49,9 @@ class RegistrySource:
         self._reference = reference
         self._resolved: ResolvedImage | None = None
         self._documents: dict[Digest, bytes] = {}
-        self._elsewhere_digests: set[Digest] = set()
         self.repository = connection.repository(reference)
-        self.evidence_repository = connection.evidence_repository
+        elsewhere = connection.evidence_repository
+        self.evidence_repository = None if elsewhere is self.repository else elsewhere
 
     def resolve(self) -> ResolvedImage:
         """What tag or digest stand for; the registry is asked once.
@@ -63,7 +63,7 @@ class RegistrySource:
         if self._resolved is None:
             wanted = self._reference
             fetched = self.repository.get_manifest(str(wanted.digest or wanted.tag))
-            self._resolved = ResolvedImage(self._remember(fetched, self.repository), str(wanted))
+            self._resolved = ResolvedImage(self._remember(fetched), str(wanted))
         return self._resolved
 
     def read_document(self, descriptor: Descriptor) -> bytes:
@@ -122,10 +122,6 @@ class RegistrySource:
         ]
         return tuple(found)
 
-    def came_from_elsewhere(self, digest: Digest) -> bool:
-        """Whether the evidence repository served this manifest, and not the image's own."""
-        return digest in self._elsewhere_digests
-
     def close(self) -> None:
         """Nothing is held; the connection is closed by its maker."""
 
@@ -146,25 +142,20 @@ class RegistrySource:
         listed = repository.referrers(subject)
         if listed is None:
             return Answer((), NO_REFERRERS_API)
-        answer = keep_referrers(listed, subject, self.read_document)
-        if repository is not self.repository:
-            self._elsewhere_digests.update(found.digest for found in answer.found)
-        return answer
+        return keep_referrers(listed, subject, self.read_document)
 
     def _ask_fallback(self, repository: Repository, subject: Digest) -> Answer:
         fetched = repository.find_manifest(format_fallback_tag(subject), served=repository is self.repository)
         if fetched is None:
             return Answer.of(())
-        return read_fallback(self._remember(fetched, repository), fetched.raw, subject, self.read_document)
+        return read_fallback(self._remember(fetched), fetched.raw, subject, self.read_document)
 
     def _ask_tag(self, repository: Repository, tag: str) -> Answer:
         fetched = repository.find_manifest(tag, served=repository is self.repository)
-        return Answer.of(() if fetched is None else (self._remember(fetched, repository),))
+        return Answer.of(() if fetched is None else (self._remember(fetched),))
 
-    def _remember(self, fetched: FetchedManifest, repository: Repository) -> Descriptor:
+    def _remember(self, fetched: FetchedManifest) -> Descriptor:
         self._documents[fetched.digest] = fetched.raw
-        if repository is not self.repository:
-            self._elsewhere_digests.add(fetched.digest)
         return Descriptor(fetched.media_type, fetched.digest, len(fetched.raw))
 
     def _fetch(self, descriptor: Descriptor) -> bytes:

@@ -20,7 +20,7 @@ from bundler.oci.descriptor import Descriptor
 from bundler.oci.manifest import OCI_INDEX, OCI_MANIFEST
 from tests.cli.session import Result
 from tests.simulators import registry_lies as lies
-from tests.simulators.images import SIMPLE_SIGNING, Layout, to_json, two_platforms
+from tests.simulators.images import SIMPLE_SIGNING, Layout, as_json, to_json, two_platforms
 from tests.simulators.real_registry import find_program
 from tests.simulators.registry import Behaviour, Registry, Store
 from tests.simulators.registry_scene import referrer
@@ -377,6 +377,34 @@ def test_evidence_in_another_repository(scene: Scene, tmp_path: Path, monkeypatc
     assert other.tags
 
 
+@pytest.mark.parametrize("scene", [False], indirect=True)
+def test_referrers_in_another_repository_without_the_api(scene: Scene, tmp_path: Path) -> None:
+    """What the fallback tag lists there, an index with parts of its own among it, comes from there, warm or cold."""
+    other = scene.registry.repository("evidence/app")
+    plain = referrer(other, scene.top, 7)
+    note = other.put_blob(b"a part that only this repository has", "text/plain")
+    config = other.put_blob(b"{}", "application/vnd.oci.empty.v1+json")
+    artifact = {"schemaVersion": 2, "artifactType": "text/plain"}
+    inner = other.put_manifest(
+        to_json(artifact | {"mediaType": OCI_MANIFEST, "config": as_json(config), "layers": [as_json(note)]}),
+        OCI_MANIFEST,
+    )
+    nested = other.put_manifest(
+        to_json(artifact | {"mediaType": OCI_INDEX, "manifests": [as_json(inner)], "subject": as_json(scene.top)}),
+        OCI_INDEX,
+    )
+    listed = {"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": [as_json(plain), as_json(nested)]}
+    other.put_manifest(to_json(listed), OCI_INDEX, format_fallback_tag(scene.top.digest))
+    words = ("--evidence-repository", f"{scene.registry.host}/evidence/app", "--cache", str(tmp_path / "cache"))
+    for pattern in ("nothing", "/blobs/"):  # then without layers and configs in the cache
+        for path in (tmp_path / "cache/blobs/sha256").glob("*"):
+            if pattern == "/blobs/" and b"schemaVersion" not in path.read_bytes()[:40]:
+                path.unlink()
+        image = scene.check_exported(scene.export(*words))
+        assert {item.digest for item in image.evidence if item.kind == "referrer"} == {plain.digest, nested.digest}
+        assert note.digest in {blob.digest for blob in scene.station.inventory().blobs}
+
+
 def test_the_other_repository_need_not_be_there(scene: Scene) -> None:
     """Until it has served something, NAME_UNKNOWN is an honest answer; after that it is none."""
     elsewhere = f"{scene.registry.host}/evidence/app"
@@ -392,6 +420,29 @@ def test_the_other_repository_need_not_be_there(scene: Scene) -> None:
     scene.registry.reform()
     scene.registry.on("/evidence/app/", lies.status(403, "NAME_UNKNOWN"))
     scene.check_refused(scene.export("--evidence-repository", elsewhere), 6, "registry-denied", elsewhere)
+
+
+def test_the_other_repository_is_the_same(scene: Scene) -> None:
+    same = scene.check_exported(scene.export("--evidence-repository", f"{scene.registry.host}/team/app"))
+    assert same == scene.check_exported(scene.export())
+
+
+# -- lists in pages that lead astray
+
+
+def test_pages_of_referrers_that_lead_astray(scene: Scene) -> None:
+    """E4: to another host, to themselves, on without end, or to a page that is not there: never a shorter list."""
+    asked = questions(scene.top.digest)["referrers"].removesuffix("$")
+    for link in ("http://127.0.0.1:1/v2/", "//127.0.0.1:1/v2/", f"/v2/team/app/referrers/{scene.top.digest}"):
+        scene.registry.on(asked, lies.header("Link", f'<{link}>; rel="next"'))
+        scene.check_refused(scene.export(), 6, "registry-answer", "place referrers")
+        scene.registry.reform()
+    scene.registry.on(asked, lies.endless_pages)
+    scene.check_refused(scene.export(), 6, "registry-answer", "place referrers")
+    scene.registry.reform()
+    scene.registry.on(asked, lies.header("Link", f'</v2/team/app/referrers/{scene.top.digest}?last=1>; rel="next"'))
+    scene.registry.on(r"\?last=1", lies.status(404))
+    scene.check_refused(scene.export(), 6, "registry-answer", "place referrers")
 
 
 # -- children and layers

@@ -260,3 +260,31 @@ def test_one_docker_manifest(station: Station, tmp_path: Path) -> None:
             assert station.blobs()[image.digest] == made.layout.read(image.digest)
             assert [item.kind for item in image.evidence] == ["referrer"]
     assert made.top.media_type == DOCKER_LIST
+
+
+def test_several_images_that_share_parts(station: Station, tmp_path: Path) -> None:
+    """Two registries, one image in both of them; a platform that one leaves out and another brings is not left out."""
+    one, other = evidence_image(seed=30), evidence_image(seed=40)
+    with Registry() as first, Registry(referrers_api=False) as second:
+        first.repository("team/app").load(one.layout)
+        second.repository("mirror/app").load(one.layout)
+        second.repository("team/tool").load(other.layout)
+        settings = tmp_path / "sealift.toml"
+        sources = {
+            f"{first.host}/team/app:1": 'platforms = ["linux/amd64"]',
+            f"docker://{second.host}/mirror/app:1": "",
+            f"{second.host}/team/tool@{other.top.digest}": 'require = ["signature", "sbom", "provenance"]',
+        }
+        settings.write_text("".join(f'[[image]]\nsource = "{name}"\n{more}\n' for name, more in sources.items()))
+        done = station.export("-f", settings, "--compression", "none", "--cache", tmp_path / "cache", *PLAIN)
+        assert done.code == 0, done.err
+        layers = [item for registry in (first, second) for item in registry.asked("GET", "/blobs/")]
+    images = station.inventory().images
+    assert [image.digest for image in images] == [one.top.digest, one.top.digest, other.top.digest]
+    assert [image.omitted for image in images] == [(), (), ()]
+    assert set(station.blobs()) == one.carried | other.carried
+    digests = [item.target.rpartition("/")[2] for item in layers]
+    assert len(digests) == len(set(digests))
+    verified = station.verify(one.policy())
+    assert verified.code == 0
+    assert [image["verdict"] for image in verified.report["images"]] == ["verified"] * 3
