@@ -109,6 +109,7 @@ def init(
 @click.option("--trusted-root", multiple=True, metavar="NAME=FILE", help="A Sigstore trusted_root.json.")
 @click.option("--publisher-key", multiple=True, metavar="NAME=FILE", help="A publisher's public key, PEM.")
 @click.option("--policy", multiple=True, metavar="NAME=FILE", help="The exporter's policy, for the record.")
+@click.option("--witness", multiple=True, metavar="NAME=FILE", help="A log witness's verifier key (one line).")
 @click.option("--remove", multiple=True, metavar="PATH", help="A target to revoke, e.g. keys/vendor.pub.")
 @_JSON
 def publish(
@@ -118,6 +119,7 @@ def publish(
     trusted_root: tuple[str, ...],
     publisher_key: tuple[str, ...],
     policy: tuple[str, ...],
+    witness: tuple[str, ...],
     remove: tuple[str, ...],
     as_json: bool,
 ) -> None:
@@ -133,6 +135,7 @@ def publish(
             *(_content(typed, "trusted_root/{}.json") for typed in trusted_root),
             *(_content(typed, "keys/{}.pub") for typed in publisher_key),
             *(_content(typed, "policies/{}.toml") for typed in policy),
+            *(_content(typed, "witnesses/{}.vkey") for typed in witness),
         ]
     )
     at = _signing_time(development=read_repository(Path(repository)).development)

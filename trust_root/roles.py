@@ -35,7 +35,9 @@ _LIFETIMES = {ROOT: 3 * _YEAR}
 _STREAM = re.compile(r"[a-z0-9][a-z0-9-]{0,30}", re.ASCII)
 _TARGET_NAME = r"[a-z0-9][a-z0-9._-]{0,62}"
 _TARGET_PATH = re.compile(
-    rf"trusted_root/{_TARGET_NAME}\.json|keys/{_TARGET_NAME}\.pub|policies/{_TARGET_NAME}\.toml", re.ASCII
+    rf"trusted_root/{_TARGET_NAME}\.json|keys/{_TARGET_NAME}\.pub|policies/{_TARGET_NAME}\.toml"
+    rf"|witnesses/{_TARGET_NAME}\.vkey",
+    re.ASCII,
 )
 _INVENTORY_PATH = re.compile(r"bundles/([a-z0-9][a-z0-9-]{0,30})/([1-9][0-9]{0,15})\.json", re.ASCII)
 
@@ -59,7 +61,8 @@ def parse_stream(name: object) -> str:
 
 
 def parse_target_path(path: object) -> str:
-    """Path of a top-level target: `trusted_root/<name>.json`, `keys/<name>.pub` or `policies/<name>.toml`.
+    """Path of a top-level target: `trusted_root/<name>.json`, `keys/<name>.pub`, `policies/<name>.toml` or
+    `witnesses/<name>.vkey`.
 
     Raises:
         MalformedError: anything else (code ``target-path``).
@@ -70,7 +73,7 @@ def parse_target_path(path: object) -> str:
             "target path",
             repr(path)[:160],
             got="not a path",
-            want="trusted_root/<name>.json, keys/<name>.pub or policies/<name>.toml",
+            want="trusted_root/<name>.json, keys/<name>.pub, policies/<name>.toml or witnesses/<name>.vkey",
         )
     return path
 

@@ -17,9 +17,11 @@ from bundler.identity.keys import PublicKey, parse_public_key
 from bundler.transparency.checkpoint import Witness
 from bundler.verify.material import TrustedMaterial, parse_trusted_root
 from bundler.verify.policy import KeySigner
+from bundler.verify.witness_keys import parse_witness
 
 _ROOTS, _ROOT_END = "trusted_root/", ".json"
 _KEYS, _KEY_END = "keys/", ".pub"
+_WITNESSES, _WITNESS_END = "witnesses/", ".vkey"
 
 
 class Keyring:
@@ -28,6 +30,8 @@ class Keyring:
     def __init__(self, targets: Mapping[str, bytes]) -> None:
         self._roots = _named(targets, _ROOTS, _ROOT_END)
         self._keys = _named(targets, _KEYS, _KEY_END)
+        self._witnesses = _named(targets, _WITNESSES, _WITNESS_END)
+        self._parsed_witnesses: tuple[Witness, ...] | None = None
         self._parsed_roots: dict[str, TrustedMaterial] = {}
         self._parsed_keys: dict[bytes, PublicKey] = {}
 
@@ -38,8 +42,10 @@ class Keyring:
 
     @property
     def witnesses(self) -> tuple[Witness, ...]:
-        """Witnesses of logs whose keys are published."""
-        return ()
+        """Witnesses of logs whose keys are published; their cosignatures on checkpoints are verified and told."""
+        if self._parsed_witnesses is None:
+            self._parsed_witnesses = tuple(parse_witness(self._witnesses[name]) for name in sorted(self._witnesses))
+        return self._parsed_witnesses
 
     @property
     def root_names(self) -> tuple[str, ...]:
