@@ -13,8 +13,11 @@ Rules of this module:
 
 from __future__ import annotations
 
+import contextlib
+import gc
 import json
 import re
+from collections.abc import Iterator
 from typing import Any, NoReturn
 
 from bundler import limits
@@ -185,11 +188,24 @@ def _load(text: str, what: str) -> Any:
         return value
 
     try:
-        return json.loads(
-            text, object_pairs_hook=pairs, parse_constant=constant, parse_int=integer, parse_float=real, strict=True
-        )
+        with collector_paused():
+            return json.loads(
+                text, object_pairs_hook=pairs, parse_constant=constant, parse_int=integer, parse_float=real, strict=True
+            )
     except (ValueError, RecursionError) as error:
         raise MalformedError("json", what, got=str(error)[:120], want="JSON") from error
+
+
+@contextlib.contextmanager
+def collector_paused() -> Iterator[None]:
+    """Pause the search for reference cycles while documents are read: they have none, each search walks them all."""
+    paused = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if paused:
+            gc.enable()
 
 
 def _check_no_lone_surrogate(value: Any, what: str) -> None:

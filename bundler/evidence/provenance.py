@@ -3,7 +3,8 @@
     version      builder                   source
     0.1, 0.2     builder.id                invocation.configSource.uri (0.1 has none)
     1            runDetails.builder.id     buildDefinition.externalParameters: workflow.repository and workflow.ref,
-                                           source.uri, or configSource.uri (BuildKit)
+                                           the same of buildConfigSource (Google Cloud Build), source.uri, or
+                                           configSource.uri (BuildKit)
 
 Rules of this module:
 - Only the statement given is read; the caller has had its signature or its index checked.
@@ -56,7 +57,7 @@ def read_provenance(statement: Statement) -> Provenance:
         sources = _sources(_inner(_inner(predicate, "buildDefinition"), "externalParameters"))
     else:
         builder = _inner(predicate, "builder")
-        sources = [_split(_text(_inner(_inner(predicate, "invocation"), "configSource"), "uri"))]
+        sources = [split_source(_text(_inner(_inner(predicate, "invocation"), "configSource"), "uri"))]
     said = {source for source in sources if source != (None, None)}
     if len(said) > 1:
         raise MalformedError("provenance", _WHAT, "source", got=f"{len(said)} different ones", want="one")
@@ -66,14 +67,18 @@ def read_provenance(statement: Statement) -> Provenance:
 
 def _sources(parameters: Fields | None) -> list[tuple[str | None, str | None]]:
     """The places where version 1 is known to name its source."""
-    workflow = _inner(parameters, "workflow")
-    repository, ref = _text(workflow, "repository"), _text(workflow, "ref")
-    named = (_split(repository)[0], ref) if repository else (None, None)
-    described = (_split(_text(_inner(parameters, name), "uri")) for name in ("source", "configSource"))
-    return [named, *described]
+    named = (_named(_inner(parameters, name)) for name in ("workflow", "buildConfigSource"))
+    described = (split_source(_text(_inner(parameters, name), "uri")) for name in ("source", "configSource"))
+    return [*named, *described]
 
 
-def _split(uri: str | None) -> tuple[str | None, str | None]:
+def _named(source: Fields | None) -> tuple[str | None, str | None]:
+    """Repository and ref that stand in fields of their own."""
+    repository, ref = _text(source, "repository"), _text(source, "ref")
+    return (split_source(repository)[0], ref) if repository else (None, None)
+
+
+def split_source(uri: str | None) -> tuple[str | None, str | None]:
     """Address and ref of `git+https://host/path@refs/tags/v1` or `https://host/path.git#refs/tags/v1:folder`."""
     if not uri:
         return None, None

@@ -23,7 +23,7 @@ from bundler.evidence.sbom_parts import CYCLONEDX, SPDX, WHAT, Package, Sbom, as
 from bundler.evidence.spdx2 import is_spdx2, parse_spdx2
 from bundler.evidence.spdx3 import is_spdx3, parse_spdx3
 from bundler.evidence.statement import Statement
-from bundler.strict_json import parse_foreign
+from bundler.strict_json import collector_paused, parse_foreign
 
 __all__ = ["Package", "Sbom", "media_type_format", "parse_sbom", "parse_sbom_document", "read_sbom"]
 
@@ -78,7 +78,8 @@ def parse_sbom_document(value: Any, declared: SbomFormat | None = None) -> Sbom:
         raise RejectedError("sbom-format", WHAT, got="neither format's marks", want="SPDX or CycloneDX in JSON")
     if declared is not None and declared != found:
         raise RejectedError("sbom-format", WHAT, got=found, want=f"{declared}, as it is declared")
-    sbom = parse(document)
+    with collector_paused():
+        sbom = parse(document)
     if not sbom.packages:
         raise RejectedError("sbom-empty", WHAT, sbom.name[:160], got="no packages", want="at least one")
     return sbom

@@ -83,12 +83,13 @@ class Spelling:
         Raises:
             MalformedError: code ``field-case``.
         """
-        fresh = value.keys() - self._seen
-        for key in fresh:
+        if value.keys() <= self._seen:
+            return
+        for key in value.keys() - self._seen:
             meant = self._folded.get(key.casefold())
             if meant is not None and key not in self._known:
                 raise MalformedError("field-case", WHAT, where, got=key[:80], want=meant)
-        self._seen |= fresh
+        self._seen |= value.keys()
 
 
 class Identifiers:

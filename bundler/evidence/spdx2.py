@@ -19,6 +19,7 @@ from bundler.evidence.sbom_parts import (
     Package,
     Sbom,
     Spelling,
+    as_object,
     check_purl,
     list_of,
     needed_text_of,
@@ -97,13 +98,10 @@ def _packages(document: JsonObject, identifiers: Identifiers) -> tuple[Package, 
 
 def _purl(package: JsonObject, where: str, spelling: Spelling) -> str:
     """The first; a package that has several has them for one thing."""
-    references = package.get("externalRefs")
-    if not references:
-        return ""
-    for reference, place in objects_of(package, "externalRefs", where):
-        spelling.check(reference, place)
+    for reference in list_of(package, "externalRefs", where):
+        spelling.check(as_object(reference, where), where)
         if reference.get("referenceType") == "purl":
-            return check_purl(text_of(reference, "referenceLocator", place), place)
+            return check_purl(text_of(reference, "referenceLocator", where), where)
     return ""
 
 
@@ -115,5 +113,5 @@ def _identifier(value: JsonObject, where: str) -> str:
 
 
 def _asserted(value: JsonObject, key: str, where: str) -> str:
-    found = text_of(value, key, where)
-    return "" if found == "NOASSERTION" else found
+    found = value.get(key)
+    return "" if found is None or found == "NOASSERTION" else text_of(value, key, where)
