@@ -1,0 +1,120 @@
+"""`sealift verify-blob`, as a user types it."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from bundler.digest import sha256_of
+from bundler.evidence.sigstore_bundle import format_bundle
+from tests.cli.session import call
+from tests.simulators.judging import IDENTITY
+from tests.simulators.sigstore_bundles import FILE, WholeSigstore
+from tests.simulators.sigstore_keys import GITHUB
+
+SIGSTORE = WholeSigstore("verify-blob")
+DIGEST = str(sha256_of(FILE))
+WHO = ("--certificate-identity", IDENTITY, "--certificate-oidc-issuer", GITHUB)
+
+
+@dataclass(frozen=True)
+class Files:
+    """What lies in the folder."""
+
+    artifact: str
+    bundle: str
+    keyed: str
+    key: str
+    root: str
+    state: str
+
+    def words(self, artifact: str = "", bundle: str = "") -> tuple[str, ...]:
+        """The command up to the signer."""
+        return ("verify-blob", artifact or self.artifact, "--bundle", bundle or self.bundle, "--state", self.state)
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> Files:
+    team = SIGSTORE.key_signer()
+    contents = {
+        "artifact": FILE,
+        "bundle": format_bundle(SIGSTORE.bundle(FILE, SIGSTORE.keyless(IDENTITY))),
+        "keyed": format_bundle(SIGSTORE.bundle(FILE, team, log="none", stamped=False)),
+        "key": team.public_pem.encode(),
+        "root": SIGSTORE.trusted_root_json(),
+    }
+    for name, raw in contents.items():
+        (tmp_path / name).write_bytes(raw)
+    return Files(*(str(tmp_path / name) for name in (*contents, "no-state")))
+
+
+def test_a_file_and_its_digest(files: Files) -> None:
+    for artifact in (files.artifact, DIGEST):
+        result = call(*files.words(artifact), *WHO, "--trusted-root", files.root)
+        assert (result.code, result.err) == (0, "")
+        assert result.out.splitlines()[:3] == [f"verified  {DIGEST}", "  signed, inclusion proof", f"  by {IDENTITY}"]
+
+
+def test_json(files: Files) -> None:
+    result = call(*files.words(), *WHO, "--trusted-root", files.root, "--json")
+    value = json.loads(result.out)
+    assert (value["verdict"], value["signer"], value["issuer"]) == ("verified", IDENTITY, GITHUB)
+    assert value["logs"][0]["kind"] == "hashedrekord 0.0.1"
+    failed = call(*files.words("sha256:" + "0" * 64), *WHO, "--trusted-root", files.root, "--json")
+    assert (failed.code, json.loads(failed.out)["error"]["reason"]) == (1, "digest-mismatch")
+
+
+def test_a_pattern_for_the_identity(files: Files) -> None:
+    rest = ("--certificate-oidc-issuer", GITHUB, "--trusted-root", files.root)
+    assert call(*files.words(), "--certificate-identity-regexp", r"^https://example\.org/.*$", *rest).code == 0
+    assert call(*files.words(), "--certificate-identity-regexp", r"^https://example\.com/.*$", *rest).code == 1
+    loose = call(*files.words(), "--certificate-identity-regexp", "example", *rest)
+    assert loose.code == 2
+    assert "write ^example$" in loose.err
+
+
+def test_a_key(files: Files) -> None:
+    assert call(*files.words(bundle=files.keyed), "--key", files.key).code == 0
+    assert call(*files.words(), "--key", files.key, "--trusted-root", files.root).code == 1
+    assert "[key-material]" in call(*files.words(bundle=files.keyed), *WHO, "--trusted-root", files.root).err
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        (),
+        ("--certificate-identity", IDENTITY),
+        ("--certificate-oidc-issuer", GITHUB),
+        (*WHO, "--certificate-identity-regexp", "^x$"),
+        (*WHO, "--key", "x"),
+        ("--certificate-identity", "", "--certificate-oidc-issuer", GITHUB),
+        ("--key", "/does/not/exist"),
+    ],
+)
+def test_a_signer_half_named(files: Files, words: tuple[str, ...]) -> None:
+    result = call(*files.words(), *words, "--trusted-root", files.root)
+    assert (result.code, result.out) == (2, "")
+
+
+def test_no_trusted_root(files: Files) -> None:
+    result = call(*files.words(), *WHO)
+    assert result.code == 1
+    assert "[trusted-root-missing]" in result.err
+    assert "hint: name one: --trusted-root" in result.err
+
+
+def test_files_that_are_not_there(files: Files) -> None:
+    rest = (*WHO, "--trusted-root", files.root)
+    assert call(*files.words("/does/not/exist"), *rest).code == 2
+    assert call(*files.words(bundle="/does/not/exist"), *rest).code == 2
+    assert call(*files.words("sha256:abc"), *rest).code == 2
+
+
+def test_a_file_that_is_called_like_a_digest(files: Files, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The digest is meant; so a file of that name cannot stand in for it."""
+    (tmp_path / DIGEST).write_bytes(b"something else")
+    monkeypatch.chdir(tmp_path)
+    assert call(*files.words(DIGEST), *WHO, "--trusted-root", files.root).code == 0
