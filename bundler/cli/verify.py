@@ -111,7 +111,7 @@ def _load_site(options: _Options) -> Site | None:
 
 def _request(options: _Options, site: Site | None, reach: Callable[[int], None]) -> Request:
     from bundler.moment import parse_typed_moment
-    from bundler.verify.pipeline import Request, Verification
+    from bundler.verify.pipeline import Request
     from trust_root.delivery import time_basis
 
     at = None

@@ -6,7 +6,7 @@ Rules of this module:
 - A strict content security policy: nothing is allowed but this page's own style and script, named by their hashes.
 - Data for the script is JSON in a block of its own that can neither end the block nor run.
 - Equal values give equal bytes: no clock, no random number, no address of this machine.
-- jinja2 is an optional dependency (decision 0013): it is imported when a page is made, and its absence is a usage error.
+- jinja2 is an optional dependency: it is imported when a page is made, and its absence is a usage error.
 """
 
 from __future__ import annotations
@@ -79,9 +79,13 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(time=_time, size=readable_size, short=short, number=_number)
+    environment.filters.update(time=_time, size=readable_size, short=short, number=_number, shown_json=_shown_json)
+
+    def ours(text: str) -> Markup:
+        return Markup(text)  # noqa: S704  only for this package's own files, and for JSON made safe by embedded_json
+
     environment.globals.update(
-        style=Markup(_part(_STYLE)), script=Markup(_part(_SCRIPT)), block=lambda value: Markup(embedded_json(value))
+        style=ours(_part(_STYLE)), script=ours(_part(_SCRIPT)), block=lambda value: ours(embedded_json(value))
     )
     return environment
 
@@ -118,6 +122,10 @@ def short(digest: Digest | str) -> str:
     """`sha256:` and the first twelve digits, for people; never for comparing."""
     text = str(digest)
     return f"{text[:19]}…" if text.startswith("sha256:") else text
+
+
+def _shown_json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, sort_keys=True)
 
 
 def _part(name: str) -> str:

@@ -33,7 +33,7 @@ _SENTENCES = {
     Verdict.UNTRUSTED: "The file does not lead back to the root that this site pinned, or not any more.",
     Verdict.UNSUPPORTED: "The file needs a newer version of this program.",
     Verdict.FAILED: "The verification could not be carried out.",
-    Verdict.INTACT: "The bytes match the file's own metadata. Who made it, and whether it may be used, was not checked.",
+    Verdict.INTACT: "The bytes match the file's own metadata. Who made it, and if it may be used, was not checked.",
 }
 STANDINGS = {
     "": "",
@@ -46,6 +46,24 @@ STANDINGS = {
 }
 _GAPS = (Outcome.MISSING, Outcome.OMITTED, Outcome.UNCHECKED)
 FIRST_ROWS = 10
+# What people ask of a workflow first, and where newer and older certificates say it.
+_WORKFLOW = (
+    ("Source", ("source-repository-uri", "github-workflow-repository")),
+    ("Ref", ("source-repository-ref", "github-workflow-ref")),
+    ("Commit", ("source-repository-digest", "github-workflow-sha")),
+    ("Workflow", ("build-config-uri", "github-workflow-name")),
+    ("Trigger", ("build-trigger", "github-workflow-trigger")),
+    ("Run", ("run-invocation-uri",)),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ChainView:
+    """One verified signature, its picture, and what people ask of its workflow first."""
+
+    chain: Chain
+    picture: Picture
+    workflow: tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +93,7 @@ class ImageView:
     image: ImageResult
     tone: str
     headline: str
-    chains: tuple[tuple[Chain, Picture], ...]
+    chains: tuple[ChainView, ...]
     sboms: tuple[SbomView, ...]
     papers: tuple[Paper, ...]
     gaps: tuple[Gap, ...]
@@ -141,7 +159,7 @@ def _image(image: ImageResult, exhibits: Exhibits, report: Report, number: int, 
         image=image,
         tone=tone,
         headline=headline,
-        chains=tuple((chain, draw_chain(chain, image, report.trust)) for chain in exhibits.chains),
+        chains=tuple(_chain(chain, image, report) for chain in exhibits.chains),
         sboms=sboms,
         papers=tuple(paper for paper in exhibits.papers if paper.sbom is None),
         gaps=tuple(_gaps(image)),
@@ -149,6 +167,12 @@ def _image(image: ImageResult, exhibits: Exhibits, report: Report, number: int, 
         commands=tuple(_image_commands(report, image)),
         signers=tuple(dict.fromkeys(chain.fact.signer for chain in exhibits.chains if chain.fact.demanded)),
     )
+
+
+def _chain(chain: Chain, image: ImageResult, report: Report) -> ChainView:
+    said = dict(chain.extensions)
+    workflow = [(label, next((said[name] for name in names if name in said), "")) for label, names in _WORKFLOW]
+    return ChainView(chain, draw_chain(chain, image, report.trust), tuple(item for item in workflow if item[1]))
 
 
 def _sboms(exhibits: Exhibits, first: int) -> Iterator[SbomView]:

@@ -15,15 +15,17 @@ from dataclasses import dataclass
 from bundler.digest import Digest
 from bundler.errors import SealiftError
 from bundler.evidence import cosign
-from bundler.evidence.kind import provenance_version, sbom_format
-from bundler.evidence.provenance import Provenance, read_provenance
+from bundler.evidence.kind import COSIGN_SBOM, provenance_version, sbom_format
+from bundler.evidence.provenance_details import ProvenanceDetails, read_details
 from bundler.evidence.referrer import BundleItem
-from bundler.evidence.sbom import Sbom, read_sbom
+from bundler.evidence.sbom import Sbom, media_type_format, parse_sbom, read_sbom
 from bundler.evidence.statement import Statement
 from bundler.identity.keys import KeyIdentity
-from bundler.verify.appraisal import ITEM_FAILURES, Appraisal
+from bundler.oci.manifest import ImageManifest
+from bundler.verify.appraisal import ITEM_FAILURES, Appraisal, ReadBlob
 from bundler.verify.completeness import CompleteImage
 from bundler.verify.opened import FoundStatement, ImageEvidence
+from bundler.verify.requirements import UNSIGNED
 from bundler.verify.result import EvidenceFact
 from bundler.verify.signatures import LogFact, VerifiedSignature, VerifiedTime
 
@@ -70,7 +72,7 @@ class Paper:
     strength: str
     signer: str = ""
     sbom: Sbom | None = None
-    provenance: Provenance | None = None
+    provenance: ProvenanceDetails | None = None
     failure: SealiftError | None = None
 
 
@@ -82,13 +84,16 @@ class Exhibits:
     papers: tuple[Paper, ...] = ()
 
 
-def gather_exhibits(complete: CompleteImage, evidence: ImageEvidence, facts: tuple[EvidenceFact, ...]) -> Exhibits:
+def gather_exhibits(
+    complete: CompleteImage, evidence: ImageEvidence, facts: tuple[EvidenceFact, ...], read_blob: ReadBlob
+) -> Exhibits:
     """What can be shown of an image.
 
     Args:
         complete: the image.
         evidence: as it was opened and judged.
         facts: those of `evidence_facts`, which tells appraisals first and statements after what was unread.
+        read_blob: gives a blob's bytes, checked against its digest.
     """
     judged = list(zip(facts, evidence.appraisals, strict=False))
     statements = facts[len(evidence.appraisals) + len(evidence.unread) :]
@@ -96,6 +101,7 @@ def gather_exhibits(complete: CompleteImage, evidence: ImageEvidence, facts: tup
     papers += [
         paper for fact, found in zip(statements, evidence.statements, strict=False) for paper in _stated(fact, found)
     ]
+    papers += _bare(complete, read_blob)
     order = {digest: position for position, (_, digest) in enumerate(complete.platforms)}
     papers.sort(key=lambda paper: order.get(paper.subject, -1))
     return Exhibits(tuple(chain for fact, appraisal in judged for chain in _chain(fact, appraisal)), tuple(papers))
@@ -142,6 +148,23 @@ def _stated(fact: EvidenceFact, found: FoundStatement) -> Iterator[Paper]:
         yield from _paper(fact, found.statement.statement, "")
 
 
+def _bare(complete: CompleteImage, read_blob: ReadBlob) -> Iterator[Paper]:
+    """cosign's `.sbom` tags: no statement and no signature, so the tag alone says what they are about."""
+    for found, document in complete.evidence:
+        if found.kind != COSIGN_SBOM or not isinstance(document, ImageManifest):
+            continue
+        for layer in document.layers:
+            sbom, failure = None, None
+            try:
+                sbom = parse_sbom(read_blob(layer.digest), media_type_format(layer.media_type))
+            except ITEM_FAILURES as error:
+                failure = error
+            yield Paper(
+                "sbom", found.subject, complete.platform_of(found.subject), found.digest, layer.media_type, UNSIGNED,
+                sbom=sbom, failure=failure,
+            )  # fmt: skip
+
+
 def _paper(fact: EvidenceFact, statement: Statement, signer: str) -> Iterator[Paper]:
     kind = "sbom" if sbom_format(statement.predicate_type) else "provenance"
     if kind == "provenance" and provenance_version(statement.predicate_type) is None:
@@ -151,7 +174,7 @@ def _paper(fact: EvidenceFact, statement: Statement, signer: str) -> Iterator[Pa
         if kind == "sbom":
             sbom = read_sbom(statement)
         else:
-            provenance = read_provenance(statement)
+            provenance = read_details(statement)
     except ITEM_FAILURES as error:
         failure = error
     yield Paper(

@@ -80,7 +80,7 @@ def judge_image(image: Image, bench: Bench) -> Judged:
     checks = (*_damage(complete, bench.damaged), *checks)
     facts = evidence_facts(complete, evidence, met)
     size_bytes = sum(node.size_bytes for node in complete.graph.nodes)
-    exhibits = gather_exhibits(complete, evidence, facts) if bench.exhibit else None
+    exhibits = gather_exhibits(complete, evidence, facts, bench.read_blob) if bench.exhibit else None
     return Judged(_result(image, bench, checks, facts, size_bytes), complete, signed_times(evidence), exhibits)
 
 
