@@ -177,6 +177,12 @@ def test_questions_are_repeated_before_they_count_as_unanswered(scene: Scene) ->
         image = scene.station.exported(scene.name, "--tls-verify=false", "--retry-times", "1")
         assert {item.answer for item in image.searches} == {"found", "absent"}
         assert all(len(scene.registry.asked("GET", item)) == 2 for item in questions(scene.top.digest).values())
+    scene.registry.reform()
+    for pattern in questions(scene.top.digest).values():
+        scene.registry.on(pattern, lies.status(429, "TOOMANYREQUESTS", Retry_After="0"))
+    done = scene.station.export(scene.name, "--tls-verify=false", "--retry-times", "2")
+    scene.check_refused(done, 6, "registry-busy", f"about {scene.top.digest}, place referrers")
+    assert len(scene.registry.asked("GET", questions(scene.top.digest)["referrers"])) == 3
 
 
 # -- answers of the wrong kind: each has a code, and names where
