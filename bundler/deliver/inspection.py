@@ -9,14 +9,14 @@ Rules of this module:
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from bundler import limits
 from bundler.archive.inventory import Evidence, Image, Inventory
-from bundler.archive.reader import ArchiveReader, open_archive
+from bundler.archive.reader import STANDARD_INPUT, ArchiveReader, open_archive
 from bundler.digest import Digest
 from bundler.errors import MalformedError, TrustError
 from bundler.moment import format_moment
@@ -24,10 +24,32 @@ from bundler.oci.manifest import ImageManifest, parse_manifest
 from bundler.verify.head import open_unproved, trust_facts, unproved_facts
 from bundler.verify.head_facts import TrustFacts
 from trust_root.delivery import TimeBasis
+from trust_root.newest import find_newest, newest_material
 from trust_root.site import Site, open_for_site
 
 INSPECTION_VERSION = 1
 _PREDICATE_ANNOTATIONS = ("in-toto.io/predicate-type", "predicateType")
+
+
+@dataclass(frozen=True, slots=True)
+class InspectedHead:
+    """A bundle's head.
+
+    Attributes:
+        trust: what was proved, or with `failure` what the file says of itself.
+        failure: why the head is not trusted; None when it is.
+        own_targets: path and size of the targets that the bundle carries.
+        targets: the newest accepted ones of site and bundle, by which evidence is judged; the bundle's own with
+            `failure`.
+    """
+
+    file: str
+    inventory: Inventory
+    inventory_digest: Digest
+    trust: TrustFacts
+    failure: TrustError | None
+    own_targets: tuple[tuple[str, int], ...]
+    targets: Mapping[str, bytes] = field(hash=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,28 +78,48 @@ def inspect_bundle(source: Path | str, site: Site | TrustError, basis: TimeBasis
         TrustError: its own metadata is not even consistent.
     """
     with open_archive(source) as archive:
-        failure = site if isinstance(site, TrustError) else None
-        trust, trusted = None, None
-        if not isinstance(site, TrustError):
-            try:
-                opened = open_for_site(site, archive.trust_files, basis)
-                trust, trusted = trust_facts(site, opened), opened.trusted
-            except TrustError as error:
-                failure = error
-        if trust is None or trusted is None:
-            trusted = open_unproved(archive.trust_files, basis.at)
-            trust = unproved_facts(trusted)
-        inventory = archive.read_inventory(trusted.inventory_size_bytes, trusted.inventory_digest)
+        head = open_head(archive, site, basis, str(source))
         archive.check_headers().require_whole()
         return Inspection(
-            file=str(source),
-            inventory=inventory,
-            inventory_digest=trusted.inventory_digest,
-            trust=trust,
-            failure=failure,
-            targets=tuple(sorted((path, len(raw)) for path, raw in trusted.targets.items())),
-            claimed_types=dict(_claimed_types(archive, inventory)) if str(source) != "-" else {},
+            file=head.file,
+            inventory=head.inventory,
+            inventory_digest=head.inventory_digest,
+            trust=head.trust,
+            failure=head.failure,
+            targets=head.own_targets,
+            claimed_types=dict(_claimed_types(archive, head.inventory)) if str(source) != STANDARD_INPUT else {},
         )
+
+
+def open_head(archive: ArchiveReader, site: Site | TrustError, basis: TimeBasis, file: str) -> InspectedHead:
+    """Check a bundle's head and read its inventory.
+
+    Args:
+        archive: the bundle.
+        site: the site's state, or the error that says why there is none.
+        basis: the time basis.
+        file: how the bundle is called in what is told.
+
+    Raises:
+        DamagedError, UnsupportedError, MalformedError, TrustError: as `inspect_bundle`.
+    """
+    failure = site if isinstance(site, TrustError) else None
+    trust, trusted = None, None
+    targets: Mapping[str, bytes] = {}
+    if not isinstance(site, TrustError):
+        try:
+            opened = open_for_site(site, archive.trust_files, basis)
+            held = site.held(opened.roots.pin)
+            _, targets, _ = newest_material(held, opened, find_newest(held, opened))
+            trust, trusted = trust_facts(site, opened), opened.trusted
+        except TrustError as error:
+            failure = error
+    if trust is None or trusted is None:
+        trusted = open_unproved(archive.trust_files, basis.at)
+        trust, targets = unproved_facts(trusted), trusted.targets
+    inventory = archive.read_inventory(trusted.inventory_size_bytes, trusted.inventory_digest)
+    own_targets = tuple(sorted((path, len(raw)) for path, raw in trusted.targets.items()))
+    return InspectedHead(file, inventory, trusted.inventory_digest, trust, failure, own_targets, targets)
 
 
 def _claimed_types(archive: ArchiveReader, inventory: Inventory) -> Iterator[tuple[Digest, tuple[str, ...]]]:

@@ -21,12 +21,12 @@ from pathlib import Path
 from typing import BinaryIO
 
 from bundler import limits
-from bundler.archive.inventory import Blob, Inventory
+from bundler.archive.inventory import Inventory
 from bundler.archive.reader import STANDARD_INPUT, ArchiveReader, open_archive
 from bundler.digest import Digest
 from bundler.errors import DamagedError, RejectedError, SealiftError, TrustError
-from bundler.oci.manifest import is_index, is_manifest
 from bundler.verify.completeness import check_no_strays
+from bundler.verify.documents import is_document
 from bundler.verify.exhibits import Exhibits
 from bundler.verify.head import Head, bundle_facts, open_unproved, trust_facts, unproved_facts
 from bundler.verify.images import Bench, Judged, judge_image
@@ -38,7 +38,6 @@ from trust_root.delivery import Delivery, TimeBasis
 from trust_root.site import Site, compare_with_site, open_for_site
 
 _ANYTHING = ("^.*$", "^.+$", "^(.*)$", "^(.+)$")
-_LAYER_MARKS = (".layer.", ".rootfs.", "application/octet-stream")
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,14 +140,6 @@ def _read_bytes(archive: ArchiveReader, inventory: Inventory, request: Request, 
     report.members = len(inventory.blobs) + len(archive.trust_files) + 4  # README, inventory, oci-layout, index.json
     report.damages = tuple(DamageFact(item.member, item.digest, item.code, item.detail) for item in integrity.damages)
     return integrity.damaged
-
-
-def is_document(blob: Blob) -> bool:
-    """Whether a blob may be read as a document, so that it is kept when it passes: anything but layers."""
-    if is_index(blob.media_type) or is_manifest(blob.media_type):
-        return True
-    small = blob.size_bytes <= limits.EVIDENCE_BLOB_BYTES
-    return small and not any(mark in blob.media_type for mark in _LAYER_MARKS)
 
 
 def _judge_claims(

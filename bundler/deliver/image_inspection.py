@@ -1,0 +1,197 @@
+"""One image in a bundle, looked into: its SBOMs, provenance, signatures, in a moment, whatever the bundle's size.
+
+Rules of this module:
+- The head's trust is checked first, as for the whole bundle (inspection.py). Where it does not hold, evidence is judged
+  by what the file itself brings, and every strength says so.
+- Only the blobs that are needed are read, each by its place in the signed inventory, and hashed. Layers of the image
+  are not read, other members are not looked at: that is what verify does.
+- Evidence is judged alone, without a policy: who signed is told, not whether that is the right one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from bundler import limits
+from bundler.archive.inventory import Image, Inventory
+from bundler.archive.reader import STANDARD_INPUT, open_archive
+from bundler.deliver.inspection import InspectedHead, open_head
+from bundler.deliver.readings import Judged
+from bundler.digest import Digest
+from bundler.errors import MalformedError, TrustError, UsageError
+from bundler.evidence.kind import BUILDKIT_ATTESTATION
+from bundler.oci.descriptor import parse_platform
+from bundler.oci.platforms import UNKNOWN
+from bundler.oci.reference import parse_reference
+from bundler.verify.appraisal import ITEM_FAILURES
+from bundler.verify.completeness import CompleteImage, open_image
+from bundler.verify.documents import is_document
+from bundler.verify.facts import evidence_facts
+from bundler.verify.keyring import Keyring
+from bundler.verify.opened import ImageEvidence, open_evidence
+from bundler.verify.requirements import Met
+from trust_root.delivery import TimeBasis
+from trust_root.site import Site
+
+UNPROVED = "by the file's own keys"
+
+
+@dataclass(frozen=True, slots=True)
+class ImageInspection:
+    """One image, judged as far as goes without a policy.
+
+    Attributes:
+        head: the bundle's head, and why it is not trusted, if it is not.
+        platform: the platform that was asked for, as the inventory names it; None for all.
+        judged: the image's evidence.
+        read_blob: reads a document of the bundle, hashed.
+    """
+
+    head: InspectedHead
+    image: Image
+    platform: str | None
+    judged: Judged
+    read_blob: Callable[[Digest], bytes]
+
+
+@contextmanager
+def open_image_inspection(
+    source: Path | str, site: Site | TrustError, basis: TimeBasis, wanted: str | None, platform: str | None = None
+) -> Iterator[ImageInspection]:
+    """Open one image of a bundle.
+
+    Args:
+        source: the bundle's path, or `-`.
+        site: the site's state, or the error that says why there is none.
+        basis: the time basis.
+        wanted: the image's name or digest; None when the bundle has only one.
+        platform: look at this platform only.
+
+    Raises:
+        UsageError: no such image, or several (``image-choice``); no such platform (``platform-absent``).
+        RejectedError: the image is not complete, or has no one meaning.
+        DamagedError, UnsupportedError, EnvError, TrustError: as `inspect_bundle`.
+    """
+    with open_archive(source) as archive:
+        head = open_head(archive, site, basis, str(source))
+        image = choose_image(head.inventory, wanted)
+        chosen = choose_platform(image, platform)
+        if str(source) == STANDARD_INPUT:
+            archive.check_headers(keep=is_document).require_whole()
+
+        def read_blob(digest: Digest) -> bytes:
+            return archive.read_blob(digest, limits.EVIDENCE_BLOB_BYTES)
+
+        complete = open_image(image, head.inventory, read_blob)
+        if chosen is not None:
+            complete = _narrowed(complete, chosen)
+        judged = _judge(complete, head, basis, read_blob)
+        yield ImageInspection(head, image, chosen, judged, read_blob)
+
+
+def choose_image(inventory: Inventory, wanted: str | None) -> Image:
+    """The image that somebody means by its name, with or without tag and digest, or by its digest alone.
+
+    Raises:
+        UsageError: none or several (``image-choice``).
+    """
+    if wanted is None:
+        found = list(inventory.images)
+    else:
+        found = [image for image in inventory.images if wanted in (image.name, str(image.digest))]
+        found = found or _by_reference(inventory, wanted)
+    if len(found) != 1:
+        names = [f"{image.name} {image.digest}" for image in (found or inventory.images)]
+        raise UsageError(
+            "image-choice", "image", (wanted or "")[:300], got=f"{len(found)} images of the bundle",
+            want="exactly one, by its name or digest", hints=names[: limits.HINTS],
+        )  # fmt: skip
+    return found[0]
+
+
+def _by_reference(inventory: Inventory, wanted: str) -> list[Image]:
+    try:
+        meant = parse_reference(wanted)
+    except MalformedError:
+        return []
+    typed_tag = f":{meant.tag}" in wanted
+    found = []
+    for image in inventory.images:
+        name = parse_reference(image.name)
+        fits = name.name == meant.name and meant.digest in (None, image.digest)
+        if fits and (not typed_tag or name.tag == meant.tag):
+            found.append(image)
+    return [image for image in found if parse_reference(image.name).tag == meant.tag] or found
+
+
+def choose_platform(image: Image, wanted: str | None) -> str | None:
+    """The platform of the image that somebody means; None when none was named.
+
+    Raises:
+        UsageError: it has none such, several, or it was left out (``platform-absent``).
+    """
+    if wanted is None:
+        return None
+    try:
+        meant = parse_platform(wanted)
+    except MalformedError as error:
+        raise UsageError(error.code, "platform", wanted[:80], got=error.got, want=error.want) from error
+    names = [child.platform for child in image.platforms]
+    found = [name for name in names if name != UNKNOWN and meant.covers(parse_platform(name))]
+    if len(found) == 1:
+        return found[0]
+    left_out = [omission.platform for omission in image.omitted if omission.platform not in (UNKNOWN, "")]
+    hints = [f"left out by the exporter: {', '.join(left_out)}"] if left_out else []
+    raise UsageError(
+        "platform-absent", "platform", wanted, got=f"{len(found)} among {', '.join(names) or 'none'}", want="one",
+        hints=hints,
+    )  # fmt: skip
+
+
+def _narrowed(complete: CompleteImage, platform: str) -> CompleteImage:
+    """The image without attestation manifests about other platforms, which then need not be read."""
+    digests = {digest for name, digest in complete.platforms if name == platform}
+    kept = tuple(place for place in complete.attestations if place.subject in digests)
+    others = {digest for name, digest in complete.platforms if name != platform}
+    beside = tuple(opened for opened in complete.beside if opened.evidence.subject not in others)
+    evidence = tuple(
+        item for item in complete.image.evidence if item.kind != BUILDKIT_ATTESTATION or item.subject in digests
+    )
+    platforms = tuple(entry for entry in complete.platforms if entry[0] == platform)
+    return replace(
+        complete,
+        image=replace(complete.image, evidence=evidence),
+        attestations=kept,
+        beside=beside,
+        platforms=platforms,
+    )
+
+
+def _judge(
+    complete: CompleteImage, head: InspectedHead, basis: TimeBasis, read_blob: Callable[[Digest], bytes]
+) -> Judged:
+    evidence = open_evidence(complete, Keyring(head.targets), read_blob, basis.at)
+    facts = evidence_facts(complete, evidence, Met(signed_indexes=_signed(evidence)))
+    if head.failure is not None:
+        facts = tuple(fact if fact.code else replace(fact, strength=_unproved(fact.strength)) for fact in facts)
+    return Judged(complete, evidence, facts)
+
+
+def _unproved(strength: str) -> str:
+    return strength if strength.startswith("unsigned") else f"{strength} ({UNPROVED})"
+
+
+def _signed(evidence: ImageEvidence) -> set[Digest]:
+    """What image signatures that hold are about, whoever made them."""
+    found = set()
+    for appraisal in evidence.appraisals:
+        if appraisal.kind != "signature":
+            continue
+        try:
+            found.add(appraisal.judge_alone().subject)
+        except ITEM_FAILURES:
+            continue  # its fact says why
+    return found

@@ -1,0 +1,226 @@
+"""SBOMs and provenance of one image, read, each with how strong it is: for `sealift inspect`.
+
+    where it lies                         how strong, at best
+    signed envelope, Sigstore bundle      signed, as its fact says
+    BuildKit's statement in an index      covered by the image signature
+    bare statement in a referrer          unsigned, no covering signature
+    cosign's `.sbom` tag                  unsigned, bound to the image by its tag only
+
+Rules of this module:
+- Strengths come from verify/facts.py. Who signed is told beside them: without a policy nobody says that it is the right
+  one.
+- A signed envelope that was not verified is read all the same, and said not to be verified. Its subject is checked.
+- What cannot be read, and what may be an SBOM or provenance but cannot even be told apart, stands with its reason.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Literal
+
+from bundler.digest import Digest
+from bundler.errors import MalformedError, RejectedError, SealiftError
+from bundler.evidence.cosign import read_layer
+from bundler.evidence.envelope import Envelope, parse_envelope
+from bundler.evidence.kind import (
+    BUILDKIT_ATTESTATION,
+    COSIGN_ATTESTATION,
+    COSIGN_SBOM,
+    REFERRER,
+    provenance_version,
+    sbom_format,
+)
+from bundler.evidence.provenance_details import ProvenanceDetails, read_details
+from bundler.evidence.referrer import BundleItem
+from bundler.evidence.sbom import Sbom, media_type_format, parse_sbom, read_sbom
+from bundler.evidence.statement import Statement, parse_statement
+from bundler.oci.manifest import ImageManifest
+from bundler.verify.appraisal import ITEM_FAILURES, Appraisal, ReadBlob
+from bundler.verify.completeness import CompleteImage
+from bundler.verify.opened import FoundStatement, ImageEvidence
+from bundler.verify.result import EvidenceFact
+
+ReadingKind = Literal["sbom", "provenance"]
+
+BY_TAG = "unsigned, bound to the image by its tag only"
+BY_TAG_SIGNED = "signed, bound to the image by its tag only"
+NOT_VERIFIED = "not verified"
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """One SBOM or provenance.
+
+    Attributes:
+        subject, platform: what it is about; the platform is empty for an index.
+        form: what it was found as, in the inventory's words.
+        manifest: digest of the manifest that holds it.
+        strength: in the words of REPORT.md, or that only a tag binds it.
+        signers: who signed it, or what covers it; empty when nobody did.
+        code: why it is not verified; empty when it is, or when nobody signed it.
+        failure: why it could not be read; then neither `sbom` nor `provenance` is set.
+    """
+
+    kind: ReadingKind
+    subject: Digest
+    platform: str
+    form: str
+    manifest: Digest
+    predicate_type: str
+    strength: str
+    signers: tuple[str, ...] = ()
+    code: str = ""
+    sbom: Sbom | None = field(default=None, repr=False)
+    provenance: ProvenanceDetails | None = field(default=None, repr=False)
+    failure: SealiftError | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """One image's evidence with a fact for each piece, as `evidence_facts` gave them."""
+
+    complete: CompleteImage
+    evidence: ImageEvidence
+    facts: tuple[EvidenceFact, ...]
+
+    @property
+    def appraised(self) -> Iterator[tuple[EvidenceFact, Appraisal]]:
+        """Signatures and attestations with their facts, which come first."""
+        return zip(self.facts, self.evidence.appraisals, strict=False)
+
+    @property
+    def stated(self) -> Iterator[tuple[EvidenceFact, FoundStatement]]:
+        """Unsigned statements with their facts, which stand behind those of what was unread."""
+        start = len(self.evidence.appraisals) + len(self.evidence.unread)
+        return zip(self.facts[start:], self.evidence.statements, strict=False)
+
+    def signers_of(self, subjects: frozenset[Digest]) -> tuple[str, ...]:
+        """Who signed any of these, by signatures that hold."""
+        found = [fact for fact, item in self.appraised if item.kind == "signature" and fact.subject in subjects]
+        return tuple(dict.fromkeys(fact.signer for fact in found if fact.signer and not fact.code))
+
+
+def read_all(kind: ReadingKind, judged: Judged, read_blob: ReadBlob) -> tuple[Reading, ...]:
+    """Every SBOM, or all provenance, of an image: indexes first, then by platform."""
+    readings = [*_attested(kind, judged), *_stated(kind, judged), *_unread(kind, judged)]
+    if kind == "sbom":
+        readings += _tagged(judged, read_blob)
+    order = {digest: place for place, (_, digest) in enumerate(judged.complete.platforms)}
+    return tuple(sorted(readings, key=lambda reading: order.get(reading.subject, -1)))
+
+
+def missing_platforms(readings: tuple[Reading, ...], complete: CompleteImage) -> tuple[str, ...]:
+    """Platforms that no reading is about, neither by themselves nor by an index over them."""
+    told = {reading.subject for reading in readings}
+    return tuple(
+        platform for platform, digest in complete.platforms if not told & {digest, *complete.indexes_over[digest]}
+    )
+
+
+def is_kind(kind: ReadingKind, predicate_type: str) -> bool:
+    """Whether statements of this type are SBOMs, or provenance."""
+    recognise: Callable[[str], object] = sbom_format if kind == "sbom" else provenance_version
+    return recognise(predicate_type) is not None
+
+
+def _attested(kind: ReadingKind, judged: Judged) -> Iterator[Reading]:
+    for fact, appraisal in judged.appraised:
+        if appraisal.kind != "attestation" or not (is_kind(kind, appraisal.claimed_type) or not appraisal.claimed_type):
+            continue
+        form = appraisal.evidence.kind
+        signers = (fact.signer,) if fact.signer else ()
+        base = _Base(kind, fact, form, appraisal.claimed_type, signers)
+        try:
+            statement = _statement_of(appraisal)
+            statement.check_subject(appraisal.subject)
+        except ITEM_FAILURES as error:
+            yield base.failed(error)
+            continue
+        yield base.read(statement)
+
+
+def _statement_of(appraisal: Appraisal) -> Statement:
+    if appraisal.held is not None and appraisal.held.statement is not None:
+        return appraisal.held.statement
+    item = appraisal.item
+    content = item.bundle.content if isinstance(item, BundleItem) else parse_envelope(item.raw)
+    if not isinstance(content, Envelope):
+        raise MalformedError("evidence-type", "attestation", str(item.manifest), got="no statement", want="one")
+    return parse_statement(content.payload)
+
+
+def _stated(kind: ReadingKind, judged: Judged) -> Iterator[Reading]:
+    for fact, found in judged.stated:
+        form = BUILDKIT_ATTESTATION if found.indexes else REFERRER
+        signers = judged.signers_of(found.indexes)
+        if found.statement is None and found.failure is not None:
+            yield _Base(kind, fact, form, "", signers).failed(found.failure)
+        elif found.statement is not None and is_kind(kind, found.predicate_type):
+            yield _Base(kind, fact, form, found.predicate_type, signers).read(found.statement.statement)
+
+
+def _unread(kind: ReadingKind, judged: Judged) -> Iterator[Reading]:
+    """What could not even be opened: it may have been one."""
+    start = len(judged.evidence.appraisals)
+    for fact, (evidence, error) in zip(judged.facts[start:], judged.evidence.unread, strict=False):
+        if evidence.kind in (COSIGN_ATTESTATION, REFERRER, BUILDKIT_ATTESTATION):
+            yield _Base(kind, fact, evidence.kind, "", ()).failed(error)
+
+
+def _tagged(judged: Judged, read_blob: ReadBlob) -> Iterator[Reading]:
+    """cosign's `.sbom`: nothing in it says what it is about."""
+    for evidence, document in judged.complete.evidence:
+        if evidence.kind != COSIGN_SBOM or not isinstance(document, ImageManifest):
+            continue
+        signers = judged.signers_of(frozenset({evidence.digest}))
+        strength = BY_TAG_SIGNED if signers else BY_TAG
+        platform = judged.complete.platform_of(evidence.subject)
+        fact = EvidenceFact(COSIGN_SBOM, evidence.subject, evidence.digest, platform, strength)
+        for layer in document.layers:
+            base = _Base("sbom", fact, COSIGN_SBOM, layer.media_type, signers)
+            try:
+                declared = media_type_format(layer.media_type)
+                sbom = parse_sbom(read_layer(layer, read_blob), declared)
+            except ITEM_FAILURES as error:
+                yield base.failed(error)
+                continue
+            yield base.reading(sbom=sbom)
+
+
+@dataclass(frozen=True, slots=True)
+class _Base:
+    """What is known of a reading before it is read."""
+
+    kind: ReadingKind
+    fact: EvidenceFact
+    form: str
+    predicate_type: str
+    signers: tuple[str, ...]
+
+    def read(self, statement: Statement) -> Reading:
+        """Read the statement, whose subject was checked."""
+        try:
+            if self.kind == "sbom":
+                return self.reading(sbom=read_sbom(statement))
+            return self.reading(provenance=read_details(statement))
+        except RejectedError as error:
+            return self.failed(error)
+
+    def failed(self, error: SealiftError) -> Reading:
+        """It could not be read."""
+        return self.reading(failure=error)
+
+    def reading(
+        self,
+        *,
+        sbom: Sbom | None = None,
+        provenance: ProvenanceDetails | None = None,
+        failure: SealiftError | None = None,
+    ) -> Reading:
+        """The reading."""
+        fact = self.fact
+        return Reading(
+            self.kind, fact.subject, fact.platform, self.form, fact.digest, self.predicate_type, fact.strength,
+            self.signers, fact.code, sbom, provenance, failure,
+        )  # fmt: skip
