@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -11,9 +12,13 @@ import pytest
 from bundler.digest import sha256_of
 from bundler.evidence.sigstore_bundle import format_bundle
 from tests.cli.session import call
+from tests.simulators.claims import NAME, demand, policy
+from tests.simulators.deliveries import Exporter, LayoutSource, make_site
+from tests.simulators.images import two_platforms
 from tests.simulators.judging import IDENTITY
 from tests.simulators.sigstore_bundles import FILE, WholeSigstore
 from tests.simulators.sigstore_keys import GITHUB
+from tests.simulators.tuf_repository import TufRepository
 
 SIGSTORE = WholeSigstore("verify-blob")
 DIGEST = str(sha256_of(FILE))
@@ -118,3 +123,27 @@ def test_a_file_that_is_called_like_a_digest(files: Files, tmp_path: Path, monke
     (tmp_path / DIGEST).write_bytes(b"something else")
     monkeypatch.chdir(tmp_path)
     assert call(*files.words(DIGEST), *WHO, "--trusted-root", files.root).code == 0
+
+
+def test_the_sites_own_trusted_root(files: Files, tmp_path: Path) -> None:
+    """What a site accepted with a bundle serves files too; nothing before that."""
+    now = datetime.now(UTC).replace(microsecond=0)
+    signer = SIGSTORE.keyless(IDENTITY, at=now - timedelta(hours=2))
+    layout, top, _ = two_platforms(NAME, attested=False)
+    layout.tag_evidence(
+        layout.cosign([SIGSTORE.sign(top.digest, signer, at=now - timedelta(hours=2))]),
+        top,
+        "sig",
+        NAME.partition(":")[0],
+    )
+    targets = {"trusted_root/main.json": SIGSTORE.trusted_root_json()}
+    repository = TufRepository("main", at=now - timedelta(hours=1), targets=targets)
+    source = LayoutSource("oci", layout.write(tmp_path / "layout"), NAME)
+    bundle = Exporter(repository, tmp_path).deliver(source, at=now)
+    state = make_site(tmp_path / "state", repository.pin, clock=now)
+    words = ("verify-blob", files.artifact, "--bundle", files.bundle, "--state", str(state), *WHO)
+    assert "[trusted-root-missing]" in call(*words).err
+    rules = tmp_path / "policy.toml"
+    rules.write_text(policy(demand("signature")))
+    assert call("verify", bundle, "--policy", rules, "--state", state, "--quiet").code == 0
+    assert call(*words).code == 0
