@@ -10,13 +10,12 @@ Rules of this module:
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from datetime import datetime
 
 from bundler.digest import Digest
-from bundler.escaping import escape
 from bundler.moment import format_moment
+from bundler.report.columns import COLUMNS, broken, columns_of, visible
 from bundler.report.sizes import readable_size
 from bundler.verify.head_facts import BundleFacts, TrustFacts
 from bundler.verify.result import Check, EvidenceFact, Explanation, ImageResult, Outcome, Report, Verdict
@@ -31,7 +30,6 @@ _HEADLINE = {
     Verdict.INTACT: "INTACT, NOT VERIFIED",
 }
 _MARK = {Outcome.HELD: "ok", Outcome.NOTE: "note", Outcome.UNCHECKED: "unchecked"}
-_COLUMNS = 80
 _MARK_COLUMNS = 11
 _STANDINGS = {
     "first": "first delivery of this stream at this site",
@@ -43,8 +41,6 @@ _STANDINGS = {
 }
 _MOST_DAMAGES = 20
 _MOST_TRIALS = 20
-_MOST_CHARACTERS = 600  # of one fact; longer ones are whole in the JSON form
-_SLASH = re.compile(r"(?<![:/])/(?!/)")
 _DEVELOPMENT = "DEVELOPMENT TRUST ROOT: its keys were made for trying things out; this proves nothing to anybody"
 
 
@@ -54,14 +50,14 @@ def format_text(report: Report) -> str:
 
 
 def _lines(report: Report) -> Iterator[str]:
-    yield from _broken(f"{_HEADLINE[report.verdict]}{_coded(report.reason)}: ", report.file, 2)
+    yield from broken(f"{_HEADLINE[report.verdict]}{_coded(report.reason)}: ", report.file, 2)
     if report.trust is not None and report.trust.development:
-        yield from _broken("  !! ", _DEVELOPMENT, 5)
+        yield from broken("  !! ", _DEVELOPMENT, 5)
     for weakness in report.weakened:
-        yield from _broken("  !! weakened: ", weakness, 5)
+        yield from broken("  !! weakened: ", weakness, 5)
     yield from _head(report)
     for damage in report.damages[:_MOST_DAMAGES]:
-        yield from _broken("  damaged: ", f"{damage.member}: {damage.detail} ({damage.code})", 4)
+        yield from broken("  damaged: ", f"{damage.member}: {damage.detail} ({damage.code})", 4)
     if len(report.damages) > _MOST_DAMAGES:
         yield f"  damaged: {len(report.damages) - _MOST_DAMAGES} more members (--json lists all)"
     for check in report.checks:
@@ -75,17 +71,17 @@ def _head(report: Report) -> Iterator[str]:
     bundle, trust = report.bundle, report.trust
     if bundle is not None:
         created = _time(bundle.created_at)
-        yield from _broken("  ", f"stream {bundle.stream}, sequence {bundle.sequence}, created {created}", 4)
+        yield from broken("  ", f"stream {bundle.stream}, sequence {bundle.sequence}, created {created}", 4)
         contents = (_count(bundle.images, "image"), _count(bundle.blobs, "blob"), readable_size(bundle.size_bytes))
-        yield from _broken("  ", ", ".join(contents), 4)
+        yield from broken("  ", ", ".join(contents), 4)
         if bundle.audience:
-            yield from _broken("  for the sites: ", ", ".join(bundle.audience), 4)
+            yield from broken("  for the sites: ", ", ".join(bundle.audience), 4)
     if trust is not None:
         yield from _trust(trust, verified=report.verdict is Verdict.VERIFIED)
     if report.time is not None:
         because = f", {report.time.reason}" if report.time.reason else ""
         at = _time(report.time.at)
-        yield from _broken("  judged at ", f"{at} ({report.time.source}{because})", 4)
+        yield from broken("  judged at ", f"{at} ({report.time.source}{because})", 4)
     if report.policy_digest is not None:
         yield f"  policy {report.policy_digest}"
 
@@ -99,31 +95,31 @@ def _trust(trust: TrustFacts, *, verified: bool) -> Iterator[str]:
         yield f"  trusted through pin {short(trust.pin)}, root {trust.root_version}{until}"
     stale = ", ".join(role.role for role in trust.roles if role.stale)
     if stale and trust.pin is not None:
-        yield from _broken("  !! ", f"expired, within this site's grace: {stale}", 5)
+        yield from broken("  !! ", f"expired, within this site's grace: {stale}", 5)
     if trust.standing:
         accepted = f" on {_time(trust.accepted_at)}" if trust.accepted_at else ""
         recorded = f"; {trust.recorded}" if trust.recorded else ""
         seen = "verified, " if verified and trust.accepted_at else ""
-        yield from _broken("  standing: ", f"{seen}{_STANDINGS[trust.standing]}{accepted}{recorded}", 4)
+        yield from broken("  standing: ", f"{seen}{_STANDINGS[trust.standing]}{accepted}{recorded}", 4)
     if trust.today:
-        yield from _broken("  today: ", trust.today, 4)
+        yield from broken("  today: ", trust.today, 4)
     for code, detail in trust.warnings:
-        yield from _broken(f"  warning ({code}): ", detail, 4)
+        yield from broken(f"  warning ({code}): ", detail, 4)
 
 
 def _image(image: ImageResult, bundle: BundleFacts | None) -> Iterator[str]:
-    yield from _broken(f"{_HEADLINE[image.verdict]}{_coded(image.reason)}  ", image.name, 4)
+    yield from broken(f"{_HEADLINE[image.verdict]}{_coded(image.reason)}  ", image.name, 4)
     yield f"  {image.digest}"
     yield f"  name asserted by stream {bundle.stream if bundle else '?'}"
     if image.rule:
-        yield from _broken("  rule: ", image.rule, 4)
+        yield from broken("  rule: ", image.rule, 4)
     if image.explanation is not None:
         yield from _explanation(image.explanation)
     platforms = ", ".join(platform for platform, _ in image.platforms) or "none named"
     size = f"; {readable_size(image.size_bytes)}" if image.size_bytes else ""
-    yield from _broken("  platforms: ", f"{platforms}{size}", 4)
+    yield from broken("  platforms: ", f"{platforms}{size}", 4)
     if image.omitted:
-        yield from _broken("  omitted: ", ", ".join(platform for platform, _ in image.omitted), 4)
+        yield from broken("  omitted: ", ", ".join(platform for platform, _ in image.omitted), 4)
     for check in image.checks:
         yield from _check(check)
     told = {(check.detail, check.about, check.strength) for check in image.checks}
@@ -141,13 +137,13 @@ def _explanation(explanation: Explanation) -> Iterator[str]:
     if hidden > 0:
         yield f"    {hidden} rules before these do not apply (--json lists all)"
     for trial in explanation.trials[-_MOST_TRIALS:]:
-        yield from _broken("    ", f"{trial.rule}: {'applies' if trial.applies else 'no'}, {trial.because}", 8)
+        yield from broken("    ", f"{trial.rule}: {'applies' if trial.applies else 'no'}, {trial.because}", 8)
     if not explanation.trials:
         yield "    there is no policy"
     elif not explanation.trials[-1].applies:
         yield "    no rule applies"
     for demand in explanation.demands:
-        yield from _broken("    demands ", demand, 8)
+        yield from broken("    demands ", demand, 8)
 
 
 def _check(check: Check) -> Iterator[str]:
@@ -165,68 +161,35 @@ def _told(start: str, head: str, detail: str) -> Iterator[str]:
     joint = "; " if ": " in head else ": "
     whole = f"{head}{joint}{detail}" if detail else head
     indent = 2 + _MARK_COLUMNS
-    if _columns(_visible(whole)) <= _COLUMNS - len(start):
-        yield from _broken(start, whole, indent)
+    if columns_of(visible(whole)) <= COLUMNS - len(start):
+        yield from broken(start, whole, indent)
         return
-    yield from _broken(start, head, indent + 2)
-    yield from _broken(" " * (indent + 2), detail, indent + 4)
+    yield from broken(start, head, indent + 2)
+    yield from broken(" " * (indent + 2), detail, indent + 4)
 
 
 def _evidence(fact: EvidenceFact, image: ImageResult) -> Iterator[str]:
     whole = "the index" if image.digest == fact.subject else short(fact.subject)
     head = f"{fact.kind} {fact.predicate_type}".strip() + f" about {fact.platform or whole}"
     strength = f"{'met a demand; ' if fact.demanded else ''}{fact.strength} {_bracketed(fact.code)}".rstrip()
-    if _columns(_visible(f"{head}: {strength}")) <= _COLUMNS - 4:
-        yield from _broken("    ", f"{head}: {strength}", 8)
+    if columns_of(visible(f"{head}: {strength}")) <= COLUMNS - 4:
+        yield from broken("    ", f"{head}: {strength}", 8)
     else:
-        yield from _broken("    ", f"{head}:", 8)
-        yield from _broken("      ", strength, 8)
+        yield from broken("    ", f"{head}:", 8)
+        yield from broken("      ", strength, 8)
     if fact.code:
-        yield from _broken("      ", fact.detail, 8)
+        yield from broken("      ", fact.detail, 8)
         return
     if fact.signer and not fact.demanded:
-        yield from _broken("      by ", fact.signer, 8)
+        yield from broken("      by ", fact.signer, 8)
     if fact.issuer and not fact.demanded:
-        yield from _broken("      issuer ", fact.issuer, 8)
+        yield from broken("      issuer ", fact.issuer, 8)
     if fact.log:
         when = f", {_time(fact.signed_at)}" if fact.signed_at else ""
-        yield from _broken("      log ", f"{fact.log}, entry {fact.log_index}{when}", 8)
+        yield from broken("      log ", f"{fact.log}, entry {fact.log_index}{when}", 8)
     for note in fact.detail.split("; "):
         if note and not note.startswith("annotation "):
-            yield from _broken("      ", note, 8)
-
-
-def _broken(start: str, text: str, indent: int) -> Iterator[str]:
-    """`start`, then text from anywhere, made visible and broken at 80 columns; further lines are indented."""
-    line, rest = start, _visible(text)
-    while _columns(rest) > (room := _COLUMNS - len(line)):
-        cut = _cut(rest, max(room, 2))
-        yield f"{line}{rest[:cut]}".rstrip()
-        line, rest = " " * indent, rest[cut:].lstrip(" ")
-    yield f"{line}{rest}".rstrip()
-
-
-def _cut(text: str, columns: int) -> int:
-    """How many characters to put on a line of `columns`: up to a space, or in a long word a slash, or simply all."""
-    fits = next(count for count in range(min(len(text), columns), 0, -1) if _columns(text[:count]) <= columns)
-    space = text.rfind(" ", 0, fits) + 1
-    if space > fits // 3:
-        return space
-    slashes = [found.end() for found in _SLASH.finditer(text[:fits])]
-    return slashes[-1] if slashes and slashes[-1] > fits // 3 else fits
-
-
-def _visible(text: str) -> str:
-    """Escaped, cut, and without runs of spaces or odd ones, by which text could pretend to be a column of ours."""
-    more = len(text) - _MOST_CHARACTERS
-    shown = escape(text[:_MOST_CHARACTERS])
-    shown = "".join(char if char.isprintable() else f"\\U{ord(char):08x}" for char in shown)  # odd spaces and the like
-    return re.sub(" {2,}", " ", shown) + (f"… ({more} more characters: --json)" if more > 0 else "")
-
-
-def _columns(text: str) -> int:
-    """How wide a terminal shows it at most."""
-    return sum(1 if char.isascii() else 2 for char in text)
+            yield from broken("      ", note, 8)
 
 
 def _time(moment: datetime) -> str:
