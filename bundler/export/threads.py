@@ -28,15 +28,30 @@ def in_threads(call: Callable[[_Item], _Result], items: Iterable[_Item], workers
     """
     begun: list[Future[_Result]] = []
     running: set[Future[_Result]] = set()
+    has_failed = False
     try:
         for item in items:
-            if len(running) >= workers:
-                ended, running = wait(running, return_when=FIRST_COMPLETED)
-                if any(outcome.exception() for outcome in ended):
-                    break
+            while len(running) >= workers and not has_failed:
+                running, has_failed = _wait(running)
+            if has_failed:
+                break
             begun.append(start(partial(call, item)))
             running.add(begun[-1])
-        return [outcome.result() for outcome in begun]
+        results = []
+        for outcome in begun:
+            while outcome in running:
+                running, _ = _wait(running)
+            results.append(outcome.result())
+        return results
     except BaseException:
         wait(running, timeout=limits.HALT_SECONDS)
         raise
+
+
+def _wait(running: set[Future[_Result]]) -> tuple[set[Future[_Result]], bool]:
+    """Wait a while for one to end; gives those that still run, and whether one has failed.
+
+    Not for ever: a signal that comes just before a wait without end does not end it.
+    """
+    ended, left = wait(running, timeout=limits.WATCH_SECONDS, return_when=FIRST_COMPLETED)
+    return left, any(outcome.exception() for outcome in ended)
