@@ -1,4 +1,4 @@
-"""The terminal: progress on long work, and the one door to rich.
+"""The terminal: progress on long work, tables, and the one door to rich.
 
 Rules: progress goes to stderr and only to a terminal (and not with `--quiet` or TERM=dumb); rich is imported when the
 first bar is drawn, so short commands never pay for it.
@@ -9,13 +9,18 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from bundler.escaping import escape
 
 if TYPE_CHECKING:
     from rich.progress import Progress
 
 _NAME_COLUMNS = 40
+_CELL_COLUMNS = 40  # to which plain columns are aligned; longer cells stick out
+_TABLE_COLUMNS = 160  # wider ones are hard to follow
 
 
 class Bar:
@@ -99,3 +104,53 @@ def _bars() -> Progress:
 def _short(name: str) -> str:
     """The end of a long name: that is where images differ."""
     return name if len(name) <= _NAME_COLUMNS else f"…{name[1 - _NAME_COLUMNS :]}"
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Rows under headings: a table on a terminal, plain columns in a pipe."""
+
+    headings: tuple[str, ...]
+    rows: Sequence[Sequence[str]]
+
+
+Shown = str | Table
+
+
+def show(items: Iterable[Shown]) -> None:
+    """Print lines and tables to stdout.
+
+    On a terminal a table is as wide as that, and folds what is longer. In a pipe nothing is cut or folded, so that
+    other programs can search it. Text from outside is escaped.
+    """
+    table_of = _rich_lines if sys.stdout.isatty() and os.environ.get("TERM") != "dumb" else _plain_lines
+    for item in items:
+        for line in [item] if isinstance(item, str) else table_of(item):
+            sys.stdout.write(f"{line}\n")
+
+
+def _plain_lines(table: Table) -> Iterator[str]:
+    rows = [table.headings, *(tuple(escape(cell) for cell in row) for row in table.rows)]
+    if len(rows) == 1:
+        return
+    widths = [min(max(len(row[place]) for row in rows), _CELL_COLUMNS) for place in range(len(table.headings))]
+    for row in rows:
+        yield "  " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+
+
+def _rich_lines(table: Table) -> Iterator[str]:
+    from rich.console import Console
+    from rich.table import Table as RichTable
+    from rich.text import Text
+
+    if not table.rows:
+        return
+    console = Console(file=sys.stdout)
+    drawn = RichTable(box=None, pad_edge=False, header_style="bold", width=min(console.width, _TABLE_COLUMNS) - 2)
+    for heading in table.headings:
+        drawn.add_column(heading, overflow="fold")
+    for row in table.rows:
+        drawn.add_row(*(Text(escape(cell)) for cell in row))
+    with console.capture() as drawing:
+        console.print(drawn)
+    yield from (f"  {line}" for line in drawing.get().splitlines())

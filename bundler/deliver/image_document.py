@@ -21,9 +21,7 @@ _WORDS = {"sbom": "SBOM", "provenance": "provenance"}
 _SIGNATURES = frozenset({"signature", "attestation"})
 
 
-def readings_document(
-    inspection: ImageInspection, kind: ReadingKind
-) -> tuple[dict[str, Any], SealiftError | None]:
+def readings_document(inspection: ImageInspection, kind: ReadingKind) -> tuple[dict[str, Any], SealiftError | None]:
     """SBOMs or provenance, and why the command fails, if it does: absent for a platform, or unreadable."""
     complete = inspection.judged.complete
     readings = read_all(kind, inspection.judged, inspection.read_blob)

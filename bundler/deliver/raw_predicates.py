@@ -59,6 +59,15 @@ def format_raw(kind: ReadingKind, judged: Judged, platform: str | None) -> str:
     return format_go({name: _stub(kind, predicates) for name, predicates in found.items()})
 
 
+def raw_strengths(kind: ReadingKind, judged: Judged) -> list[tuple[str, str]]:
+    """How strong each statement is that `format_raw` takes its predicates from, with its platform."""
+    types = _SPDX if kind == "sbom" else _SLSA
+    found = [
+        (fact.platform, fact.strength) for fact, item in judged.stated if item.indexes and item.predicate_type in types
+    ]
+    return list(dict.fromkeys(found))
+
+
 def _stub(kind: ReadingKind, predicates: list[Any]) -> GoStruct:
     """Go's structs, which leave out what is empty."""
     if kind == "provenance":

@@ -1,0 +1,161 @@
+"""What `sealift inspect … IMAGE` says, as lines and tables, from the same values as its JSON form.
+
+Rules of this module:
+- Text from outside is made visible and indented (report/columns.py). Each piece of evidence says how strong it is.
+- A list that is long is cut, and says by how much; `--all` prints the rest.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from bundler.cli.console import Shown, Table
+from bundler.report.columns import broken
+
+MOST_ROWS = 20
+_DEVELOPMENT = "DEVELOPMENT TRUST ROOT: its keys were made for trying things out; this proves nothing to anybody"
+_CLAIMS = "claims of whoever made it; verify judges them"
+
+
+def head_lines(document: dict[str, Any]) -> Iterator[Shown]:
+    """The bundle, whether its head is trusted, and the image."""
+    if document["trusted"]:
+        said = f"head trusted through pin {document['pin']}; judged without a policy (verify has one)"
+        yield from broken("", f"{document['file']}: {said}", 2)
+    else:
+        yield from broken(f"NOT VERIFIED: {document['reason']}: ", document["file"], 2)
+    if document["development"]:
+        yield from broken("  !! ", _DEVELOPMENT, 5)
+    yield from broken("", document["image"], 2)
+    yield f"  {document['digest']}"
+
+
+def sbom_lines(document: dict[str, Any], most: int | None) -> Iterator[Shown]:
+    """SBOMs: identity, tools, counts, packages."""
+    for reading in document["sbom"]:
+        yield ""
+        yield from _reading_lines("SBOM", reading)
+        sbom = reading["sbom"]
+        if sbom is None:
+            continue
+        made = ", ".join(sbom["tools"]) or "a tool that it does not name"
+        when = f" on {sbom['created']}" if sbom["created"] else ""
+        yield from broken("  ", f"{sbom['format']} {sbom['version']}, made{when} by {made}", 4)
+        yield from _named("  name ", sbom["name"])
+        yield from _named("  identity ", sbom["identity"])
+        counts = (_count(len(sbom["packages"]), "package"), _count(sbom["relationships"], "relationship"))
+        files = (_count(sbom["files"], "file"),) if sbom["files"] else ()
+        yield f"  {', '.join((*counts, *files))}"
+        rows = [(item["name"], item["version"], item["licence"], item["purl"]) for item in sbom["packages"]]
+        yield Table(("package", "version", "licence", "purl"), rows[:most])
+        yield from _more(len(rows), most)
+    yield from _missing("SBOM", document)
+
+
+def provenance_lines(document: dict[str, Any], most: int | None) -> Iterator[Shown]:
+    """Provenance: who built it, from what, how, when."""
+    for reading in document["provenance"]:
+        yield ""
+        yield from _reading_lines("provenance", reading)
+        details = reading["provenance"]
+        if details is None:
+            continue
+        yield f"  SLSA {details['version']}; {_CLAIMS}"
+        digests = ", ".join(f"{name}:{value}" for name, value in details["source_digests"].items())
+        rows = [
+            ("builder", details["builder"] or "not named"),
+            ("build type", details["build_type"]),
+            ("source", details["source"] or "not named"),
+            ("source ref", details["source_ref"]),
+            ("source digest", digests),
+            ("entry point", details["entry_point"]),
+            ("invocation", details["invocation"]),
+            ("started", details["started"]),
+            ("finished", details["finished"]),
+        ]
+        rows += [(f"parameter {name}", json.dumps(value)) for name, value in details["parameters"].items()]
+        for name, value in rows:
+            yield from _named(f"  {name} ", value)
+        yield f"  {_count(len(details['materials']), 'material')}"
+        materials = [
+            (item["uri"], ", ".join(f"{name}:{value[:12]}" for name, value in item["digests"].items()))
+            for item in details["materials"]
+        ]
+        yield Table(("material", "digest"), materials[:most])
+        yield from _more(len(materials), most)
+    yield from _missing("provenance", document)
+
+
+def signature_lines(document: dict[str, Any]) -> Iterator[Shown]:
+    """Signatures and attestations: who, when, how strong."""
+    for fact in document["signatures"]:
+        yield ""
+        yield from _fact_lines("", fact)
+
+
+def tree_lines(document: dict[str, Any]) -> Iterator[Shown]:
+    """The image as a tree: evidence about it, its platforms with theirs, what is omitted, where was searched."""
+    for fact in document["about_image"]:
+        yield from _fact_lines("  ", fact)
+    for child in document["platforms"]:
+        yield from broken("  platform ", f"{child['platform']} {child['digest']}", 4)
+        for fact in child["evidence"]:
+            yield from _fact_lines("    ", fact)
+    for fact in document["about_evidence"]:
+        yield from broken("  about ", fact["subject"], 4)
+        yield from _fact_lines("    ", fact)
+    for omitted in document["omitted"]:
+        yield from broken("  omitted ", f"{omitted['platform']} {omitted['digest']}", 4)
+    answered = sum(search["answer"] == "absent" for search in document["searches"])
+    yield f"  searched {len(document['searches'])} places for evidence; {answered} answered that there is none"
+
+
+def _reading_lines(word: str, reading: dict[str, Any]) -> Iterator[Shown]:
+    about = reading["platform"] or reading["subject"]
+    code = f" [{reading['reason']}]" if reading["reason"] else ""
+    yield from broken("", f"{word} about {about}: {reading['strength']}{code}", 2)
+    for signer in reading["signers"]:
+        yield from broken("  by ", signer, 5)
+    yield from broken("  in ", f"{reading['form']} {reading['manifest']}", 5)
+    if reading["message"]:
+        yield from broken("  cannot be read: ", reading["message"], 4)
+
+
+def _fact_lines(start: str, fact: dict[str, Any]) -> Iterator[Shown]:
+    indent = len(start) + 2
+    about = fact["platform"] or "the index" if fact["platform"] else fact["subject"]
+    head = f"{fact['kind']} {fact['predicate_type']}".strip()
+    code = f" [{fact['reason']}]" if fact["reason"] else ""
+    yield from broken(start, f"{head} about {about}: {fact['strength']}{code}", indent + 2)
+    for name, value in (("by", fact["signer"]), ("issuer", fact["issuer"])):
+        yield from _named(f"{start}  {name} ", value)
+    if fact["log"]:
+        when = f", {fact['signed_at']}" if fact["signed_at"] else ""
+        yield from broken(f"{start}  log ", f"{fact['log']}, entry {fact['log_index']}{when}", indent + 4)
+    elif fact["signed_at"]:
+        yield f"{start}  at {fact['signed_at']}"
+    if fact["reason"]:
+        yield from broken(f"{start}  ", fact["detail"], indent + 2)
+
+
+def _named(start: str, value: str | None) -> Iterator[str]:
+    if value:
+        yield from broken(start, value, 4)
+
+
+def _more(count: int, most: int | None) -> Iterator[str]:
+    if most is not None and count > most:
+        yield f"  … and {count - most} more (--all prints all, --json too)"
+
+
+def _missing(word: str, document: dict[str, Any]) -> Iterator[Shown]:
+    absent: Sequence[str] = document["missing"]
+    if absent:
+        yield ""
+        yield from broken(f"no {word} about ", ", ".join(absent), 2)
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
