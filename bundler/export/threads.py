@@ -28,6 +28,7 @@ def in_threads(call: Callable[[_Item], _Result], items: Iterable[_Item], workers
     """
     begun: list[Future[_Result]] = []
     running: set[Future[_Result]] = set()
+    results: list[_Result] = []
     has_failed = False
     try:
         for item in items:
@@ -37,15 +38,14 @@ def in_threads(call: Callable[[_Item], _Result], items: Iterable[_Item], workers
                 break
             begun.append(start(partial(call, item)))
             running.add(begun[-1])
-        results = []
         for outcome in begun:
             while outcome in running:
                 running, _ = _wait(running)
             results.append(outcome.result())
-        return results
     except BaseException:
         wait(running, timeout=limits.HALT_SECONDS)
         raise
+    return results
 
 
 def _wait(running: set[Future[_Result]]) -> tuple[set[Future[_Result]], bool]:

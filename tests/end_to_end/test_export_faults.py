@@ -5,6 +5,7 @@ Whatever ends an export leaves no bundle, no pending record and no staging folde
 
 from __future__ import annotations
 
+import contextlib
 import os
 import resource
 import shutil
@@ -122,8 +123,11 @@ def has_died(number: int) -> bool:
 
 
 def children_of(number: int) -> list[int]:
-    threads = Path(f"/proc/{number}/task").iterdir()
-    return [int(word) for thread in threads for word in (thread / "children").read_text().split()]
+    found = []
+    for thread in Path(f"/proc/{number}/task").iterdir():
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # it has just ended
+            found += [int(word) for word in (thread / "children").read_text().split()]
+    return found
 
 
 # -- the cache
