@@ -26,6 +26,7 @@ _COMMANDS = {
     "verify": ("bundler.cli.verify", "verify", "Verify a bundle offline, against the pinned root and your policy."),
     "verify-blob": ("bundler.cli.verify_blob", "verify_blob", "Verify one Sigstore bundle for one file or digest."),
     "inspect": ("bundler.cli.inspect", "inspect", "Show what a bundle holds, without reading its layers."),
+    "diff": ("bundler.cli.diff", "diff", "Show what differs between two bundles, without reading their layers."),
     "cache": ("bundler.cli.cache", "cache", "Show or prune what exports have fetched from registries."),
     "trust": ("trust_root.cli", "trust", "Make, publish, pin and show trust roots."),
     "help": ("bundler.cli.pages", "pages", "Print a manual page: format, policy, export, report, …"),

@@ -11,6 +11,7 @@ _PAGES = {
     "policy": ("bundler.verify", "POLICY.md"),
     "export": ("bundler.export", "EXPORT.md"),
     "report": ("bundler.report", "REPORT.md"),
+    "diff": ("bundler.deliver", "DIFF.md"),
     "reasons": ("bundler", "REASONS.md"),
     "ceremony": ("trust_root", "CEREMONY.md"),
 }

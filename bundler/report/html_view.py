@@ -46,6 +46,7 @@ STANDINGS = {
 }
 _GAPS = (Outcome.MISSING, Outcome.OMITTED, Outcome.UNCHECKED)
 FIRST_ROWS = 10
+_FEW, _MOST_OPEN = 3, 10
 # What people ask of a workflow first, and where newer and older certificates say it.
 _WORKFLOW = (
     ("Source", ("source-repository-uri", "github-workflow-repository")),
@@ -127,7 +128,7 @@ def report_view(report: Report, exhibits: tuple[Exhibits | None, ...]) -> dict[s
         "sentence": _sentence(report),
         "standing": STANDINGS[report.trust.standing] if report.trust else "",
         "images": images,
-        "headlines": HEADLINES,
+        "opened": _opened(images),
         "verified": sum(image.verdict is Verdict.VERIFIED for image in report.images),
         "packages": sum(view.packages for view in images),
         "signatures": sum(len(view.chains) for view in images),
@@ -135,6 +136,13 @@ def report_view(report: Report, exhibits: tuple[Exhibits | None, ...]) -> dict[s
         "commands": _bundle_commands(report),
         "index": _search_index(images),
     }
+
+
+def _opened(images: list[ImageView]) -> frozenset[int]:
+    """Which images stand open at first: all of a few, else the first of those that need somebody's attention."""
+    if len(images) <= _FEW:
+        return frozenset(view.number for view in images)
+    return frozenset([view.number for view in images if view.tone != "good"][:_MOST_OPEN])
 
 
 def _sentence(report: Report) -> str:

@@ -1,0 +1,167 @@
+"""`sealift diff`: what differs between two bundles, offline, without reading their layers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+
+from bundler.cli.options import clock, state_folder
+from bundler.errors import TrustError, UsageError
+
+_EPILOG = """\b
+Examples:
+  sealift diff monday.bundle.tar friday.bundle.tar
+  sealift diff monday.bundle.tar friday.bundle.tar --html diff.html
+  sealift diff A B --json | jq -r '.images[] | select(.change == "added") | .name'
+
+Exit codes: 0 no difference, 1 differences, 2 usage, 3 damaged, 4 trust, 5 unsupported, 6 environment.
+"""
+_MARKS = {"added": "+", "removed": "-", "moved": "~", "replaced": "~", "evidence": "~"}
+_WORDS = {
+    "added": "added",
+    "removed": "removed",
+    "moved": "moved to another digest",
+    "replaced": "replaced by another tag",
+    "evidence": "same image, other evidence",
+}
+_FACTS = (
+    ("platforms", "platform"),
+    ("omitted", "left out"),
+    ("signers", "signed"),
+    ("log_strength", "strength"),
+    ("not_verified", "not verified"),
+    ("builders", "builder of"),
+    ("sources", "source of"),
+)
+_MOST_PACKAGES = 20
+
+
+@click.command(epilog=_EPILOG)
+@click.argument("before", metavar="A")
+@click.argument("after", metavar="B")
+@click.option("--untrusted", is_flag=True, help="Compare although a head is not trusted (no pin, expired, …).")
+@click.option("--state", metavar="DIR", help="State folder [SEALIFT_STATE, or the XDG state folder].")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON (sealift help diff).")
+@click.option("--html", metavar="FILE", help="Also write the differences as one HTML page that stands alone.")
+def diff(before: str, after: str, *, untrusted: bool, state: str | None, as_json: bool, html: str | None) -> int:
+    """Show what differs between the bundles A and B: images, packages, signers, builders, log strength, bytes.
+
+    Layers are not read and no policy is asked; that is what verify does. Both heads' trust is checked first: where one
+    does not hold, the same facts stand under NOT VERIFIED and the exit code is 4.
+    """
+    from bundler.cli.main import print_error
+    from bundler.deliver.diff import compare_bundles
+    from bundler.deliver.diff_document import diff_document
+
+    if "-" in (before, after):
+        raise UsageError("usage", "bundle", "-", got="standard input", want="two files: they are read here and there")
+    if html is not None:
+        from bundler.report.html_page import require_renderer
+
+        require_renderer()
+    found = compare_bundles(before, after, *_site(state))
+    document = diff_document(found)
+    if as_json:
+        import json
+
+        click.echo(json.dumps(document, indent=2).replace("\x7f", "\\u007f"))
+    else:
+        click.echo("\n".join(_lines(document)))
+    if html is not None:
+        _write_page(Path(html), document)
+    if found.failure is not None:
+        print_error(found.failure)
+        if not untrusted:
+            return found.failure.exit_code
+    return 1 if document["different"] else 0
+
+
+def _site(state: str | None) -> tuple[Any, Any]:
+    """The site, or why there is none; and the time basis."""
+    from trust_root.delivery import time_basis
+    from trust_root.site import load_site
+
+    try:
+        site = load_site(state_folder(state), read_only=True)
+        return site, time_basis(clock(), site.floor)
+    except TrustError as error:
+        return error, time_basis(clock(), None)
+
+
+def _write_page(path: Path, document: dict[str, Any]) -> None:
+    from bundler.report.diff_html import format_diff_html
+    from bundler.safe_file import write_atomically
+
+    write_atomically(path, format_diff_html(document).encode(), what="HTML page")
+
+
+def _lines(document: dict[str, Any]) -> Iterator[str]:
+    from bundler.escaping import escape
+    from bundler.report.sizes import readable_size
+
+    for mark, side in (("A", document["before"]), ("B", document["after"])):
+        verdict = "" if side["trusted"] else f"NOT VERIFIED: {side['reason']}: "
+        yield f"{verdict}{mark}  {escape(side['file'])}"
+        size = readable_size(side["stored_size"])
+        yield f"   stream {side['stream']}, sequence {side['sequence']}, created {side['created']}, {size}"
+    sizes = document["bytes"]
+    yield (
+        f"   {readable_size(sizes['shared'])} in both, {readable_size(sizes['gone'])} only in A, "
+        f"{readable_size(sizes['new'])} only in B"
+    )
+    if not document["different"]:
+        yield f"no difference in {document['same']} images"
+        return
+    for image in document["images"]:
+        yield ""
+        for line in _image(image):
+            yield escape(line)
+    yield ""
+    yield f"{len(document['images'])} images differ, {document['same']} do not"
+
+
+def _image(image: dict[str, Any]) -> Iterator[str]:
+    from bundler.report.sizes import readable_size
+
+    yield f"{_MARKS[image['change']]} {image['name']}: {_WORDS[image['change']]}"
+    for mark, side in (("-", image["before"]), ("+", image["after"])):
+        if side is not None and image["change"] != "evidence":
+            name = f"{side['name']} " if image["change"] == "replaced" else ""
+            yield f"    {mark} {name}{side['digest']}, {readable_size(side['size'])}"
+    for key, word in _FACTS:
+        for mark, side in (("-", "removed"), ("+", "added")):
+            for item in image[key][side]:
+                yield f"    {mark} {word} {item}"
+    for platform in image["packages"]:
+        yield from _packages(platform)
+
+
+def _packages(platform: dict[str, Any]) -> Iterator[str]:
+    about, sboms = platform["platform"] or "whole image", platform["sboms"]
+    if sboms["before"] != sboms["after"]:
+        before, after = (", ".join(sboms[side]) or "none" for side in ("before", "after"))
+        yield f"    ~ SBOM of {about}: {before} -> {after}"
+    counts = [f"{len(platform[key])} {key}" for key in ("added", "removed", "changed") if platform[key]]
+    if counts:
+        yield f"    ~ packages of {about}: {', '.join(counts)}, {platform['same']} the same"
+    changes = [(mark, item) for key, mark in (("added", "+"), ("removed", "-"), ("changed", "~"))
+               for item in platform[key]]  # fmt: skip
+    for mark, item in changes[:_MOST_PACKAGES]:
+        yield f"      {mark} {item['package']} {_versions(item)}"
+    if len(changes) > _MOST_PACKAGES:
+        yield f"      … {len(changes) - _MOST_PACKAGES} more (--json and --html have all)"
+
+
+def _versions(item: dict[str, Any]) -> str:
+    """`1.0 -> 1.1`, or the licences where the versions are the same."""
+    for key, start in (("versions", ""), ("licences", "licence ")):
+        before, after = (", ".join(text for text in item[key][side] if text) for side in ("before", "after"))
+        if not before or not after:
+            if before or after:
+                return start + (before or after)
+        elif before != after:
+            return f"{start}{before} -> {after}"
+    return ""

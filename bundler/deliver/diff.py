@@ -1,0 +1,333 @@
+"""What differs between two bundles: images, and in each what it holds and who vouches for it (DIFF.md).
+
+Rules of this module:
+- Both heads are checked first, by the same code as `inspect` and `verify`. Where one does not hold, the same facts are
+  told with its failure set, so that whoever prints them says NOT VERIFIED.
+- Only what is needed is read: manifests and evidence of images that differ in digest, evidence or trusted material.
+  What is read is checked against its digest; an image that cannot be read whole ends the run with its reason.
+- Signatures are judged by the trusted material of their own bundle. No policy is asked: that is what `verify` does.
+- Images are compared by name. What is left on both sides is compared when it has the same repository, once on each
+  side: a tag that moved on.
+- The same pair of bundles gives the same result, and a bundle does not differ from itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from bundler import limits
+from bundler.archive.inventory import Image, Inventory
+from bundler.archive.reader import ArchiveReader, open_archive
+from bundler.deliver.diff_packages import PackageChanges, compare_packages
+from bundler.digest import Digest
+from bundler.errors import TrustError
+from bundler.evidence.sbom import Package
+from bundler.oci.reference import parse_reference
+from bundler.verify.completeness import open_image
+from bundler.verify.exhibits import Exhibits, gather_exhibits
+from bundler.verify.facts import evidence_facts
+from bundler.verify.head import open_unproved
+from bundler.verify.keyring import Keyring
+from bundler.verify.opened import open_evidence
+from bundler.verify.requirements import Met
+from bundler.verify.result import EvidenceFact
+from trust_root.delivery import TimeBasis
+from trust_root.site import Site, open_for_site
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """One bundle's head; `failure` says why it is not trusted, None when it is."""
+
+    file: str
+    inventory: Inventory
+    inventory_digest: Digest
+    targets: Mapping[str, bytes]
+    failure: TrustError | None
+
+    @property
+    def stored_size_bytes(self) -> int:
+        """All blobs, as stored."""
+        return sum(blob.stored_size_bytes for blob in self.inventory.blobs)
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """Something that was one thing and is another; empty where there was, or is, nothing."""
+
+    before: tuple[str, ...]
+    after: tuple[str, ...]
+
+    @property
+    def differs(self) -> bool:
+        """Whether there is a difference."""
+        return self.before != self.after
+
+
+@dataclass(frozen=True, slots=True)
+class PlatformChange:
+    """One platform of an image that is in both bundles. `papers` are the SBOMs that were compared, or why not."""
+
+    platform: str
+    sboms: Pair
+    packages: PackageChanges
+
+    @property
+    def differs(self) -> bool:
+        """Whether there is a difference."""
+        return self.sboms.differs or self.packages.any
+
+
+@dataclass(frozen=True, slots=True)
+class ImageChange:
+    """An image that differs. `before` or `after` is None where it is not there."""
+
+    before: Image | None
+    after: Image | None
+    size_before_bytes: int
+    size_after_bytes: int
+    platforms: Pair = Pair((), ())
+    omitted: Pair = Pair((), ())
+    signers: Pair = Pair((), ())
+    strengths: Pair = Pair((), ())
+    unverified: Pair = Pair((), ())
+    builders: Pair = Pair((), ())
+    sources: Pair = Pair((), ())
+    papers: tuple[PlatformChange, ...] = ()
+
+    @property
+    def what(self) -> str:
+        """`added`, `removed`, `replaced` (another tag), `moved` (another digest), `evidence` (same image) or `same`."""
+        if self.before is None or self.after is None:
+            return "added" if self.before is None else "removed"
+        if self.before.name != self.after.name:
+            return "replaced"
+        if self.before.digest != self.after.digest:
+            return "moved"
+        pairs = (self.platforms, self.omitted, self.signers, self.strengths, self.unverified, self.builders)
+        differs = any(pair.differs for pair in (*pairs, self.sources)) or any(paper.differs for paper in self.papers)
+        return "evidence" if differs else "same"
+
+
+@dataclass(frozen=True, slots=True)
+class Diff:
+    """All differences; `same` counts images without any."""
+
+    before: Side
+    after: Side
+    images: tuple[ImageChange, ...]
+    same: int
+    bytes_shared: int
+    bytes_gone: int
+    bytes_new: int
+
+    @property
+    def failure(self) -> TrustError | None:
+        """Why one of the heads is not trusted."""
+        return self.before.failure or self.after.failure
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """What one side holds of an image."""
+
+    size_bytes: int
+    platforms: Mapping[str, Digest]
+    facts: tuple[EvidenceFact, ...]
+    exhibits: Exhibits
+
+
+@dataclass(frozen=True, slots=True)
+class _Open:
+    """An open bundle."""
+
+    side: Side
+    archive: ArchiveReader
+    at: datetime
+
+    def look(self, image: Image) -> _Seen:
+        """Read what one image holds."""
+
+        def read(digest: Digest) -> bytes:
+            return self.archive.read_blob(digest, limits.EVIDENCE_BLOB_BYTES)
+
+        complete = open_image(image, self.side.inventory, read)
+        evidence = open_evidence(complete, Keyring(self.side.targets), read, self.at)
+        facts = evidence_facts(complete, evidence, Met())
+        size = sum({node.digest: node.size_bytes for node in complete.graph.nodes}.values())
+        return _Seen(size, dict(complete.platforms), facts, gather_exhibits(complete, evidence, facts, read))
+
+
+def compare_bundles(before: Path | str, after: Path | str, site: Site | TrustError, basis: TimeBasis) -> Diff:
+    """Compare two bundles.
+
+    Args:
+        before, after: paths.
+        site: the site's state, or the error that says why there is none.
+        basis: the time basis.
+
+    Raises:
+        DamagedError, UnsupportedError, EnvError, MalformedError: not a bundle that can be told about.
+        TrustError: its own metadata is not even consistent.
+        RejectedError: an image that is not what its inventory says.
+    """
+    with open_archive(before) as first, open_archive(after) as second:
+        old = _Open(_open_side(str(before), first, site, basis), first, basis.at)
+        new = _Open(_open_side(str(after), second, site, basis), second, basis.at)
+        changes = [_compare_images(old, new, *pair) for pair in _pairs(old.side.inventory, new.side.inventory)]
+    differing = tuple(change for change in changes if change.what != "same")
+    shared, gone, fresh = _bytes(old.side.inventory, new.side.inventory)
+    return Diff(old.side, new.side, differing, len(changes) - len(differing), shared, gone, fresh)
+
+
+def _open_side(file: str, archive: ArchiveReader, site: Site | TrustError, basis: TimeBasis) -> Side:
+    failure = site if isinstance(site, TrustError) else None
+    trusted = None
+    if not isinstance(site, TrustError):
+        try:
+            trusted = open_for_site(site, archive.trust_files, basis).trusted
+        except TrustError as error:
+            failure = error
+    if trusted is None:
+        trusted = open_unproved(archive.trust_files, basis.at)
+    inventory = archive.read_inventory(trusted.inventory_size_bytes, trusted.inventory_digest)
+    archive.check_headers().require_whole()
+    return Side(file, inventory, trusted.inventory_digest, trusted.targets, failure)
+
+
+def _pairs(before: Inventory, after: Inventory) -> Iterator[tuple[Image | None, Image | None]]:
+    """Images that belong together, in the order of the newer bundle; what went comes last."""
+    old, new = ({image.name: image for image in side.images} for side in (before, after))
+    left = _alone([image for name, image in old.items() if name not in new])
+    fresh = _alone([image for name, image in new.items() if name not in old])
+    taken = set()
+    for image in after.images:
+        known = old.get(image.name)
+        if known is None:
+            repository = parse_reference(image.name).name
+            known = left.get(repository) if repository in fresh else None
+            taken.add(known.name if known else "")
+        yield known, image
+    yield from ((image, None) for image in before.images if image.name not in new and image.name not in taken)
+
+
+def _alone(images: list[Image]) -> dict[str, Image]:
+    """Images by repository, where it has only one of these."""
+    found: dict[str, list[Image]] = {}
+    for image in images:
+        found.setdefault(parse_reference(image.name).name, []).append(image)
+    return {repository: group[0] for repository, group in found.items() if len(group) == 1}
+
+
+def _compare_images(old: _Open, new: _Open, before: Image | None, after: Image | None) -> ImageChange:
+    if before is None or after is None:
+        size_before, size_after = (
+            side.look(image).size_bytes if image else 0 for side, image in ((old, before), (new, after))
+        )
+        return ImageChange(before, after, size_before, size_after)
+    if _is_alike(before, after) and old.side.targets == new.side.targets:
+        return ImageChange(before, after, 0, 0)
+    first, second = old.look(before), new.look(after)
+    names = sorted(first.platforms.keys() | second.platforms.keys())
+    return ImageChange(
+        before,
+        after,
+        first.size_bytes,
+        second.size_bytes,
+        platforms=Pair(tuple(sorted(first.platforms)), tuple(sorted(second.platforms))),
+        omitted=Pair(*(tuple(sorted(item.platform for item in image.omitted)) for image in (before, after))),
+        signers=_pair(_signers, first, second),
+        strengths=_pair(_strengths, first, second),
+        unverified=_pair(_unverified, first, second),
+        builders=_pair(_builders, first, second),
+        sources=_pair(_sources, first, second),
+        papers=tuple(
+            change
+            for platform in ("", *names)
+            if (change := _compare_platform(platform, first, second)).differs
+            and (not platform or (platform in first.platforms and platform in second.platforms))
+        ),
+    )
+
+
+def _is_alike(before: Image, after: Image) -> bool:
+    """Whether two images of one name can only give the same answers."""
+    same = (before.name, before.digest, before.platforms, before.omitted) == (
+        after.name, after.digest, after.platforms, after.omitted,
+    )  # fmt: skip
+    return same and {(item.kind, item.subject, item.digest) for item in before.evidence} == {
+        (item.kind, item.subject, item.digest) for item in after.evidence
+    }
+
+
+def _pair(told: Callable[[_Seen], Iterator[str]], first: _Seen, second: _Seen) -> Pair:
+    return Pair(tuple(sorted(set(told(first)))), tuple(sorted(set(told(second)))))
+
+
+def _signers(seen: _Seen) -> Iterator[str]:
+    for chain in seen.exhibits.chains:
+        fact = chain.fact
+        issuer = f" (issuer {fact.issuer})" if fact.issuer else ""
+        yield f"{_what(fact)}: {fact.signer}{issuer}"
+
+
+def _strengths(seen: _Seen) -> Iterator[str]:
+    return (f"{_what(chain.fact)}: {chain.fact.strength}" for chain in seen.exhibits.chains)
+
+
+def _unverified(seen: _Seen) -> Iterator[str]:
+    return (f"{_what(fact)}: {fact.code}" for fact in seen.facts if fact.code)
+
+
+def _what(fact: EvidenceFact) -> str:
+    about = fact.platform or "whole image"
+    return " ".join(part for part in (fact.kind, fact.predicate_type, "about", about) if part)
+
+
+def _builders(seen: _Seen) -> Iterator[str]:
+    for paper in seen.exhibits.papers:
+        if paper.provenance is not None:
+            yield f"{paper.platform or 'whole image'}: {paper.provenance.claims.builder or 'not said'}"
+
+
+def _sources(seen: _Seen) -> Iterator[str]:
+    for paper in seen.exhibits.papers:
+        if paper.provenance is not None:
+            claims = paper.provenance.claims
+            ref = f" at {claims.source_ref}" if claims.source_ref else ""
+            yield f"{paper.platform or 'whole image'}: {claims.source or 'not said'}{ref}"
+
+
+def _compare_platform(platform: str, first: _Seen, second: _Seen) -> PlatformChange:
+    """SBOMs about one platform; those about the whole image have none."""
+    sboms = Pair(*(tuple(sorted(set(_sboms(seen, platform)))) for seen in (first, second)))
+    one_sided = not sboms.before or not sboms.after
+    packages = [[] if one_sided else list(_packages(seen, platform)) for seen in (first, second)]
+    return PlatformChange(platform, sboms, compare_packages(*packages))
+
+
+def _sboms(seen: _Seen, platform: str) -> Iterator[str]:
+    """What SBOMs there are; the tools' versions are no difference, another format or a failure is."""
+    for paper in seen.exhibits.papers:
+        if paper.kind == "sbom" and paper.platform == platform:
+            code = f", not read: {paper.failure.code}" if paper.failure else ""
+            yield f"{paper.sbom.format}{code}" if paper.sbom else f"{paper.predicate_type}{code}"
+
+
+def _packages(seen: _Seen, platform: str) -> Iterator[Package]:
+    for paper in seen.exhibits.papers:
+        if paper.sbom is not None and paper.platform == platform:
+            yield from paper.sbom.packages
+
+
+def _bytes(before: Inventory, after: Inventory) -> tuple[int, int, int]:
+    """Bytes as stored: in both, only before, only after."""
+    old, new = ({blob.digest: blob.stored_size_bytes for blob in side.blobs} for side in (before, after))
+    return (
+        sum(size for digest, size in new.items() if digest in old),
+        sum(size for digest, size in old.items() if digest not in new),
+        sum(size for digest, size in new.items() if digest not in old),
+    )
