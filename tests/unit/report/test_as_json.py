@@ -15,7 +15,7 @@ from bundler.errors import TrustError
 from bundler.report.as_json import REPORT_VERSION, format_report, report_document
 from bundler.verify.requirements import COVERED, UNSIGNED
 from bundler.verify.result import VERDICT_OF_EXIT, Outcome, Report, Verdict
-from bundler.verify.strength import LOGGED, NOT_LOGGED
+from bundler.verify.strength import FETCHED, LOGGED, NOT_LOGGED, PROVED, STAMPED
 from tests.simulators.claims import NAME, Claims, demand, policy
 from tests.simulators.deliveries import Exporter, LayoutSource, make_site, verify
 from tests.simulators.images import two_platforms
@@ -69,7 +69,7 @@ def test_keys_of_an_image_a_check_and_evidence_are_those_of_the_page(page: str) 
     nested = {key for name in ("platforms", "omitted", "searches") for key in keys(image[name])}
     assert own | nested | {"checks", "evidence"} == paragraph(page, "An image")
     assert keys(image["checks"]) == paragraph(page, "A check")
-    kinds = {"signature", "attestation", "statement", "sbom"}
+    kinds = {"signature", "attestation", "statement", "sbom", "referrer", "log-entry"}
     assert keys(image["evidence"]) == paragraph(page, "Evidence") - kinds
 
 
@@ -78,7 +78,8 @@ def test_values_are_those_of_the_page(page: str) -> None:
     assert sorted(outcomes) == sorted(outcome.value for outcome in Outcome)
     assert set(re.findall("`([a-z-]+)`", table(page, "key")["`verdict`"])) == {verdict.value for verdict in Verdict}
     strengths = {first.strip("`") for first in table(page, "strength")}
-    assert strengths == {LOGGED, NOT_LOGGED, "signed", COVERED, UNSIGNED, "not verified"}
+    logged = {f"{PROVED}, 2 witnesses", PROVED, FETCHED, LOGGED, STAMPED, NOT_LOGGED}
+    assert strengths == {*logged, "signed", COVERED, UNSIGNED, "not verified"}
     assert set(map(int, re.findall("[0-9]+", table(page, "key")["`exit_code`"]))) == {0, *VERDICT_OF_EXIT}
     assert f"version {REPORT_VERSION}" in page.splitlines()[0]
 

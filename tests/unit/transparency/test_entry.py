@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bundler.digest import Content
 from bundler.encoding import encode_base64, format_pem
 from bundler.errors import MalformedError, RejectedError
 from bundler.evidence.envelope import IN_TOTO, pre_authentication_encoding
-from bundler.digest import Content
 from bundler.transparency.binding import Claim, EnvelopeParts, check_binds
 from bundler.transparency.entry import (
     HashedRekord,

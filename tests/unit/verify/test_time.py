@@ -155,15 +155,7 @@ def test_the_floor_learns_from_verified_log_times(tmp_path: Path) -> None:
 
 
 def test_no_evidence_pushes_the_floor_past_the_clock(tmp_path: Path) -> None:
-    """A log time after the clock is left out of the floor; more than a day after it, it is not believed at all."""
-    world = Campaign(tmp_path, "alpha")
-    early = AT - DAY / 2
-    world.repository.streams["alpha"].signed_at = early
-    assert world.judge(world.deliver("alpha", at=early), clock=early) == ACCEPTED
-    assert load_site(world.state).floor == early
-
-
-def test_a_log_time_in_the_future_is_refused(tmp_path: Path) -> None:
+    """A log time far after the clock (the clock is wrong, or the log is) is not believed, and leaves no trace."""
     world = Campaign(tmp_path, "alpha")
     early = AT - 30 * DAY
     world.repository.streams["alpha"].signed_at = early
