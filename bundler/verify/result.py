@@ -90,8 +90,8 @@ class Check:
 class EvidenceFact:
     """One signature, attestation or statement: what it is, and how strong.
 
-    `strength` is one of `signed, inclusion promise`, `signed, not logged`, `covered by the image signature`,
-    `unsigned, no covering signature`, `not verified`.
+    `strength` is one of the words of strength.py, `covered by the image signature`, `unsigned, no covering signature`,
+    `not verified`.
     """
 
     kind: str
