@@ -22,7 +22,7 @@ _CLAIMS = "claims of whoever made it; verify judges them"
 def head_lines(document: dict[str, Any]) -> Iterator[Shown]:
     """The bundle, whether its head is trusted, and the image."""
     if document["trusted"]:
-        said = f"head trusted through pin {document['pin']}; judged without a policy (verify has one)"
+        said = f"head trusted through pin {_short(document['pin'])}; judged without a policy"
         yield from broken("", f"{document['file']}: {said}", 2)
     else:
         yield from broken(f"NOT VERIFIED: {document['reason']}: ", document["file"], 2)
@@ -113,19 +113,19 @@ def tree_lines(document: dict[str, Any]) -> Iterator[Shown]:
 
 
 def _reading_lines(word: str, reading: dict[str, Any]) -> Iterator[Shown]:
-    about = reading["platform"] or reading["subject"]
+    about = reading["platform"] or f"the index {_short(reading['subject'])}"
     code = f" [{reading['reason']}]" if reading["reason"] else ""
     yield from broken("", f"{word} about {about}: {reading['strength']}{code}", 2)
     for signer in reading["signers"]:
         yield from broken("  by ", signer, 5)
-    yield from broken("  in ", f"{reading['form']} {reading['manifest']}", 5)
+    yield from broken("  in ", f"{reading['form']} {_short(reading['manifest'])}", 5)
     if reading["message"]:
         yield from broken("  cannot be read: ", reading["message"], 4)
 
 
 def _fact_lines(start: str, fact: dict[str, Any]) -> Iterator[Shown]:
     indent = len(start) + 2
-    about = fact["platform"] or "the index" if fact["platform"] else fact["subject"]
+    about = fact["platform"] or _short(fact["subject"])
     head = f"{fact['kind']} {fact['predicate_type']}".strip()
     code = f" [{fact['reason']}]" if fact["reason"] else ""
     yield from broken(start, f"{head} about {about}: {fact['strength']}{code}", indent + 2)
@@ -138,6 +138,11 @@ def _fact_lines(start: str, fact: dict[str, Any]) -> Iterator[Shown]:
         yield f"{start}  at {fact['signed_at']}"
     if fact["reason"]:
         yield from broken(f"{start}  ", fact["detail"], indent + 2)
+
+
+def _short(digest: str) -> str:
+    """The first digits, for people; the JSON form has all."""
+    return f"{digest[:19]}…"
 
 
 def _named(start: str, value: str | None) -> Iterator[str]:

@@ -27,6 +27,7 @@ _COMMANDS = {
     "verify-blob": ("bundler.cli.verify_blob", "verify_blob", "Verify one Sigstore bundle for one file or digest."),
     "inspect": ("bundler.cli.inspect", "inspect", "Show what a bundle holds, without reading its layers."),
     "diff": ("bundler.cli.diff", "diff", "Show what differs between two bundles, without reading their layers."),
+    "triangulate": ("bundler.cli.triangulate", "triangulate", "Print where evidence about an image would lie."),
     "cache": ("bundler.cli.cache", "cache", "Show or prune what exports have fetched from registries."),
     "trust": ("trust_root.cli", "trust", "Make, publish, pin and show trust roots."),
     "help": ("bundler.cli.pages", "pages", "Print a manual page: format, policy, export, report, …"),

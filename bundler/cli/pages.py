@@ -10,6 +10,7 @@ _PAGES = {
     "format": ("bundler.archive", "FORMAT.md"),
     "policy": ("bundler.verify", "POLICY.md"),
     "export": ("bundler.export", "EXPORT.md"),
+    "inspect": ("bundler.deliver", "INSPECT.md"),
     "report": ("bundler.report", "REPORT.md"),
     "diff": ("bundler.deliver", "DIFF.md"),
     "reasons": ("bundler", "REASONS.md"),
