@@ -39,8 +39,11 @@ def main() -> None:
     if not TOOLS.exists():
         venv.create(TOOLS, with_pip=True)
         run(TOOLS / "bin" / "pip", "install", "--quiet", "pip-tools")
-    compile_lock("requirements/runtime.txt", "pyproject.toml")
-    compile_lock("requirements/dev.txt", "-c", "requirements/runtime.txt", "pyproject.toml", "requirements/dev.in")
+    # With all extras: a site without a network gets everything in its kit, and everything is tested.
+    compile_lock("requirements/runtime.txt", "--all-extras", "pyproject.toml")
+    compile_lock(
+        "requirements/dev.txt", "-c", "requirements/runtime.txt", "--all-extras", "pyproject.toml", "requirements/dev.in"
+    )
 
 
 def compile_lock(target: str, *sources: str) -> None:

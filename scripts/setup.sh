@@ -45,6 +45,7 @@ openssl openssl
 strace strace
 unshare util-linux
 docker-registry docker-registry
+chromium chromium
 perl perl-base
 LIST
 }
