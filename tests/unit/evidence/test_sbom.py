@@ -1,0 +1,332 @@
+"""SBOMs: each format read, each way to be malformed refused with its code."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bundler import limits
+from bundler.digest import sha256_of
+from bundler.errors import MalformedError, RejectedError, SealiftError
+from bundler.evidence.kind import SbomFormat
+from bundler.evidence.sbom import Package, Sbom, media_type_format, parse_sbom, read_sbom
+from bundler.evidence.statement import parse_statement
+from bundler.moment import parse_moment
+from tests.simulators.images import SPDX, statement
+from tests.simulators.sboms import cyclonedx, spdx2, spdx3
+
+CYCLONEDX = "https://cyclonedx.org/bom"
+Change = Callable[[dict[str, Any]], object]
+MADE = parse_moment("2026-01-02T03:04:05Z")
+PACKAGES = (
+    Package("openssl", "3.0.11", "pkg:deb/debian/openssl@3.0.11", "Apache-2.0", "Organization: Debian"),
+    Package("musl", "1.2.4", "", "MIT", ""),
+)
+
+
+def parse(document: object, declared: SbomFormat | None = None) -> Sbom:
+    return parse_sbom(json.dumps(document).encode(), declared)
+
+
+def code_of(document: object, declared: SbomFormat | None = None) -> str:
+    with pytest.raises(RejectedError) as error:
+        parse(document, declared)
+    return error.value.code
+
+
+def changed(make: Callable[[], dict[str, Any]], change: Change) -> dict[str, Any]:
+    document = copy.deepcopy(make())
+    change(document)
+    return document
+
+
+# -- SPDX 2 -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("version", ["2.2", "2.3"])
+def test_spdx_2(version: str) -> None:
+    sbom = parse(spdx2(version))
+    assert sbom == Sbom(
+        "SPDX", version, "app", "https://example.org/sbom/1", MADE, ("syft-1.18.1", "buildkit-v0.12.4"), PACKAGES, 3, 1
+    )
+
+
+@pytest.mark.parametrize(
+    ("change", "code"),
+    [
+        (lambda it: it.update(spdxVersion="SPDX-2.1"), "sbom-version"),
+        (lambda it: it.update(spdxVersion="SPDX-2.4"), "sbom-version"),
+        (lambda it: it.update(spdxVersion=2.3), "field-type"),
+        (lambda it: it.update(packages=[]), "sbom-empty"),
+        (lambda it: it.pop("packages"), "sbom-empty"),
+        (lambda it: it.update(packages={}), "field-type"),
+        (lambda it: it.update(packages=["x"]), "field-type"),
+        (lambda it: it.update(Packages=[]), "field-case"),
+        (lambda it: it.pop("name"), "field-missing"),
+        (lambda it: it.pop("documentNamespace"), "field-missing"),
+        (lambda it: it.pop("SPDXID"), "field-missing"),
+        (lambda it: it.update(SPDXID="DOCUMENT"), "sbom-identifier"),
+        (lambda it: it.pop("creationInfo"), "field-missing"),
+        (lambda it: it["creationInfo"].update(creators=[]), "field-missing"),
+        (lambda it: it["creationInfo"].update(creators=[1]), "field-type"),
+        (lambda it: it["creationInfo"].update(created="yesterday"), "time"),
+        (lambda it: it["creationInfo"].pop("created"), "time"),
+        (lambda it: it["packages"][0].pop("name"), "field-missing"),
+        (lambda it: it["packages"][0].update(name=""), "field-missing"),
+        (lambda it: it["packages"][0].update(name=["x"]), "field-type"),
+        (lambda it: it["packages"][0].update(versionINFO="1"), "field-case"),
+        (lambda it: it["packages"][0].update(SPDXID=it["packages"][1]["SPDXID"]), "sbom-identifier"),
+        (lambda it: it["packages"][0].update(SPDXID="SPDXRef-DOCUMENT"), "sbom-identifier"),
+        (lambda it: it["packages"][0].update(name="x" * (limits.SBOM_TEXT_CHARACTERS + 1)), "limits"),
+        (lambda it: it["packages"][0]["externalRefs"][1].update(referenceLocator="openssl"), "purl"),
+        (lambda it: it["packages"][0].update(externalRefs={}), "field-type"),
+        (lambda it: it["packages"][0].update(externalRefs=[None]), "field-type"),
+        (lambda it: it.update(relationships="x"), "field-type"),
+    ],
+)
+def test_bad_spdx_2(change: Change, code: str) -> None:
+    assert code_of(changed(spdx2, change)) == code
+
+
+def test_what_spdx_2_may_lack() -> None:
+    document = changed(spdx2, lambda it: (it.pop("relationships"), it.pop("files"), it.pop("dataLicense")))
+    sbom = parse(document)
+    assert (sbom.relationships, sbom.files) == (0, 0)
+
+
+def test_a_concluded_licence_goes_before_a_declared_one() -> None:
+    document = changed(spdx2, lambda it: it["packages"][0].update(licenseConcluded="MIT"))
+    assert parse(document).packages[0].licence == "MIT"
+    document = changed(spdx2, lambda it: it["packages"][0].update(licenseDeclared="NOASSERTION"))
+    assert parse(document).packages[0].licence == ""
+
+
+# -- SPDX 3 -----------------------------------------------------------------------------------------------------------
+
+
+def test_spdx_3() -> None:
+    sbom = parse(spdx3())
+    supplied = (PACKAGES[0]._replace(supplier="Debian"), PACKAGES[1])
+    assert sbom == Sbom("SPDX", "3.0.1", "app", "https://example.org/sbom/1#document", MADE, ("syft",), supplied, 5, 1)
+
+
+def test_spdx_3_with_its_creation_information_inside() -> None:
+    document = spdx3()
+    graph = document["@graph"]
+    info = next(item for item in graph if item["type"] == "CreationInfo")
+    for item in graph:
+        if "creationInfo" in item:
+            item["creationInfo"] = {key: value for key, value in info.items() if key != "@id"}
+    document["@graph"] = [item for item in graph if item is not info]
+    assert parse(document) == parse(spdx3())
+
+
+def element(document: dict[str, Any], kind: str) -> dict[str, Any]:
+    found: dict[str, Any] = next(item for item in document["@graph"] if item["type"] == kind)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("change", "code"),
+    [
+        (lambda it: it.update({"@context": "https://spdx.org/rdf/3.1.0/spdx-context.jsonld"}), "sbom-version"),
+        (lambda it: it.update({"@context": "https://spdx.org/rdf/other"}), "sbom-version"),
+        (lambda it: it.update({"@context": "https://example.org/context"}), "sbom-format"),
+        (lambda it: it.update({"@context": ["https://spdx.org/rdf/3.0.1/spdx-context.jsonld"]}), "sbom-format"),
+        (lambda it: it.update({"@graph": {}}), "field-type"),
+        (lambda it: it.update({"@Graph": []}), "field-case"),
+        (lambda it: it["@graph"].append(dict(element(it, "SpdxDocument"), spdxId="x:2")), "sbom-identifier"),
+        (lambda it: it["@graph"].append(element(it, "software_Package")), "sbom-identifier"),
+        (lambda it: it["@graph"].remove(element(it, "SpdxDocument")), "sbom-identifier"),
+        (lambda it: it["@graph"].append({"type": "software_Package"}), "field-missing"),
+        (lambda it: it["@graph"].append({"spdxId": "x:3"}), "field-missing"),
+        (lambda it: it["@graph"].append({"spdxId": "x:3", "Type": "software_Package"}), "field-case"),
+        (lambda it: it["@graph"].append("x"), "field-type"),
+        (lambda it: element(it, "CreationInfo").update(specVersion="3.1"), "sbom-version"),
+        (lambda it: element(it, "CreationInfo").update(created="now"), "time"),
+        (lambda it: element(it, "CreationInfo").update(createdUsing=[5]), "field-type"),
+        (lambda it: it["@graph"].append({"@id": "_:2", "type": "CreationInfo", "specVersion": "2.0"}), "sbom-version"),
+        (lambda it: element(it, "SpdxDocument").update(creationInfo="_:none"), "field-missing"),
+        (lambda it: element(it, "software_Package").pop("name"), "field-missing"),
+        (lambda it: element(it, "software_Package").update(software_packageUrl="x"), "purl"),
+        (lambda it: element(it, "Relationship").update(to=[{}]), "field-type"),
+        (lambda it: it.update({"@graph": [i for i in it["@graph"] if i["type"] != "software_Package"]}), "sbom-empty"),
+    ],
+)
+def test_bad_spdx_3(change: Change, code: str) -> None:
+    assert code_of(changed(spdx3, change)) == code
+
+
+# -- CycloneDX --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("version", ["1.3", "1.4", "1.5", "1.6"])
+def test_cyclonedx(version: str) -> None:
+    sbom = parse(cyclonedx(version))
+    packages = (PACKAGES[0]._replace(supplier="Debian"), PACKAGES[1], Package("org.example/inner", "", "", "A, B", "X"))
+    identity = "urn:uuid:3e671687-395b-41f5-a30f-a58921a69b79"
+    assert sbom == Sbom("CycloneDX", version, "app 1", identity, MADE, ("syft 1.18.1",), packages, 3, 1)
+
+
+@pytest.mark.parametrize(
+    ("change", "code"),
+    [
+        (lambda it: it.update(specVersion="1.2"), "sbom-version"),
+        (lambda it: it.update(specVersion="1.7"), "sbom-version"),
+        (lambda it: it.update(specVersion=1.6), "field-type"),
+        (lambda it: it.pop("specVersion"), "field-missing"),
+        (lambda it: it.update(bomFormat="cyclonedx"), "sbom-format"),
+        (lambda it: it.update(bomFormat=None), "field-missing"),
+        (lambda it: it.update(BomFormat="CycloneDX"), "field-case"),
+        (lambda it: it.update(components=[]), "sbom-empty"),
+        (lambda it: it.pop("components"), "sbom-empty"),
+        (lambda it: it.update(components=[{"type": "file", "name": "/etc/passwd"}]), "sbom-empty"),
+        (lambda it: it.update(components={}), "field-type"),
+        (lambda it: it["components"][0].pop("type"), "field-missing"),
+        (lambda it: it["components"][0].pop("name"), "field-missing"),
+        (lambda it: it["components"][0].update(version=3), "field-type"),
+        (lambda it: it["components"][0].update(Purl="pkg:x/y"), "field-case"),
+        (lambda it: it["components"][0].update(purl="openssl"), "purl"),
+        (lambda it: it["components"][0].update({"bom-ref": "musl"}), "sbom-identifier"),
+        (lambda it: it["components"][0].update(licenses=[{"license": {}}]), "field-missing"),
+        (lambda it: it["components"][0].update(licenses=["MIT"]), "field-type"),
+        (lambda it: it["metadata"].update(timestamp="2026"), "time"),
+        (lambda it: it["metadata"].update(tools="x"), "field-type"),
+        (lambda it: it.update(dependencies=["x"]), "field-type"),
+        (lambda it: it.update(dependencies=[{"dependsOn": [1]}]), "field-type"),
+    ],
+)
+def test_bad_cyclonedx(change: Change, code: str) -> None:
+    assert code_of(changed(cyclonedx, change)) == code
+
+
+def test_what_cyclonedx_may_lack() -> None:
+    sbom = parse({"bomFormat": "CycloneDX", "specVersion": "1.5", "components": [{"type": "library", "name": "x"}]})
+    assert sbom == Sbom("CycloneDX", "1.5", "", "", None, (), (Package("x", ""),), 0, 0)
+
+
+# -- any of them ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("document", [{}, {"hello": 1}, {"@graph": []}])
+def test_neither_format(document: object) -> None:
+    assert code_of(document) == "sbom-format"
+
+
+@pytest.mark.parametrize("document", [[], "x", None, 5])
+def test_no_object(document: object) -> None:
+    assert code_of(document) == "field-type"
+
+
+def test_another_format_than_declared() -> None:
+    assert code_of(spdx2(), "CycloneDX") == "sbom-format"
+    assert code_of(cyclonedx(), "SPDX") == "sbom-format"
+    assert code_of(spdx2(), "Syft") == "sbom-format"
+
+
+@pytest.mark.parametrize(
+    ("raw", "code"),
+    [
+        (b"", "json"),
+        (b"SPDXVersion: SPDX-2.3\n", "json"),
+        (b'{"spdxVersion":"SPDX-2.3","spdxVersion":"SPDX-2.3"}', "json-duplicate-key"),
+        (b"\xff", "json-encoding"),
+        (b'{"components":' * 100, "json-depth"),
+    ],
+)
+def test_no_json(raw: bytes, code: str) -> None:
+    with pytest.raises(MalformedError) as error:
+        parse_sbom(raw)
+    assert error.value.code == code
+
+
+@pytest.mark.parametrize(
+    ("kind", "document", "found"),
+    [(SPDX, spdx2(), "SPDX"), (SPDX, spdx3(), "SPDX"), (CYCLONEDX, cyclonedx(), "CycloneDX")],
+)
+def test_in_a_statement(kind: str, document: dict[str, Any], found: str) -> None:
+    assert read_sbom(parse_statement(statement(sha256_of(b""), kind, document))).format == found
+
+
+@pytest.mark.parametrize(
+    ("kind", "document"),
+    [
+        (SPDX, cyclonedx()),
+        (CYCLONEDX, spdx2()),
+        ("https://slsa.dev/provenance/v1", spdx2()),
+        ("https://syft.dev/bom", {}),
+    ],
+)
+def test_in_a_statement_of_another_kind(kind: str, document: dict[str, Any]) -> None:
+    with pytest.raises(RejectedError) as error:
+        read_sbom(parse_statement(statement(sha256_of(b""), kind, document)))
+    assert error.value.code == "sbom-format"
+
+
+def test_media_types_of_bare_ones() -> None:
+    assert media_type_format("text/spdx+json") == "SPDX"
+    assert media_type_format("application/vnd.cyclonedx+json; version=1.6") == "CycloneDX"
+    for other in ("text/spdx", "application/vnd.cyclonedx+xml", "application/vnd.syft+json", ""):
+        with pytest.raises(MalformedError) as error:
+            media_type_format(other)
+        assert error.value.code == "evidence-type"
+
+
+def test_packages_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "SBOM_PACKAGES", 1)
+    assert [code_of(make()) for make in (spdx2, spdx3, cyclonedx)] == ["limits"] * 3
+
+
+JSON = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-5, 5)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=5,
+)
+
+
+@settings(derandomize=True, deadline=None, max_examples=300)
+@given(make=st.sampled_from([spdx2, spdx3, cyclonedx]), data=st.data(), value=JSON)
+def test_whatever_stands_anywhere_gives_an_sbom_or_our_error(
+    make: Callable[[], dict[str, Any]], data: st.DataObject, value: object
+) -> None:
+    document: Any = make()
+    place = document
+    while True:
+        key = data.draw(st.sampled_from(sorted(place) if isinstance(place, dict) else list(range(len(place)))))
+        inner = place[key]
+        if not isinstance(inner, (dict, list)) or not inner or data.draw(st.booleans()):
+            place[key] = value
+            break
+        place = inner
+    with contextlib.suppress(SealiftError):
+        assert parse(document).packages
+
+
+# -- made by a real tool ----------------------------------------------------------------------------------------------
+
+
+def test_buildkit_two_platforms(shared: Path) -> None:
+    folder = shared / "real/images/buildkit-two-platforms/blobs/sha256"
+    sboms = [
+        read_sbom(parse_statement(path.read_bytes()))
+        for path in sorted(folder.iterdir())
+        if path.stat().st_size < 5000
+        and b'"https://spdx.dev/Document"' in path.read_bytes()
+        and path.read_bytes().startswith(b'{"_type"')
+    ]
+    assert [(sbom.format, sbom.version, sbom.name, len(sbom.packages), sbom.relationships) for sbom in sboms] == [
+        ("SPDX", "2.3", "sbom", 1, 1)
+    ] * 2
+    assert {sbom.tools for sbom in sboms} == {("syft-v0.105.0", "buildkit-v0.12.4")}
