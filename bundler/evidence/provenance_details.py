@@ -125,7 +125,7 @@ def _places_02(predicate: Fields) -> _Places:
 def _places_1(predicate: Fields) -> _Places:
     definition, run = _inner(predicate, "buildDefinition"), _inner(predicate, "runDetails")
     parameters = _inner(definition, "externalParameters")
-    sources = tuple(_object_or_none(parameters, name) for name in _SOURCES_1)
+    sources = tuple(_inner(parameters, name) for name in _SOURCES_1)
     kind = _first_text(definition, ("buildType",))
     materials = (definition, "resolvedDependencies")
     return _Places(kind, sources, parameters, materials, _inner(run, "metadata"), ("startedOn", "finishedOn"))
@@ -180,11 +180,6 @@ def _inner(fields: Fields | None, key: str) -> Fields | None:
         return None
     check_spelling(fields, frozenset({key}))
     return fields.fields(key) if fields.raw(key) is not None else None
-
-
-def _object_or_none(fields: Fields | None, key: str) -> Fields | None:
-    """Like `_inner`, but parameters of any name may hold any type: `source` of GCB is a text."""
-    return _inner(fields, key) if fields is not None and isinstance(fields.raw(key), dict) else None
 
 
 def _first_text(fields: Fields | None, keys: tuple[str, ...]) -> str | None:
