@@ -126,6 +126,10 @@ REDIRECTS = 5  # registries use one, mirrors two
 ERROR_BODY_BYTES = 64 * KIB
 ERRORS_IN_BODY = 32
 REGISTRY_MESSAGE_CHARACTERS = 200  # a registry's own words in our messages
+ANSWER_OVERHEAD_BYTES = (
+    8 * MIB
+)  # what is no content: http.client takes 100 headers of 64 KiB; real answers have some kB
+CHUNKING_FACTOR = 16  # a chunk of one byte takes six
 LIST_PAGES = 1000  # of referrers or tags
 LIST_PAGE_BYTES = 16 * MIB
 REFERRERS = 10_000  # of one subject

@@ -3,7 +3,8 @@
 Rules of this module:
 - Nothing is sent unasked: the first request goes without credentials; a 401 tells what the host wants. A 401 to an
   authorization means that it is used up: one new one is fetched, then 401 is final.
-- An authorization belongs to one repository at one origin, and only challenges from that origin are answered.
+- An authorization belongs to one repository at one origin, and only challenges from that origin are answered. A URL of
+  another origin is not asked at all: a listing that was redirected can name a next page there.
 - Without `tls_verify`, https is tried first, and plain http when no TLS connection comes about.
 - What we sent as secrets is known here, so that no message of the registry can print it.
 """
@@ -22,7 +23,7 @@ from bundler.limits import TOKEN_ANSWER_BYTES
 from bundler.network.access import Access
 from bundler.network.answers import Fault, failure, read_faults
 from bundler.network.credentials import CredentialStore
-from bundler.network.http import Answer, Http, Request
+from bundler.network.http import Answer, Http, Request, answer_error
 from bundler.network.login import Login
 from bundler.network.places import Place
 from bundler.network.redirects import follow, refuse_redirect
@@ -110,8 +111,11 @@ class Endpoint:
         `use` runs again when the answer breaks off in it and the repetition allows.
 
         Raises:
-            EnvError: no answer; ``registry-auth``; or what `use` raises.
+            EnvError: no answer; ``registry-auth``; a URL of another origin (``registry-answer``); or what `use` raises.
         """
+        own = self._host.origin()
+        if url.origin != own:
+            raise answer_error(which, f"a page at {url.origin}", f"one at {own}")
         for is_second in (False, True):
             authorization = self._current(which)
             sent = dict(headers) | ({"Authorization": authorization.header} if authorization else {})

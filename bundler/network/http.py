@@ -88,6 +88,7 @@ class Answer:
         Raises:
             EnvError: ``stalled`` or ``connection-lost``.
         """
+        self._pace.expect(size_bytes)
         with _our_errors(self.which, head=False):
             return self._response.read(size_bytes)
 
@@ -114,7 +115,7 @@ class Answer:
 
     def abort(self) -> None:
         """Wake up a thread that waits in `read`: it gets no more bytes. Called from another thread."""
-        with contextlib.suppress(OSError, ValueError):  # closed, or read to its end, meanwhile
+        with contextlib.suppress(OSError, ValueError, RuntimeError):  # closed, or read to its end, meanwhile
             self._response.shutdown()
 
     def close(self) -> None:

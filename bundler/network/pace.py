@@ -6,7 +6,10 @@ Rules of this module:
 - The head of an answer (status line, headers) is whole within `stall_seconds` of waiting.
 - After it, each window of `stall_seconds` of waiting must bring `limits.SLOWEST_BYTES_PER_SECOND` on average.
 - Documents have a time for the whole of them besides.
-- A breach is a TimeoutError, which urllib3 wraps as its own; http.py makes it ours (``stalled``).
+- What is no content is bounded in bytes too: status lines and headers, interim answers, chunk heads and trailers.
+  Otherwise a fast peer could send those for ever. And nothing is read "to the end", as http.client does for a chunk
+  of size -1.
+- A breach of time is a TimeoutError, which urllib3 wraps as its own; http.py makes it ours (``stalled``).
 """
 
 from __future__ import annotations
@@ -29,7 +32,7 @@ from bundler import limits
 class Pace:
     """How fast one answer has to come. Used by one thread."""
 
-    __slots__ = ("_deadline", "_in_head", "_received", "_stall_seconds", "_waited")
+    __slots__ = ("_deadline", "_in_head", "_left_bytes", "_received", "_stall_seconds", "_waited")
 
     def __init__(self, stall_seconds: float, total_seconds: float | None = None) -> None:
         self._stall_seconds = stall_seconds
@@ -37,6 +40,11 @@ class Pace:
         self._in_head = True
         self._waited = 0.0
         self._received = 0
+        self._left_bytes = limits.ANSWER_OVERHEAD_BYTES
+
+    def expect(self, size_bytes: int) -> None:
+        """So much content is wanted next: bounds what may come from the wire for it."""
+        self._left_bytes = limits.ANSWER_OVERHEAD_BYTES + limits.CHUNKING_FACTOR * size_bytes
 
     def patience(self) -> float:
         """Seconds that the next read may wait.
@@ -52,9 +60,17 @@ class Pace:
         return left
 
     def count(self, waited: float, received_bytes: int) -> None:
-        """Note one read."""
+        """Note one read.
+
+        Raises:
+            TimeoutError: too slow.
+            HTTPException: bytes without end that are no content.
+        """
         self._waited += waited
         self._received += received_bytes
+        self._left_bytes -= received_bytes
+        if self._left_bytes < 0:
+            raise http.client.HTTPException("bytes without end that are no content")
         if self._in_head or self._waited < self._stall_seconds:
             return
         if self._received < limits.SLOWEST_BYTES_PER_SECOND * self._waited:
@@ -97,6 +113,9 @@ class _PacedReader(io.RawIOBase):
         received = self._reader.readinto(buffer)
         self._pace.count(time.monotonic() - start, received or 0)
         return received
+
+    def readall(self) -> bytes:
+        raise http.client.HTTPException("a read without a bound")
 
     def close(self) -> None:
         self._reader.close()

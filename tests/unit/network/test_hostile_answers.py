@@ -1,0 +1,112 @@
+"""Answers that attack the client below the words of the specification (THREATS E4, E5)."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import urllib3
+
+from bundler.errors import SealiftError
+from bundler.network.http import Answer, Request
+from bundler.network.pace import Pace
+from bundler.network.registry import Registries
+from bundler.network.urls import parse_url
+from bundler.oci.manifest import OCI_INDEX
+from bundler.oci.reference import parse_reference
+from tests.simulators import registry_lies as lies
+from tests.simulators.registry import Basic, Exchange, Registry
+from tests.simulators.registry_scene import NAME, QUICK, Scene, scene, small_image
+
+ONCE = replace(QUICK, retries=0)
+
+
+def whole_blob(it: Scene) -> bytes:
+    with it.repository.open_blob(it.blob) as stream:
+        raw = b""
+        while piece := stream.read(4096):
+            raw += piece
+    return raw
+
+
+@pytest.mark.parametrize("listing", ["referrers", "tags"])
+def test_a_listing_that_was_led_away_gets_no_credentials_for_its_next_page(tmp_path: Path, listing: str) -> None:
+    """The registry redirects a listing; the other host names a next page of its own, and asks who we are."""
+    layout, image, _ = small_image()
+    page = {
+        "referrers": {"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": []},
+        "tags": {"name": NAME, "tags": []},
+    }[listing]
+    with Registry() as thief, Registry(auth=Basic("user", "canary")) as registry:
+        registry.repository(NAME).load(layout, "1")
+        kind = OCI_INDEX if listing == "referrers" else "application/json"
+        first = lies.answer(200, json.dumps(page).encode(), kind, Link='</v2/next>; rel="next"')
+        thief.on("/v2/team", first)
+        thief.on("/v2/next", lies.status(401, WWW_Authenticate='Basic realm="mine"'))
+        authfile = tmp_path / "auth.json"
+        authfile.write_text(json.dumps({"auths": {registry.host: {"username": "user", "password": "canary"}}}))
+        with Registries(replace(ONCE, authfile=authfile), {}) as registries:
+            repository = registries.repository(parse_reference(f"{registry.host}/{NAME}:1"))
+            repository.get_manifest("1")  # logged in from here on
+            registry.on("/referrers/|/tags/", lies.redirect(thief.url + "{target}"))
+            with pytest.raises(SealiftError) as caught:
+                repository.referrers(image.digest) if listing == "referrers" else repository.tags()
+        assert caught.value.code == "registry-answer"
+        assert len(thief.log) == 1
+        assert all("authorization" not in item.headers for item in thief.log)
+
+
+def interim_without_end(exchange: Exchange) -> None:
+    while not exchange.wait(0):
+        exchange.write(b"HTTP/1.1 100 Continue\r\n\r\n" * 1000)
+
+
+def chunked(first: bytes, again: bytes) -> Any:
+    def behave(exchange: Exchange) -> None:
+        exchange.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + first)
+        while not exchange.wait(0):
+            exchange.write(again)
+
+    return behave
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "code"),
+    [
+        (interim_without_end, "registry-answer"),
+        (chunked(b"0\r\n", b"X-More: again\r\n" * 1000), "connection-lost"),
+        (chunked(b"1\r\nx\r\n-1\r\n", b"x" * 65536), "connection-lost"),
+    ],
+    ids=["interim answers", "trailers", "a chunk of size -1"],
+)
+def test_a_blob_whose_answer_has_no_end_and_no_content(behaviour: Any, code: str) -> None:
+    with scene(ONCE) as it:
+        it.registry.on("/blobs/", behaviour)
+        with pytest.raises(SealiftError) as caught:
+            whole_blob(it)
+        assert caught.value.code == code
+
+
+def test_content_in_small_chunks_is_content() -> None:
+    def behave(exchange: Exchange) -> None:
+        body = it.store.blobs[it.blob.digest]
+        raw = b"".join(body.pieces())
+        pieces = b"".join(b"1\r\n" + raw[place : place + 1] + b"\r\n" for place in range(len(raw)))
+        exchange.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + pieces + b"0\r\n\r\n")
+
+    with scene(ONCE) as it:
+        it.registry.on("/blobs/", behave)
+        assert len(whole_blob(it)) == it.blob.size_bytes
+
+
+def test_waking_a_reader_whose_answer_has_ended_is_no_error() -> None:
+    """urllib3 has given the connection back by then, and says so with a RuntimeError."""
+
+    class Ended(urllib3.HTTPResponse):
+        def shutdown(self) -> None:
+            raise RuntimeError("Cannot shutdown as connection has already been released to the pool")
+
+    Answer(Request("GET", parse_url("http://a/", "test"), "test"), Ended(b""), Pace(1)).abort()
