@@ -317,4 +317,4 @@ def test_a_lock_is_no_link(tmp_path: Path) -> None:
 def test_limits_are_positive_numbers() -> None:
     values = {name: value for name, value in vars(limits).items() if name.isupper()}
     assert len(values) > 30
-    assert all(isinstance(value, int) and value > 0 for value in values.values())
+    assert all(isinstance(value, (int, float)) and value > 0 for value in values.values())
