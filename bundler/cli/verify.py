@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import click
 
@@ -63,18 +64,16 @@ def verify(file: str, as_json: bool, html: str | None, quiet: bool, **typed: Any
     from bundler.verify.settle import settle
 
     options = _Options(**typed)
-    if html is not None:
-        from bundler.report.html_page import require_renderer
-
-        require_renderer()
-    site = _load_site(options)
-    with progress("verifying", _size(file), quiet=quiet) as bar:
-        run = verify_bundle(file, replace(_request(options, site, bar.reach), exhibit=html is not None))
-    if site is not None:
-        settle(run, site)
+    with ExitStack() as stack:
+        page = None if html is None else stack.enter_context(_new_page(Path(html)))
+        site = _load_site(options)
+        with progress("verifying", _size(file), quiet=quiet) as bar:
+            run = verify_bundle(file, replace(_request(options, site, bar.reach), exhibit=page is not None))
+        if site is not None:
+            settle(run, site)
+        if page is not None:
+            _write_page(page, run)
     _print(run.report, as_json=as_json)
-    if html is not None:
-        _write_page(Path(html), run)
     return run.report.exit_code
 
 
@@ -154,12 +153,22 @@ def _strengthened(policy: Policy | None, options: _Options) -> Policy | None:
     return policy.requiring_proofs() if policy is not None and options.require_inclusion_proof else policy
 
 
-def _write_page(path: Path, run: Verification) -> None:
-    """The HTML form, also of a refusal. It appears whole or not at all."""
-    from bundler.report.as_html import format_html
-    from bundler.safe_file import write_atomically
+@contextmanager
+def _new_page(path: Path) -> Iterator[BinaryIO]:
+    """The HTML file, begun before hours of work, so that a wrong path is known at once. It appears whole or never."""
+    from bundler.report.html_page import require_renderer
+    from bundler.safe_file import new_file
 
-    write_atomically(path, format_html(run.report, run.exhibits).encode(), what="HTML report")
+    require_renderer()
+    with new_file(path, what="HTML report") as page:
+        yield page
+
+
+def _write_page(page: BinaryIO, run: Verification) -> None:
+    """The HTML form, also of a refusal."""
+    from bundler.report.as_html import format_html
+
+    page.write(format_html(run.report, run.exhibits).encode())
 
 
 def _size(file: str) -> int | None:

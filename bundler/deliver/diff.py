@@ -5,7 +5,8 @@ Rules of this module:
   told with its failure set, so that whoever prints them says NOT VERIFIED.
 - Only what is needed is read: manifests and evidence of images that differ in digest, evidence or trusted material.
   What is read is checked against its digest; an image that cannot be read whole ends the run with its reason.
-- Signatures are judged by the trusted material of their own bundle. No policy is asked: that is what `verify` does.
+- Signatures are judged by the newest trusted material known to their bundle or the site. No policy is asked: that is
+  what `verify` does.
 - Images are compared by name. What is left on both sides is compared when it has the same repository, once on each
   side: a tag that moved on.
 - The same pair of bundles gives the same result, and a bundle does not differ from itself.
@@ -22,36 +23,20 @@ from bundler import limits
 from bundler.archive.inventory import Image, Inventory
 from bundler.archive.reader import ArchiveReader, open_archive
 from bundler.deliver.diff_packages import PackageChanges, compare_packages
+from bundler.deliver.inspection import InspectedHead, open_head
 from bundler.digest import Digest
-from bundler.errors import TrustError
+from bundler.errors import DamagedError, TrustError
 from bundler.evidence.sbom import Package
 from bundler.oci.reference import parse_reference
 from bundler.verify.completeness import open_image
 from bundler.verify.exhibits import Exhibits, gather_exhibits
 from bundler.verify.facts import evidence_facts
-from bundler.verify.head import open_unproved
 from bundler.verify.keyring import Keyring
 from bundler.verify.opened import open_evidence
 from bundler.verify.requirements import Met
 from bundler.verify.result import EvidenceFact
 from trust_root.delivery import TimeBasis
-from trust_root.site import Site, open_for_site
-
-
-@dataclass(frozen=True, slots=True)
-class Side:
-    """One bundle's head; `failure` says why it is not trusted, None when it is."""
-
-    file: str
-    inventory: Inventory
-    inventory_digest: Digest
-    targets: Mapping[str, bytes]
-    failure: TrustError | None
-
-    @property
-    def stored_size_bytes(self) -> int:
-        """All blobs, as stored."""
-        return sum(blob.stored_size_bytes for blob in self.inventory.blobs)
+from trust_root.site import Site
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,8 +101,8 @@ class ImageChange:
 class Diff:
     """All differences; `same` counts images without any."""
 
-    before: Side
-    after: Side
+    before: InspectedHead
+    after: InspectedHead
     images: tuple[ImageChange, ...]
     same: int
     bytes_shared: int
@@ -144,21 +129,29 @@ class _Seen:
 class _Open:
     """An open bundle."""
 
-    side: Side
+    head: InspectedHead
     archive: ArchiveReader
     at: datetime
 
     def look(self, image: Image) -> _Seen:
-        """Read what one image holds."""
+        """Read what one image holds. Damage ends the run, though only one piece of evidence may have it."""
+        damage: list[DamagedError] = []
 
         def read(digest: Digest) -> bytes:
-            return self.archive.read_blob(digest, limits.EVIDENCE_BLOB_BYTES)
+            try:
+                return self.archive.read_blob(digest, limits.EVIDENCE_BLOB_BYTES)
+            except DamagedError as error:
+                damage.append(error)
+                raise
 
-        complete = open_image(image, self.side.inventory, read)
-        evidence = open_evidence(complete, Keyring(self.side.targets), read, self.at)
+        complete = open_image(image, self.head.inventory, read)
+        evidence = open_evidence(complete, Keyring(self.head.targets), read, self.at)
         facts = evidence_facts(complete, evidence, Met())
         size = sum({node.digest: node.size_bytes for node in complete.graph.nodes}.values())
-        return _Seen(size, dict(complete.platforms), facts, gather_exhibits(complete, evidence, facts, read))
+        exhibits = gather_exhibits(complete, evidence, facts, read)
+        if damage:
+            raise damage[0]
+        return _Seen(size, dict(complete.platforms), facts, exhibits)
 
 
 def compare_bundles(before: Path | str, after: Path | str, site: Site | TrustError, basis: TimeBasis) -> Diff:
@@ -175,27 +168,17 @@ def compare_bundles(before: Path | str, after: Path | str, site: Site | TrustErr
         RejectedError: an image that is not what its inventory says.
     """
     with open_archive(before) as first, open_archive(after) as second:
-        old = _Open(_open_side(str(before), first, site, basis), first, basis.at)
-        new = _Open(_open_side(str(after), second, site, basis), second, basis.at)
-        changes = [_compare_images(old, new, *pair) for pair in _pairs(old.side.inventory, new.side.inventory)]
+        old, new = _open(before, first, site, basis), _open(after, second, site, basis)
+        changes = [_compare_images(old, new, *pair) for pair in _pairs(old.head.inventory, new.head.inventory)]
     differing = tuple(change for change in changes if change.what != "same")
-    shared, gone, fresh = _bytes(old.side.inventory, new.side.inventory)
-    return Diff(old.side, new.side, differing, len(changes) - len(differing), shared, gone, fresh)
+    shared, gone, fresh = _bytes(old.head.inventory, new.head.inventory)
+    return Diff(old.head, new.head, differing, len(changes) - len(differing), shared, gone, fresh)
 
 
-def _open_side(file: str, archive: ArchiveReader, site: Site | TrustError, basis: TimeBasis) -> Side:
-    failure = site if isinstance(site, TrustError) else None
-    trusted = None
-    if not isinstance(site, TrustError):
-        try:
-            trusted = open_for_site(site, archive.trust_files, basis).trusted
-        except TrustError as error:
-            failure = error
-    if trusted is None:
-        trusted = open_unproved(archive.trust_files, basis.at)
-    inventory = archive.read_inventory(trusted.inventory_size_bytes, trusted.inventory_digest)
+def _open(file: Path | str, archive: ArchiveReader, site: Site | TrustError, basis: TimeBasis) -> _Open:
+    head = open_head(archive, site, basis, str(file))
     archive.check_headers().require_whole()
-    return Side(file, inventory, trusted.inventory_digest, trusted.targets, failure)
+    return _Open(head, archive, basis.at)
 
 
 def _pairs(before: Inventory, after: Inventory) -> Iterator[tuple[Image | None, Image | None]]:
@@ -228,7 +211,7 @@ def _compare_images(old: _Open, new: _Open, before: Image | None, after: Image |
             side.look(image).size_bytes if image else 0 for side, image in ((old, before), (new, after))
         )
         return ImageChange(before, after, size_before, size_after)
-    if _is_alike(before, after) and old.side.targets == new.side.targets:
+    if _is_alike(before, after) and old.head.targets == new.head.targets:
         return ImageChange(before, after, 0, 0)
     first, second = old.look(before), new.look(after)
     names = sorted(first.platforms.keys() | second.platforms.keys())

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from bundler.archive.inventory import Image
-from bundler.deliver.diff import Diff, ImageChange, Pair, PlatformChange, Side
+from bundler.deliver.diff import Diff, ImageChange, Pair, PlatformChange
 from bundler.deliver.diff_packages import PackageChange
+from bundler.deliver.inspection import InspectedHead
 from bundler.moment import format_moment
 
 DIFF_VERSION = 1
@@ -26,7 +27,7 @@ def diff_document(diff: Diff) -> dict[str, Any]:
     }
 
 
-def _side(side: Side) -> dict[str, Any]:
+def _side(side: InspectedHead) -> dict[str, Any]:
     inventory = side.inventory
     return {
         "file": side.file,
@@ -38,7 +39,7 @@ def _side(side: Side) -> dict[str, Any]:
         "inventory": str(side.inventory_digest),
         "created": format_moment(inventory.created_at),
         "images": len(inventory.images),
-        "stored_size": side.stored_size_bytes,
+        "stored_size": sum(blob.stored_size_bytes for blob in inventory.blobs),
     }
 
 

@@ -160,6 +160,8 @@ def _wrapped(text: str, width: int) -> Iterator[str]:
         if fits == len(rest) or number == _MOST_LINES - 1:
             yield rest if fits == len(rest) else f"{rest[: max(fits - 1, 1)]}…"
             return
+        joint = max(rest.rfind(mark, 0, fits) for mark in "/@. ") + 1
+        fits = joint if joint > fits * 2 // 3 else fits
         yield rest[:fits]
         rest = rest[fits:]
 

@@ -184,10 +184,10 @@
   addEventListener("hashchange", openTarget);
   openTarget();
 
-  // On paper every part is open, and afterwards as it was.
+  // On paper every image is open, with those of its parts that the reader has opened; afterwards all is as it was.
   let closed = [];
   addEventListener("beforeprint", () => {
-    closed = [...document.querySelectorAll("details:not([open])")];
+    closed = [...document.querySelectorAll(".image > details:not([open])")];
     closed.forEach((part) => { part.open = true; });
   });
   addEventListener("afterprint", () => {
