@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from bundler.digest import Content
     from bundler.identity.keys import PublicKey
     from bundler.verify.blob import VerifiedBlob
+    from bundler.verify.keyring import Keyring
     from bundler.verify.material import TrustedMaterial
     from bundler.verify.policy import KeylessSigner
 
@@ -41,7 +42,16 @@ class _Options:
     certificate_oidc_issuer: str | None
     key: str | None
     trusted_root: str | None
+    trusted_root_name: str | None
     state: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class AcceptedRoots:
+    """The trusted roots among a site's accepted targets; `disputed` names stand for two of different trust roots."""
+
+    keyring: Keyring
+    disputed: frozenset[str]
 
 
 @click.command(name="verify-blob", epilog=_EPILOG)
@@ -52,6 +62,7 @@ class _Options:
 @click.option("--certificate-oidc-issuer", metavar="URL", help="Who must have vouched for the identity.")
 @click.option("--key", metavar="FILE", help="Instead: the public key that must have signed.")
 @click.option("--trusted-root", metavar="FILE", help="trusted_root.json [the one among this site's accepted targets].")
+@click.option("--trusted-root-name", metavar="NAME", help="Which of these to take, where there are several.")
 @click.option("--state", metavar="DIR", help="State folder [SEALIFT_STATE, or the XDG state folder].")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 def verify_blob(artifact: str, bundle_file: str, as_json: bool, **typed: Any) -> int:
@@ -99,34 +110,56 @@ def _signer(options: _Options) -> KeylessSigner | PublicKey:
 
 def _material(options: _Options) -> TrustedMaterial | None:
     """The trusted root named, or that of the site. A key needs none, unless there are log entries or timestamps."""
-    from bundler.verify.keyring import Keyring
     from bundler.verify.material import parse_trusted_root
+
+    name = options.trusted_root_name
+    if options.trusted_root is not None:
+        if name is not None:
+            raise UsageError("usage", "trusted root", got="a file and a name", want="one of the two")
+        return parse_trusted_root(read_settings_file(Path(options.trusted_root), "trusted root"))
+    accepted = accepted_roots(options.state)
+    if options.key is not None and name is None and (accepted is None or not accepted.keyring.root_names):
+        return None
+    hints = ["name one: --trusted-root trusted_root.json", "or verify a bundle of a stream that publishes one, first"]
+    if accepted is None:
+        raise RejectedError("trusted-root-missing", "trusted root", got="no site here", want="one", hints=hints)
+    try:
+        material = accepted.keyring.trusted_root(name)
+    except RejectedError as error:
+        if error.code == "trusted-root-ambiguous":
+            hints = [f"--trusted-root-name {choice}" for choice in accepted.keyring.root_names]
+        raise RejectedError(error.code, error.what, error.which, got=error.got, want="one", hints=hints) from error
+    chosen = name or accepted.keyring.root_names[0]
+    if chosen in accepted.disputed:
+        raise RejectedError(
+            "trusted-root-ambiguous", "trusted root", chosen, got="published by two trust roots, and not the same",
+            want="one", hints=hints[:1],
+        )  # fmt: skip
+    return material
+
+
+def accepted_roots(state: str | None) -> AcceptedRoots | None:
+    """What all trust roots of a site publish; None where there is no site.
+
+    Raises:
+        TrustError: the site's state cannot be used.
+    """
+    from bundler.verify.keyring import Keyring
     from trust_root.newest import accepted_targets
     from trust_root.site import load_site
 
-    if options.trusted_root is not None:
-        return parse_trusted_root(read_settings_file(Path(options.trusted_root), "trusted root"))
-    hints = ["name one: --trusted-root trusted_root.json", "or verify a bundle of a stream that publishes one, first"]
     try:
-        site = load_site(state_folder(options.state), read_only=True)
+        site = load_site(state_folder(state), read_only=True)
     except TrustError as error:
         if error.code != "no-pin":
             raise
-        if options.key is not None:
-            return None
-        raise RejectedError(
-            "trusted-root-missing", "trusted root", got="none named, and no site", want="one", hints=hints
-        ) from error
-    targets: dict[str, bytes] = {}
-    for pin in site.loaded.pins:
-        targets |= accepted_targets(pin, clock(), site.rules.grace)
-    keyring = Keyring(targets)
-    if options.key is not None and not keyring.root_names:
         return None
-    try:
-        return keyring.trusted_root(None)
-    except RejectedError as error:
-        raise RejectedError(error.code, error.what, error.which, got=error.got, want=error.want, hints=hints) from error
+    found: dict[str, set[bytes]] = {}
+    for pin in site.loaded.pins:
+        for path, raw in accepted_targets(pin, clock(), site.rules.grace).items():
+            found.setdefault(path, set()).add(raw)
+    disputed = Keyring({path: b"" for path, contents in found.items() if len(contents) > 1}).root_names
+    return AcceptedRoots(Keyring({path: min(contents) for path, contents in found.items()}), frozenset(disputed))
 
 
 def _artifact(text: str) -> Content:

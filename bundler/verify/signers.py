@@ -28,4 +28,3 @@ def check_signer(who: VerifiedSigner, signer: Signer) -> None:
     if not signer.identity.holds(who.san):
         raise RejectedError("identity-mismatch", "signer", who.san, got="another identity", want=str(signer.identity))
     signer.check_extensions(who.extensions)
-    signer.check_extensions(who.extensions)

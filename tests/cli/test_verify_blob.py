@@ -11,14 +11,16 @@ import pytest
 
 from bundler.digest import sha256_of
 from bundler.evidence.sigstore_bundle import format_bundle
+from scripts.sigstore_conformance_client import run
 from tests.cli.session import call
 from tests.simulators.claims import NAME, demand, policy
 from tests.simulators.deliveries import Exporter, LayoutSource, make_site
 from tests.simulators.images import two_platforms
 from tests.simulators.judging import IDENTITY
 from tests.simulators.sigstore_bundles import FILE, WholeSigstore
-from tests.simulators.sigstore_keys import GITHUB
+from tests.simulators.sigstore_keys import GITHUB, to_json
 from tests.simulators.tuf_repository import TufRepository
+from trust_root.pin import pin_root
 
 SIGSTORE = WholeSigstore("verify-blob")
 DIGEST = str(sha256_of(FILE))
@@ -125,9 +127,10 @@ def test_a_file_that_is_called_like_a_digest(files: Files, tmp_path: Path, monke
     assert call(*files.words(DIGEST), *WHO, "--trusted-root", files.root).code == 0
 
 
-def test_the_sites_own_trusted_root(files: Files, tmp_path: Path) -> None:
-    """What a site accepted with a bundle serves files too; nothing before that."""
+def deliver(folder: Path, roots: dict[str, bytes]) -> tuple[TufRepository, Path]:
+    """A trust root that publishes these trusted roots, and a bundle with an image that a signer of SIGSTORE signed."""
     now = datetime.now(UTC).replace(microsecond=0)
+    folder.mkdir()
     signer = SIGSTORE.keyless(IDENTITY, at=now - timedelta(hours=2))
     layout, top, _ = two_platforms(NAME, attested=False)
     layout.tag_evidence(
@@ -136,14 +139,94 @@ def test_the_sites_own_trusted_root(files: Files, tmp_path: Path) -> None:
         "sig",
         NAME.partition(":")[0],
     )
-    targets = {"trusted_root/main.json": SIGSTORE.trusted_root_json()}
+    targets = {f"trusted_root/{name}.json": raw for name, raw in roots.items()}
     repository = TufRepository("main", at=now - timedelta(hours=1), targets=targets)
-    source = LayoutSource("oci", layout.write(tmp_path / "layout"), NAME)
-    bundle = Exporter(repository, tmp_path).deliver(source, at=now)
-    state = make_site(tmp_path / "state", repository.pin, clock=now)
+    source = LayoutSource("oci", layout.write(folder / "layout"), NAME)
+    return repository, Exporter(repository, folder).deliver(source, at=now)
+
+
+def accept(bundle: Path, state: Path, root: str | None = None) -> None:
+    rules = state.parent / "policy.toml"
+    rules.write_text(policy(demand("signature", **({"trusted_root": f'"{root}"'} if root else {}))))
+    result = call("verify", bundle, "--policy", rules, "--state", state, "--quiet")
+    assert result.code == 0, result.err
+
+
+def test_the_sites_own_trusted_root(files: Files, tmp_path: Path) -> None:
+    """What a site accepted with a bundle serves files too; nothing before that."""
+    repository, bundle = deliver(tmp_path / "one", {"main": SIGSTORE.trusted_root_json()})
+    state = make_site(tmp_path / "state", repository.pin, clock=datetime.now(UTC))
     words = ("verify-blob", files.artifact, "--bundle", files.bundle, "--state", str(state), *WHO)
     assert "[trusted-root-missing]" in call(*words).err
-    rules = tmp_path / "policy.toml"
-    rules.write_text(policy(demand("signature")))
-    assert call("verify", bundle, "--policy", rules, "--state", state, "--quiet").code == 0
+    accept(bundle, state)
     assert call(*words).code == 0
+    assert call(*words, "--trusted-root-name", "main").code == 0
+    assert "[trusted-root-missing]" in call(*words, "--trusted-root-name", "staging").err
+    both = call(*words, "--trusted-root-name", "main", "--trusted-root", files.root)
+    assert (both.code, "a file and a name" in both.err) == (2, True)
+
+
+def test_a_name_without_a_site(files: Files) -> None:
+    """Whoever names a trusted root means it, also beside a key that could do without."""
+    for words in ((*files.words(), *WHO), (*files.words(bundle=files.keyed), "--key", files.key)):
+        result = call(*words, "--trusted-root-name", "main")
+        assert (result.code, "[trusted-root-missing]" in result.err) == (1, True)
+
+
+def test_one_of_several_trusted_roots(
+    files: Files, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """One has to be named; the client of the public suite names the one that the suite means."""
+    roots = {"public-good": SIGSTORE.trusted_root_json(), "staging": WholeSigstore("another").trusted_root_json()}
+    repository, bundle = deliver(tmp_path / "one", roots)
+    state = make_site(tmp_path / "state", repository.pin, clock=datetime.now(UTC))
+    accept(bundle, state, "public-good")
+    words = ("verify-blob", files.artifact, "--bundle", files.bundle, "--state", str(state), *WHO)
+    unnamed = call(*words)
+    assert (unnamed.code, "[trusted-root-ambiguous]" in unnamed.err) == (1, True)
+    assert "hint: --trusted-root-name public-good" in unnamed.err
+    assert call(*words, "--trusted-root-name", "public-good").code == 0
+    assert "[log-unknown]" in call(*words, "--trusted-root-name", "staging").err
+    monkeypatch.setenv("SEALIFT_STATE", str(state))
+    suite = ["--bundle", files.bundle, *WHO]
+    assert run(["verify-bundle", *suite, files.artifact]) == 0
+    assert run(["verify-bundle", *suite, DIGEST]) == 0
+    assert "[log-unknown]" not in capsys.readouterr().err
+    assert run(["verify-bundle", "--staging", *suite, files.artifact]) == 1
+    assert "[log-unknown]" in capsys.readouterr().err
+    assert run(["verify-bundle", "--staging", *suite, "--trusted-root", files.root, files.artifact]) == 0
+
+
+def test_the_suites_client_and_one_trusted_root(
+    files: Files, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The only one serves whatever it is called, except in place of `staging`."""
+    suite = ["--bundle", files.bundle, *WHO, files.artifact]
+    monkeypatch.setenv("SEALIFT_STATE", files.state)
+    for staging in ([], ["--staging"]):
+        assert run(["verify-bundle", *staging, *suite]) == 1
+        assert "[trusted-root-missing]" in capsys.readouterr().err
+    repository, bundle = deliver(tmp_path / "one", {"main": SIGSTORE.trusted_root_json()})
+    state = make_site(tmp_path / "state", repository.pin, clock=datetime.now(UTC))
+    accept(bundle, state)
+    monkeypatch.setenv("SEALIFT_STATE", str(state))
+    assert run(["verify-bundle", *suite]) == 0
+    assert run(["verify-bundle", "--staging", *suite]) == 1
+    assert "[trusted-root-missing]" in capsys.readouterr().err
+
+
+def test_two_trust_roots_that_publish_another_one_under_one_name(files: Files, tmp_path: Path) -> None:
+    """Neither is taken: which of them counts would be chance. One that both publish alike counts."""
+    mine = SIGSTORE.trusted_root_json()
+    theirs = to_json({**SIGSTORE.trusted_root_value(), "timestampAuthorities": []})
+    first, bundle = deliver(tmp_path / "one", {"main": mine, "same": mine})
+    second, other = deliver(tmp_path / "two", {"main": theirs, "same": mine})
+    now = datetime.now(UTC)
+    state = make_site(tmp_path / "state", first.pin, clock=now)
+    pin_root(state, second.pin, sha256_of(second.pin), now, add=True)
+    accept(bundle, state, "main")
+    accept(other, state, "main")
+    words = ("verify-blob", files.artifact, "--bundle", files.bundle, "--state", str(state), *WHO)
+    refused = call(*words, "--trusted-root-name", "main")
+    assert (refused.code, "[trusted-root-ambiguous]" in refused.err) == (1, True)
+    assert call(*words, "--trusted-root-name", "same").code == 0
