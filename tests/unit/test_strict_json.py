@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -97,6 +98,24 @@ def test_foreign_accepts_what_json_says(raw: bytes) -> None:
 
 def test_many_brackets_in_strings_are_not_depth() -> None:
     assert parse_foreign(json.dumps(["[" * 1000, '"{' * 1000]).encode()) == ["[" * 1000, '"{' * 1000]
+
+
+@settings(derandomize=True, deadline=None, max_examples=500)
+@given(st.lists(st.sampled_from([b"[", b"{", b"]", b"}", b'"', b"\\", b"x", b"[" * 65, b"]" * 65]), max_size=40))
+def test_the_quick_look_at_depth_never_passes_what_the_loop_refuses(parts: list[bytes]) -> None:
+    raw = b"".join(parts)
+    depth = deepest = 0
+    for mark in re.findall(rb'"(?:[^"\\]|\\.)*"|[\[{]|[\]}]', raw, re.DOTALL):
+        depth += {b"[": 1, b"{": 1, b"]": -1, b"}": -1}.get(mark, 0)
+        deepest = max(deepest, depth)
+    try:
+        parse_foreign(raw)
+    except MalformedError as error:
+        # Behind a stray backslash or quote no parser comes, so brackets there may be counted either way.
+        broken = b"\\" in raw or raw.count(b'"') % 2
+        assert broken or (error.code == "json-depth") == (deepest > 64)
+    else:
+        assert deepest <= 64
 
 
 def test_size_is_bounded() -> None:
