@@ -21,6 +21,7 @@ REFERENCE_CHARACTERS = 255 + 128 + 1 + 71 + 2
 REPOSITORY_NAME_CHARACTERS = 255  # Docker's bound for registry and path together
 DESCRIPTOR_URLS = 64
 
+IMAGE_DOCUMENTS_BYTES = 512 * MIB  # manifests of one image and its evidence, held in memory; real ones have some MB
 LAYOUT_ENTRIES = 50_000  # entries of one index.json
 LAYOUT_MEMBERS = 1_000_000  # files in an oci-archive, also those that no image needs
 TAR_EXTENSION_BYTES = 1 * MIB  # a pax header or a long name in an oci-archive

@@ -70,7 +70,7 @@ class _ExportCommand(click.Command):
 @click.option(
     "--policy", "policy_file", metavar="FILE", help="Verify the bundle with this policy before it is published."
 )
-@click.option("--dry-run", is_flag=True, help="Print images, sizes and the space needed; write nothing.")
+@click.option("--dry-run", is_flag=True, help="Print images, sizes and the space needed; write nothing but the cache.")
 @click.option("--proofs", type=click.Choice(["fetch", "none"]), default="fetch", help="Ask logs for proofs [fetch].")
 @click.option("--require-inclusion-proof", is_flag=True, help="Fail where evidence is left without an inclusion proof.")
 @registry_options

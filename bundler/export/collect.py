@@ -4,8 +4,8 @@ Rules of this module:
 - The index's own bytes are kept. Platforms that were not asked for are omitted with their attestation manifests; both
   are listed, so the far side knows what is absent on purpose.
 - Evidence is looked for about every document that is carried, and about the evidence itself (findings.py).
-- Documents are hashed before they are parsed (oci/graph.py); blobs are hashed when they are staged. What the source
-  lacks is told here, all of it at once.
+- Documents, and configs that tell a platform, are hashed before they are parsed (oci/graph.py); blobs are hashed when
+  they are staged. What the source lacks is told here, all of it at once.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from bundler.export.findings import Findings
 from bundler.network.source import BlobPlace, Source
 from bundler.oci.annotations import attested_digest
 from bundler.oci.descriptor import Descriptor, Platform, parse_platform
-from bundler.oci.graph import walk
+from bundler.oci.graph import check_document, walk
 from bundler.oci.manifest import ImageIndex, ImageManifest, is_index, is_manifest
 from bundler.oci.platforms import UNKNOWN, platform_manifests
 
@@ -76,7 +76,7 @@ def collect(
         omitted = _omissions(top, reader, platforms, present)
         graph = walk(top, reader.read, omit=lambda descriptor: descriptor.digest in omitted)
         check_whole(source, graph.nodes)  # before a config is read, so that all that is missing is named
-        children = platform_manifests(graph, reader.read)
+        children = platform_manifests(graph, reader.read_checked)
         _check_platforms(children, platforms)
         found = Findings(graph, [digest for _, digest in children])
         found.search_indexes()
@@ -143,6 +143,16 @@ class _Reader:
             known = self._known[descriptor.digest] = self._source.read_document(descriptor)
         return known
 
+    def read_checked(self, descriptor: Descriptor) -> bytes:
+        """Bytes of a config, hashed: what it says decides what is carried.
+
+        Raises:
+            RejectedError: other bytes than the descriptor names (``blob-size``, ``blob-digest``).
+        """
+        raw = self.read(descriptor)
+        check_document(descriptor, raw)
+        return raw
+
 
 def _omissions(
     top: Descriptor, reader: _Reader, platforms: Sequence[Platform], present: frozenset[Digest]
@@ -170,7 +180,7 @@ def _is_wanted(child: Descriptor, reader: _Reader, platforms: Sequence[Platform]
     platform = child.platform
     if platform is None and is_manifest(child.media_type):
         graph = walk(child, reader.read)
-        platform = _platform_or_none(platform_manifests(graph, reader.read)[0][0])
+        platform = _platform_or_none(platform_manifests(graph, reader.read_checked)[0][0])
     return platform is not None and any(wanted.covers(platform) for wanted in platforms)
 
 

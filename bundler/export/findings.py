@@ -5,6 +5,8 @@ Rules of this module:
   is every manifest of evidence that was found: an SBOM may be signed, a referrer may have referrers.
 - Each place is asked about each subject, and each answer is recorded. A place that cannot answer ends the export, with
   the subject and the place; unless the settings allow to lack all that it could have held, and then that is recorded.
+  A fault of this machine (disk, credentials, certificates) is no answer of any place, and always ends it.
+- A place cannot keep us busy for ever: evidence and searches are counted as they come.
 - cosign's tags hold one manifest each: two different ones for one kind and one subject are refused.
 - An attestation manifest inside the index that also answers as a referrer is listed once, as what it is.
 - The order of findings is that of subjects and places, whoever answered first.
@@ -33,6 +35,7 @@ from bundler.oci.manifest import ImageIndex, ImageManifest
 
 IN_INDEX = "index"
 _FAILURE_CHARACTERS = 200  # of an answer that was no answer
+_NO_ANSWERS = frozenset({"network", "stalled", "connection-lost"})  # and all of a registry's own
 
 _Asked = tuple[Digest, Place, Answer]
 
@@ -88,9 +91,11 @@ class Findings:
             subjects = []
             for subject, place, answer in answers:
                 self.searches.append(Search(subject, place.name, answer.said))
+                _check_count(len(self.searches), limits.IMAGE_SEARCHES, subject, place)
                 for descriptor in answer.found:
                     with _naming(subject, place):
                         is_subject = self._take(subject, place, descriptor, read)
+                    _check_count(len(self.evidence), limits.IMAGE_EVIDENCE, subject, place)
                     if is_subject and descriptor.digest not in asked:
                         asked.add(descriptor.digest)
                         subjects.append(descriptor.digest)
@@ -115,6 +120,7 @@ class Findings:
         if place.kind == REFERRER and (BUILDKIT_ATTESTATION, subject, plain.digest) in self.evidence:
             return True
         if place.kind != REFERRER:
+            self._check_beside(plain)
             self._check_only_one(subject, place, plain)
         graph = walk(plain, read)
         document = graph.documents[plain.digest]
@@ -128,6 +134,14 @@ class Findings:
             self._nodes.setdefault(node.digest, node)
         self._add(place.kind, subject, plain, place.name)
         return True
+
+    def _check_beside(self, descriptor: Descriptor) -> None:
+        """A tag that gives a document of the image itself gives no evidence; the far side would refuse it."""
+        if descriptor.digest in self._graph.documents:
+            raise MalformedError(
+                "digest-role", "evidence", str(descriptor.digest), got="a manifest of the image itself",
+                want="evidence beside it",
+            )  # fmt: skip
 
     def _check_only_one(self, subject: Digest, place: Place, descriptor: Descriptor) -> None:
         known = self._tagged.setdefault((subject, place.kind), descriptor)
@@ -153,10 +167,21 @@ def _ask(subject: Digest, place: Place, may_lack: frozenset[str]) -> _Asked:
         with _naming(subject, place):
             return subject, place, place.ask()
     except (EnvError, RejectedError, UnsupportedError) as error:
-        if place.words <= may_lack:
+        if place.words <= may_lack and _is_of_the_place(error):
             said = escape(f"no answer: {error.got or error.code}")
             return subject, place, Answer((), said[:_FAILURE_CHARACTERS])
         raise
+
+
+def _is_of_the_place(error: SealiftError) -> bool:
+    """Whether it is the place that did not answer, or answered nonsense; not a fault of this machine."""
+    return not isinstance(error, EnvError) or error.code in _NO_ANSWERS or error.code.startswith("registry-")
+
+
+def _check_count(count: int, maximum: int, subject: Digest, place: Place) -> None:
+    if count > maximum:
+        with _naming(subject, place):
+            raise MalformedError("limits", "evidence", got=f"over {maximum} findings or searches", want="fewer")
 
 
 @contextlib.contextmanager

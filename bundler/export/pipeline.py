@@ -126,7 +126,14 @@ def _collect_one(asked: tuple[Source, ImageRequest]) -> CollectedImage:
             error.hints = (*error.hints, f"a folder has that name; did you mean oci:{request.source}?")
         error.hints = (*error.hints, f"image {request.name or request.source}, from {source.place}")
         raise
-    found = collect(source, name, request.platforms, may_lack=request.may_lack)
+    return _collect(source, name, request)
+
+
+def _collect(
+    source: Source, name: str, request: ImageRequest, present: frozenset[Digest] = frozenset()
+) -> CollectedImage:
+    """Collect an image; what is required is required of every platform that it will carry."""
+    found = collect(source, name, request.platforms, present=present, may_lack=request.may_lack)
     with naming(found.image.name, source):
         check_required(found, request.require)
     return found
@@ -140,9 +147,7 @@ def _keep_what_is_there(collected: list[CollectedImage], images: Sequence[ImageR
         if not any(again):
             return collected
         collected = [
-            collect(item.source, item.image.name, request.platforms, present=present, may_lack=request.may_lack)
-            if needed
-            else item
+            _collect(item.source, item.image.name, request, present) if needed else item
             for item, request, needed in zip(collected, images, again, strict=True)
         ]
 

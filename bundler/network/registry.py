@@ -157,8 +157,9 @@ class Repository:
                     raise
                 continue
             if found is not None:
-                self._settle(endpoint, which)
-                return found
+                if self._settle(endpoint, which):
+                    return found
+                return self.find_manifest(tag_or_digest, served=served)  # of the host that another thread has found
         return None
 
     def referrers(self, subject: Digest) -> tuple[Descriptor, ...] | None:
@@ -312,8 +313,8 @@ class Repository:
     def _main(self) -> Endpoint:
         return self._serving or self._endpoints[-1]
 
-    def _settle(self, endpoint: Endpoint, which: str) -> None:
-        """Remember who serves.
+    def _settle(self, endpoint: Endpoint, which: str) -> bool:
+        """Remember who serves; false when that is another one already.
 
         Raises:
             EnvError: it said before that it knows no such repository (code ``registry-answer``).
@@ -322,6 +323,7 @@ class Repository:
             self._serving = self._serving or endpoint
             if endpoint in self._unknowing:
                 raise answer_error(which, f"content, and {NAME_UNKNOWN} to another question", "one of the two")
+            return self._serving is endpoint
 
     def _check_absence(self, answer: Answer, codes: set[str], endpoint: Endpoint) -> None:
         """Close an answer that means a sound absence.

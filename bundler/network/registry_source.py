@@ -7,6 +7,7 @@ Rules of this module:
 - Evidence is asked for in the image's repository: the referrers API, the fallback tag, cosign's tags. With an evidence
   repository, cosign's tags are asked for there instead, as cosign does, and referrers in both.
 - Only what the registry clearly says is absent is absent (registry.py); that the referrers API is, is recorded.
+- Manifests stay in memory, up to `limits.IMAGE_DOCUMENTS_BYTES` for one image: a registry can list what it likes.
 """
 
 from __future__ import annotations
@@ -14,11 +15,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 from io import BytesIO
+from threading import Lock
 from typing import BinaryIO
 
 from bundler import limits
 from bundler.digest import Digest, sha256_of
-from bundler.errors import RejectedError
+from bundler.errors import MalformedError, RejectedError
 from bundler.network.connection import Connection
 from bundler.network.referrers import REFERRER, TAG_KINDS, keep_referrers, read_fallback
 from bundler.network.registry import FetchedManifest, Repository
@@ -49,6 +51,8 @@ class RegistrySource:
         self._reference = reference
         self._resolved: ResolvedImage | None = None
         self._documents: dict[Digest, bytes] = {}
+        self._documents_bytes = 0
+        self._lock = Lock()
         self.repository = connection.repository(reference)
         elsewhere = connection.evidence_repository
         self.evidence_repository = None if elsewhere is self.repository else elsewhere
@@ -81,7 +85,7 @@ class RegistrySource:
             if sha256_of(known) == descriptor.digest:
                 self._connection.fetcher.keep(descriptor.digest, known)
         if is_index(descriptor.media_type) or is_manifest(descriptor.media_type):
-            self._documents[descriptor.digest] = known
+            self._hold(descriptor.digest, known)
         return known[: descriptor.size_bytes + 1]
 
     def open_blob(self, descriptor: Descriptor) -> BinaryIO:
@@ -155,8 +159,20 @@ class RegistrySource:
         return Answer.of(() if fetched is None else (self._remember(fetched),))
 
     def _remember(self, fetched: FetchedManifest) -> Descriptor:
-        self._documents[fetched.digest] = fetched.raw
+        self._hold(fetched.digest, fetched.raw)
         return Descriptor(fetched.media_type, fetched.digest, len(fetched.raw))
+
+    def _hold(self, digest: Digest, raw: bytes) -> None:
+        with self._lock:
+            if digest in self._documents:
+                return
+            self._documents_bytes += len(raw)
+            if self._documents_bytes > limits.IMAGE_DOCUMENTS_BYTES:
+                raise MalformedError(
+                    "limits", "image", self.place, got=f"over {limits.IMAGE_DOCUMENTS_BYTES} bytes of manifests",
+                    want="fewer",
+                )  # fmt: skip
+            self._documents[digest] = raw
 
     def _fetch(self, descriptor: Descriptor) -> bytes:
         """From the first repository that has it."""

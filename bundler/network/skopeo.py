@@ -46,6 +46,7 @@ _KEPT_NAMES = frozenset(
         *("DBUS_SESSION_BUS_ADDRESS", "GNUPGHOME", "PASSWORD_STORE_DIR"),  # credential helpers
     }
 )
+_PATH_NAMES = frozenset({"REGISTRY_AUTH_FILE", "DOCKER_CONFIG", "SSL_CERT_FILE"})
 _KEPT_BEGINNINGS = ("AWS_", "AZURE_", "CLOUDSDK_", "GOOGLE_")  # what credential helpers of clouds read
 _INSTALL = "install skopeo 1.8 or later, e.g. `apt install skopeo` or `dnf install skopeo`"
 _FULL_DISK = re.compile(rb"no space left on device|disk quota exceeded", re.IGNORECASE)
@@ -201,7 +202,8 @@ class Skopeo:
 
     def _environment(self, folder: Path) -> dict[str, str]:
         kept = {
-            name: value
+            # It runs in another folder than we do, where a relative path would mean another file.
+            name: str(Path(value).absolute()) if value and name in _PATH_NAMES else value
             for name, value in self._environ.items()
             if name in _KEPT_NAMES or name.startswith(_KEPT_BEGINNINGS)
         }

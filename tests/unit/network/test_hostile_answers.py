@@ -10,16 +10,19 @@ from typing import Any
 import pytest
 import urllib3
 
+from bundler import limits
 from bundler.errors import SealiftError
+from bundler.network.connection import Connection
 from bundler.network.http import Answer, Request
 from bundler.network.pace import Pace
 from bundler.network.registry import Registries
+from bundler.network.registry_source import RegistrySource
 from bundler.network.urls import parse_url
 from bundler.oci.manifest import OCI_INDEX
 from bundler.oci.reference import parse_reference
 from tests.simulators import registry_lies as lies
 from tests.simulators.registry import Basic, Exchange, Registry
-from tests.simulators.registry_scene import NAME, QUICK, Scene, scene, small_image
+from tests.simulators.registry_scene import NAME, QUICK, Scene, referrer, scene, small_image
 
 ONCE = replace(QUICK, retries=0)
 
@@ -110,3 +113,42 @@ def test_waking_a_reader_whose_answer_has_ended_is_no_error() -> None:
             raise RuntimeError("Cannot shutdown as connection has already been released to the pool")
 
     Answer(Request("GET", parse_url("http://a/", "test"), "test"), Ended(b""), Pace(1)).abort()
+
+
+def test_two_threads_that_ask_at_once_do_not_mix_mirrors() -> None:
+    """One finds the image at the first mirror while the other, refused there, goes on to the second."""
+    layout, _, _ = small_image()
+    with Registry() as first, Registry() as second:
+        first.repository("library/nginx").load(layout, "1")
+        second.repository("library/nginx").load(layout, "2")
+        access = replace(ONCE, mirrors=(first.url, second.url))
+        with Registries(access, {}) as registries:
+            repository = registries.repository(parse_reference("nginx:2"))
+
+            def meanwhile(exchange: Exchange) -> None:
+                repository.get_manifest("1")
+                lies.status(503)(exchange)
+
+            first.on("/manifests/2", meanwhile)
+            with pytest.raises(SealiftError) as caught:
+                repository.get_manifest("2")
+        assert caught.value.code == "registry-server"
+        assert repository.endpoint == first.host
+
+
+def test_manifests_of_one_image_are_bounded_in_memory(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    layout, image, _ = small_image()
+    with Registry() as registry:
+        store = registry.repository(NAME)
+        store.load(layout, "1")
+        for number in range(5):
+            referrer(store, image, number)
+        reference = parse_reference(f"{registry.host}/{NAME}:1")
+        with Connection(QUICK, lambda: tmp_path / "cache") as connection:
+            source = RegistrySource(connection, reference, "test")
+            source.resolve()
+            monkeypatch.setattr(limits, "IMAGE_DOCUMENTS_BYTES", 2000)
+            place = next(place for place in source.places(image.digest) if place.name == "referrers")
+            with pytest.raises(SealiftError) as caught:
+                place.ask()
+        assert caught.value.code == "limits"

@@ -307,7 +307,7 @@ def test_the_environment_is_a_short_list(tmp_path: Path) -> None:
     environ = {
         "PATH": os.environ["PATH"], "HOME": "/h", "LANG": "de_DE", "LC_ALL": "de_DE", "LD_PRELOAD": "",
         "SEALIFT_KEY_PASSPHRASE": "canary", "https_proxy": "http://proxy.example.org", "AWS_REGION": "x",
-        "CONTAINERS_REGISTRIES_CONF": "/x",
+        "CONTAINERS_REGISTRIES_CONF": "/x", "REGISTRY_AUTH_FILE": "mine/auth.json", "DOCKER_CONFIG": "/d",
     }  # fmt: skip
     access = replace(ACCESS, authfile=Path("auth.json"), cert_dir=Path("/certs"), tls_verify=False)
     with fetcher(tmp_path, stub, access=access, environ=environ) as opened:
@@ -317,7 +317,7 @@ def test_the_environment_is_a_short_list(tmp_path: Path) -> None:
     seen.pop("LC_CTYPE", None)  # Python's own
     assert seen == {
         "PATH": os.environ["PATH"], "HOME": "/h", "LC_ALL": "C.UTF-8", "https_proxy": "http://proxy.example.org",
-        "AWS_REGION": "x",
+        "AWS_REGION": "x", "REGISTRY_AUTH_FILE": str(Path.cwd() / "mine/auth.json"), "DOCKER_CONFIG": "/d",
     }  # fmt: skip
     assert f"--authfile={Path.cwd() / 'auth.json'}" in arguments
     assert {"--src-cert-dir=/certs", "--src-tls-verify=false", "--preserve-digests"} <= set(arguments)
