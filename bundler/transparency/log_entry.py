@@ -85,8 +85,8 @@ def parse_log_entry(fields: Fields) -> TransparencyLogEntry:
     return TransparencyLogEntry(
         log_index=_integer(fields, "logIndex"),
         log_id=_bytes(log_id, "keyId", maximum=_LOG_ID_BYTES),
-        kind=kind.text("kind"),
-        version=kind.text("version"),
+        kind=_name(kind, "kind"),
+        version=_name(kind, "version"),
         integrated_time=_integer(fields, "integratedTime", maximum=_LATEST) or None,
         signed_entry_timestamp=_parse_promise(fields),
         proof=_parse_proof(fields.fields("inclusionProof")) if "inclusionProof" in fields else None,
@@ -171,6 +171,14 @@ def _integer(fields: Fields, key: str, *, maximum: int = _INT64_MAX) -> int:
     if not _DECIMAL.fullmatch(text) or int(text) > maximum:
         raise MalformedError("field-value", _WHAT, _path(fields, key), got=repr(text[:40]), want=f"0 to {maximum}")
     return int(text)
+
+
+def _name(fields: Fields, key: str) -> str:
+    """A text that is not empty: an empty kind would claim nothing, and so contradict nothing."""
+    text = fields.text(key)
+    if not text:
+        raise MalformedError("field-value", _WHAT, _path(fields, key), got="an empty text", want="a name")
+    return text
 
 
 def _bytes(fields: Fields, key: str, *, maximum: int) -> bytes:
