@@ -21,7 +21,7 @@ from bundler.archive.inventory import Inventory
 from bundler.archive.reader import open_archive
 from bundler.archive.writer import write_bundle
 from bundler.digest import Digest, sha256_of
-from bundler.errors import UsageError
+from bundler.errors import DamagedError, RejectedError, UsageError
 from bundler.export.hooks import Hooks
 from bundler.export.staging import Staged
 from bundler.safe_file import disk_errors, remove, sync_file, sync_folder
@@ -109,7 +109,13 @@ def _write(draft: Draft, trust_files: Mapping[str, bytes], hooks: Hooks) -> int:
     with disk_errors("output", draft.target), hooks.progress("writing bundle", total) as bar:
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o644)
         with os.fdopen(descriptor, "wb", buffering=limits.READ_BUFFER_BYTES) as output:
-            size_bytes = write_bundle(output, trust_files, draft.inventory, draft.staged.open_stored, bar.reach)
+            try:
+                size_bytes = write_bundle(output, trust_files, draft.inventory, draft.staged.open_stored, bar.reach)
+            except DamagedError as error:  # no bundle is damaged: there is none yet
+                hints = ("it has changed since it was hashed", draft.staged.origin_of(error.which))
+                raise RejectedError(
+                    error.code, error.what, error.which, got=error.got, want=error.want, hints=hints
+                ) from error
             sync_file(output)
     return size_bytes
 

@@ -65,6 +65,11 @@ class Staged:
         with naming(planned.image_name, planned.source):
             return planned.source.open_blob(planned.descriptor)
 
+    def origin_of(self, digest: str) -> str:
+        """The image and the place that a staged blob is from, for messages."""
+        found = (item for item in self._planned.values() if str(item.descriptor.digest) == digest)
+        return "; ".join(f"image {item.image_name}, from {item.source.place}" for item in found)
+
     def _try_frame(self, content: CheckedStream, planned: PlannedBlob) -> Blob | None:
         descriptor = planned.descriptor
         temporary = self._folder / f"{descriptor.digest.hex}.part"

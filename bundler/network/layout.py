@@ -62,6 +62,7 @@ class Layout:
         self.place = place
         self._files = files
         self._entries = _read_entries(files, place)
+        self._unread: set[Digest] = set()
         self._subjects = {entry.digest: self._subject_of(entry) for entry in self._entries}
         self._image = _select(self._entries, self._subjects, reference, place)
 
@@ -103,7 +104,7 @@ class Layout:
     def places(self, subject: Digest) -> tuple[Place, ...]:
         """Subjects of entries, the fallback tag, cosign's tags, and the `kind` entries of a cosign-saved layout."""
         found = [
-            Place("layout-referrers", REFERRER, ANY_WORD, lambda: Answer.of(self._about(subject))),
+            Place("layout-referrers", REFERRER, ANY_WORD, lambda: self._ask_entries(subject)),
             Place("fallback-tag", REFERRER, ANY_WORD, lambda: self._ask_fallback(subject)),
         ]
         found += [
@@ -127,10 +128,9 @@ class Layout:
             return None
         plain = Descriptor(entry.media_type, entry.digest, entry.size_bytes)
         named = REF_NAME in entry.annotations
-        if named and self.missing([plain]):
-            return None
-        raw = self.read_document(plain)
+        raw = b"" if named and self.missing([plain]) else self.read_document(plain)
         if named and sha256_of(raw) != entry.digest:
+            self._unread.add(entry.digest)
             return None
         check_document(plain, raw)
         subject = parse_manifest(raw, entry.media_type).subject
@@ -138,6 +138,12 @@ class Layout:
 
     def _about(self, subject: Digest) -> tuple[Descriptor, ...]:
         return _distinct(entry for entry in self._entries if self._subjects[entry.digest] == subject)
+
+    def _ask_entries(self, subject: Digest) -> Answer:
+        answer = Answer.of(self._about(subject))
+        if not self._unread:
+            return answer
+        return Answer(answer.found, f"{answer.said}; {len(self._unread)} named entries are missing or damaged")
 
     def _ask_fallback(self, subject: Digest) -> Answer:
         name = format_fallback_tag(subject)

@@ -356,7 +356,8 @@ def test_bytes_that_change_between_hashing_and_writing(
     monkeypatch.setattr(Repository, "sign", change_then_sign)
     with pytest.raises(SealiftError) as error:
         place.export(images=(ImageRequest(f"oci:{place.folder / name}"),))
-    assert error.value.code == "blob-digest"
+    assert (error.value.code, error.value.exit_code) == ("blob-digest", 1)
+    assert any(f"from oci:{place.folder / name}" in hint for hint in error.value.hints)
     assert list(place.out.iterdir()) == []
     assert not (place.repository / "pending").exists()
 

@@ -117,3 +117,20 @@ def test_what_is_required_is_required_of_platforms_that_another_image_brings(pla
     assert error.value.code == "evidence-missing"
     assert error.value.got == "not there for every platform"
     assert place.litter() == []
+
+
+@pytest.mark.parametrize("way", ["missing", "damaged"])
+def test_named_entries_that_cannot_be_read_are_told_in_the_answer(tmp_path: Path, way: str) -> None:
+    """They may be other images, which is no reason to stop; or referrers, and then `absent` alone would be wrong."""
+    layout, top, _ = two_platforms(NAME)
+    other = layout.name(layout.image("linux/amd64", [layer(seed=9)]), "registry.example.org/other:1")
+    folder = layout.write(tmp_path)
+    path = folder / "blobs" / "sha256" / other.digest.hex
+    if way == "missing":
+        path.unlink()
+    else:
+        path.write_bytes(path.read_bytes()[:-1] + b" ")
+    found = collect(open_layout("oci", folder, NAME), NAME)
+    answers = {search.answer for search in found.image.searches if search.place == "layout-referrers"}
+    assert answers == {"absent; 1 named entries are missing or damaged"}
+    assert found.image.digest == top.digest
