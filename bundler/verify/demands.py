@@ -14,10 +14,10 @@ from collections.abc import Iterable, Sequence
 from bundler.digest import Digest
 from bundler.evidence.kind import CONTAINERS_SIGNATURE, REFERRER
 from bundler.verify.completeness import CompleteImage
-from bundler.verify.meeting import Failure, meet_demand
+from bundler.verify.meeting import Failure, Meeting, meet_demand
 from bundler.verify.opened import ImageEvidence
 from bundler.verify.policy import Demand, KeySigner, Rule
-from bundler.verify.requirements import Met, check_requirement
+from bundler.verify.requirements import Attested, Met, check_requirement
 from bundler.verify.result import Check, Outcome
 from bundler.verify.signatures import VerifiedSignature
 from bundler.verify.strength import strength_of, weakest
@@ -42,26 +42,26 @@ def _check_demand(demand: Demand, complete: CompleteImage, evidence: ImageEviden
     top = complete.image.digest
     on_top = meet_demand(demand, top, evidence)
     if on_top.verified:
-        _note_met(demand, top, on_top.verified, met)
+        _note_met(demand, top, on_top, met)
         return _held(demand, on_top.verified, "")
     children = [digest for _, digest in complete.platforms if digest != top]
     results = [(digest, meet_demand(demand, digest, evidence)) for digest in children]
-    holding = [(digest, result.verified) for digest, result in results if result.verified]
+    holding = [(digest, result) for digest, result in results if result.verified]
     if children and len(holding) == len(children):
-        for digest, verified in holding:
-            _note_met(demand, digest, verified, met)
-        return _held(demand, [each for _, verified in holding for each in verified], "on every platform")
+        for digest, result in holding:
+            _note_met(demand, digest, result, met)
+        return _held(demand, [each for _, result in holding for each in result.verified], "on every platform")
     failures = [*on_top.failures, *(failure for _, result in results for failure in result.failures)]
     kinds = {f"cosign-{demand.kind}", REFERRER} | ({CONTAINERS_SIGNATURE} if demand.kind == "signature" else set())
     failures += [(None, error) for found, error in evidence.unread if found.kind in kinds]
     return _refused(demand, failures, evidence, len(holding), len(children))
 
 
-def _note_met(demand: Demand, subject: Digest, verified: Iterable[VerifiedSignature], met: Met) -> None:
+def _note_met(demand: Demand, subject: Digest, meeting: Meeting, met: Met) -> None:
     if demand.predicate_type is None:
         met.signed_indexes.add(subject)
     else:
-        met.attested += [(subject, each.statement) for each in verified if each.statement is not None]
+        met.attested.append(Attested(subject, demand.predicate_type, demand.threshold, meeting.signed))
 
 
 def _held(demand: Demand, verified: Sequence[VerifiedSignature], where: str) -> Check:

@@ -5,14 +5,16 @@ Rules of this module:
   that an image signature covers which met a signature demand on that index. Unsigned statements count only where the
   rule says `allow_unsigned`, and the check says so.
 - With a `provenance` table, only provenance that says so meets `provenance`; it is read from inside the statement that
-  was vouched for, and from nowhere else.
+  was vouched for, and from nowhere else. Where a demand wants several signers, as many of them have to say so: one
+  signer's word about builder and source is not that of the others.
 - Nothing found is MISSING; found and wrong is FAILED; found, sound, and vouched for by nobody named is UNTRUSTED.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 
 from bundler.digest import Digest
 from bundler.errors import RejectedError
@@ -20,14 +22,51 @@ from bundler.evidence.kind import provenance_version, sbom_format
 from bundler.evidence.provenance import read_provenance
 from bundler.evidence.statement import Statement
 from bundler.verify.completeness import CompleteImage
+from bundler.verify.meeting import different
 from bundler.verify.opened import FoundStatement, ImageEvidence
 from bundler.verify.policy import Rule
 from bundler.verify.result import Check, Outcome
+from bundler.verify.signatures import VerifiedSignature
 
 UNSIGNED = "unsigned, no covering signature"
 COVERED = "covered by the image signature"
 SIGNED = "signed"
 _SBOM_FORMATS = {"spdx": "SPDX", "cyclonedx": "CycloneDX"}
+
+
+@dataclass(frozen=True, slots=True)
+class Attested:
+    """Attestations of one demand about one subject, which together meet it.
+
+    Attributes:
+        threshold: so many different signers have to say what is asked for.
+        signed: what each signer of the demand has signed.
+    """
+
+    subject: Digest
+    predicate_type: str
+    threshold: int
+    signed: tuple[tuple[VerifiedSignature, ...], ...]
+
+    def read(self, read: Callable[[Statement], str]) -> str:
+        """What the statements say, as `read` has it: in the words of the first of enough different signers.
+
+        Raises:
+            RejectedError: of `read`, for the first statement that it refuses; too few are left.
+        """
+        said: dict[int, str] = {}
+        refusals: list[RejectedError] = []
+        for verified in (each for by_one in self.signed for each in by_one):
+            if verified.statement is None or id(verified) in said:
+                continue
+            try:
+                said[id(verified)] = read(verified.statement)
+            except RejectedError as error:
+                refusals.append(error)
+        agreeing = different([[each for each in by_one if id(each) in said] for by_one in self.signed])
+        if len(agreeing) < self.threshold:
+            raise refusals[0]
+        return said[id(agreeing[0])]
 
 
 @dataclass(slots=True)
@@ -36,11 +75,11 @@ class Met:
 
     Attributes:
         signed_indexes: subjects whose image signature met a demand.
-        attested: statements of attestations that met a demand, each with what it is about.
+        attested: attestations that met a demand.
     """
 
     signed_indexes: set[Digest] = field(default_factory=set)
-    attested: list[tuple[Digest, Statement]] = field(default_factory=list)
+    attested: list[Attested] = field(default_factory=list)
 
 
 def is_requirement(requirement: str, predicate_type: str) -> bool:
@@ -75,13 +114,13 @@ class _Place:
         """Try what is signed first, then what is covered, then what nobody signed."""
         failures: list[RejectedError] = []
         statements = [found for found in evidence.statements if found.subject == self.digest]
-        for statement, strength in self._vouched(about, statements, met):
+        for predicate_type, read, strength in self._vouched(about, statements, met):
             try:
-                said = self._read(statement)
+                said = read()
             except RejectedError as error:
                 failures.append(error)
                 continue
-            detail = f"{statement.predicate_type}{said}"
+            detail = f"{predicate_type}{said}"
             return Check(self.requirement, Outcome.HELD, about=self.platform, detail=detail, strength=strength)
         if failures:
             return Check(self.requirement, Outcome.FAILED, failures[0].code, self.platform, str(failures[0]))
@@ -98,15 +137,18 @@ class _Place:
 
     def _vouched(
         self, about: set[Digest], statements: list[FoundStatement], met: Met
-    ) -> Iterator[tuple[Statement, str]]:
-        attested = sorted((item for item in met.attested if item[0] in about), key=lambda item: item[1].predicate_type)
-        yield from ((item, SIGNED) for _, item in attested if is_requirement(self.requirement, item.predicate_type))
+    ) -> Iterator[tuple[str, Callable[[], str], str]]:
+        """Predicate type, what reads it, and the strength of what vouches for it."""
+        for attested in sorted(met.attested, key=lambda item: item.predicate_type):
+            if attested.subject in about and is_requirement(self.requirement, attested.predicate_type):
+                yield attested.predicate_type, partial(attested.read, self._read), SIGNED
         for covered in (True, False):
             for found in statements:
                 if found.statement is None or not is_requirement(self.requirement, found.predicate_type):
                     continue
                 if bool(found.indexes & met.signed_indexes) is covered and (covered or self.rule.allow_unsigned):
-                    yield found.statement.statement, COVERED if covered else UNSIGNED
+                    strength = COVERED if covered else UNSIGNED
+                    yield found.predicate_type, partial(self._read, found.statement.statement), strength
 
     def _read(self, statement: Statement) -> str:
         """What the statement says, where the rule wants to know; empty where it does not."""

@@ -177,6 +177,52 @@ def test_one_statement_has_to_say_all(claims: Claims) -> None:
     assert child
 
 
+@pytest.mark.parametrize("turned", [False, True])
+def test_one_attestation_hides_no_other(claims: Claims, turned: bool) -> None:
+    """Of two by one signer, the one that says so counts, wherever it stands."""
+    layout, top, _ = one_platform()
+    predicates = [{"builder": {"id": "https://example.org/laptop"}}, PREDICATES[SLSA_02]]
+    layers = [
+        claims.sigstore.attest(top.digest, claims.release, predicate_type=SLSA_02, predicate=predicate)
+        for predicate in (reversed(predicates) if turned else predicates)
+    ]
+    claims.beside(layout, top, "att", *layers)
+    result = claims.judge(layout, provenance_policy(demand("attestation", SLSA_02), builder=BUILDER, source=SOURCE))
+    assert told(result, "provenance") == [("held", "", AMD64)]
+
+
+@pytest.mark.parametrize(
+    ("saying", "others", "held"),
+    [
+        (["ann", "ben"], [], True),
+        (["ann", "ben"], ["cid"], True),
+        (["ann", "ben", "ann"], ["cid", "ann"], True),
+        (["ann"], ["ben"], False),
+        (["ann", "ann"], ["ben", "cid"], False),
+        (["ann"], ["ann", "ben"], False),
+    ],
+)
+def test_as_many_signers_say_so_as_the_demand_wants(
+    claims: Claims, saying: list[str], others: list[str], held: bool
+) -> None:
+    """Two of three have signed provenance each; that one of them names the builder is that one's word alone."""
+    people = {name: claims.sigstore.key_signer() for name in ("ann", "ben", "cid")}
+    claims.targets |= {f"keys/{name}.pub": signer.public_pem.encode() for name, signer in people.items()}
+    layout, top, _ = one_platform()
+    layers = [
+        claims.sigstore.attest(top.digest, people[name], predicate_type=SLSA_02, predicate={"builder": {"id": builder}})
+        for names, builder in ((others, "https://example.org/laptop"), (saying, BUILDER))
+        for name in names
+    ]
+    claims.beside(layout, top, "att", *layers)
+    signers = "".join(f'[[rule.attestation.signer]]\nkey = "{name}"\n' for name in people)
+    demanded = f'[[rule.attestation]]\npredicate_type = "{SLSA_02}"\nthreshold = 2\n{signers}'
+    result = claims.judge(layout, provenance_policy(demanded, builder=BUILDER))
+    assert told(result, "attestation") == [("held", "", "")]
+    expected = ("held", "") if held else ("failed", "provenance-builder")
+    assert told(result, "provenance") == [(*expected, AMD64)]
+
+
 def test_provenance_by_nobody_says_nothing(claims: Claims) -> None:
     layout, _, _ = one_platform((SLSA_02, PREDICATES[SLSA_02]))
     text = provenance_policy("", builder=BUILDER)
