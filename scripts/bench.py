@@ -3,7 +3,8 @@
     verify throughput    8 equal layers, page cache warm, against one `openssl dgst -sha256` for each core, in parallel,
                          over the same bytes; interleaved rounds, median of the ratios
     peak memory          of `sealift verify`, small and large bundle
-    inspect, --help      wall time of the whole command
+    inspect, --help      wall time of the whole command; `inspect --sbom` of one image too
+    SBOM                 time and peak memory of reading one of 50 000 packages
     export               from a registry on loopback, cold and warm cache, against skopeo (bench_export.py)
 
 Rules:
@@ -35,7 +36,8 @@ from pathlib import Path
 
 from bundler.version import TOOL
 from scripts.bench_export import can_measure, measure_export
-from tests.simulators.images import Layout, big_layer
+from tests.simulators.images import SPDX, Layout, big_layer, statement
+from tests.simulators.sboms import spdx2
 from tests.simulators.sigstore import Sigstore
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -76,6 +78,20 @@ run = verify_bundle(bundle, request)
 seconds = time.perf_counter() - start
 print(run.report.exit_code, run.report.bytes_read, seconds)
 """
+
+
+# Imports first, then reads one SBOM from a file.
+SBOM_WORK = """
+import json, resource, sys, time
+from pathlib import Path
+from bundler.evidence.sbom import parse_sbom
+raw = Path(sys.argv[1]).read_bytes()
+start = time.perf_counter()
+sbom = parse_sbom(raw)
+seconds = time.perf_counter() - start
+print(json.dumps([len(sbom.packages), seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss]))
+"""
+SBOM_PACKAGES = 50_000
 
 
 @dataclass(frozen=True)
@@ -121,7 +137,8 @@ def make_scene(folder: Path, layer_bytes: int) -> Scene:
     signed_at = datetime.now(UTC).replace(microsecond=0) - timedelta(hours=1)
     sigstore, layout = Sigstore(), Layout()
     image = layout.image("linux/amd64", [big_layer(layer_bytes, seed) for seed in range(LAYERS)])
-    layout.name(image, NAME)
+    attestation = layout.attestation(image, [statement(image.digest, SPDX, spdx2(packages=300))])
+    image = layout.name(layout.index([image, attestation]), NAME)
     repository = NAME.partition(":")[0]
     signer = sigstore.keyless(IDENTITY, issuer=ISSUER, at=signed_at)
     signature = layout.cosign([sigstore.sign(image.digest, signer, at=signed_at, reference=repository)])
@@ -243,6 +260,27 @@ def measure_command(name: str, command: Sequence[str | Path], scene: Scene, roun
     return Figure(name, median, "ms", f"<= {goal_ms:.0f}", median <= goal_ms, detail)
 
 
+def measure_sbom(folder: Path, rounds: int) -> list[Figure]:
+    """Reading one large SBOM in a fresh process, imports not counted."""
+    path = folder / "sbom.json"
+    path.write_text(json.dumps(spdx2(packages=SBOM_PACKAGES)))
+    size = f"{path.stat().st_size / MB:.0f} MB"
+    seconds, peaks = [], []
+    for _ in range(rounds):
+        count, taken, kib = json.loads(run([sys.executable, "-c", SBOM_WORK, path], dict(os.environ)).stdout)
+        if count < SBOM_PACKAGES:
+            sys.exit(f"bench: SBOM: {count} packages, expected {SBOM_PACKAGES}")
+        seconds.append(taken)
+        peaks.append(kib / 1024)
+    path.unlink()
+    median = statistics.median(seconds)
+    detail = f"{size}; {rounds} runs, best {min(seconds):.2f}"
+    return [
+        Figure("SBOM of 50 000 packages", median, "s", "<= 1", median <= 1, detail),
+        Figure("SBOM of 50 000 packages, memory", max(peaks), "MiB", "<= 512", max(peaks) <= 512, size),
+    ]
+
+
 def measure_exports(folder: Path, rounds: int, layer_bytes: int, layers: int) -> list[Figure]:
     """Export from a registry; nothing where skopeo or docker-registry is missing."""
     if not can_measure():
@@ -298,6 +336,10 @@ def main() -> None:
         figures.append(measure_memory(scene, size))
     for scene, size in zip((small, large), sizes, strict=True):
         figures.append(measure_command(f"inspect, {size}", [SEALIFT, "inspect", scene.bundle], scene, 20, 200))
+    for scene, size in zip((small, large), sizes, strict=True):
+        command = [SEALIFT, "inspect", scene.bundle, NAME, "--sbom"]
+        figures.append(measure_command(f"inspect --sbom, {size}", command, scene, 20, 200))
+    figures += measure_sbom(options.output, 5)
     figures.append(measure_command("--help", [SEALIFT, "--help"], small, 20, 100))
     figures += measure_exports(
         options.output / "export", options.export_rounds, options.export_layer, options.export_layers
