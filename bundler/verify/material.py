@@ -4,7 +4,7 @@ Rules of this module:
 - Every key and authority has a window with a start (code `trust-root-malformed` otherwise); both ends belong to it.
 - A log is known by its id. The id is not taken on trust: it must be the one that the log's key gives, SHA-256 of the
   key (RFC 6962), or for Ed25519 logs of Rekor 2 the note key id (C2SP signed-note) under the log's host name. No id
-  stands twice.
+  stands twice, and no key under two ids: one log would count as two.
 - Fields that we do not know are refused: one may narrow what another one allows.
 """
 
@@ -90,8 +90,9 @@ def _parse(raw: bytes) -> TrustedMaterial:
         raise _malformed("mediaType", fields.text("mediaType")[:160], f"{_PREFIX} version 0.1 or 0.2")
     logs = [_parse_log(log, TransparencyLog) for log in _each(fields, "tlogs")]
     certificate_logs = [_parse_log(log, CertificateLog) for log in _each(fields, "ctlogs")]
-    _check_distinct([log.log_id for log in logs], "tlogs")
-    _check_distinct([log.log_id for log in certificate_logs], "ctlogs")
+    for where, found in (("tlogs", logs), ("ctlogs", certificate_logs)):
+        _check_distinct([log.log_id for log in found], where, "log id")
+        _check_distinct([log.key.spki for log in found], where, "log's key")
     return TrustedMaterial(
         raw=raw,
         logs=tuple(logs),
@@ -170,9 +171,9 @@ def _parse_window(fields: Fields) -> Window:
     return Window(start, end)
 
 
-def _check_distinct(ids: list[bytes], where: str) -> None:
-    if len(set(ids)) != len(ids):
-        raise _malformed(where, "a log id twice", "each id once")
+def _check_distinct(items: list[bytes], where: str, what: str) -> None:
+    if len(set(items)) != len(items):
+        raise _malformed(where, f"a {what} twice", "each once")
 
 
 def _malformed(where: str, got: str, want: str) -> MalformedError:

@@ -213,6 +213,15 @@ def test_ed25519_logs_have_the_note_key_id() -> None:
     refused(with_key("PKIX_ED25519", raw, note[:4]))
 
 
+def test_one_key_under_two_ids() -> None:
+    """An Ed25519 log has two possible ids (RFC 6962, signed-note); with both it would count as two logs."""
+    public = ed25519.Ed25519PrivateKey.generate().public_key()
+    raw = public.public_bytes(Encoding.DER, SPKI)
+    ids = (sha256(raw).digest(), sha256(b"log.example.org\n\x01" + public.public_bytes_raw()).digest())
+    first, second = (json.loads(with_key("PKIX_ED25519", raw, log_id)) for log_id in ids)
+    refused(json.dumps({**first, "tlogs": first["tlogs"] + second["tlogs"]}).encode())
+
+
 def test_errors_are_rejections() -> None:
     """A bad trusted root rejects what needs it; it does not crash the report."""
     with pytest.raises(RejectedError):
