@@ -99,60 +99,64 @@ def _write_page(path: Path, document: dict[str, Any]) -> None:
 
 
 def _lines(document: dict[str, Any]) -> Iterator[str]:
-    from bundler.escaping import escape
+    from bundler.report.columns import broken
     from bundler.report.sizes import readable_size
 
     for mark, side in (("A", document["before"]), ("B", document["after"])):
         verdict = "" if side["trusted"] else f"NOT VERIFIED: {side['reason']}: "
-        yield f"{verdict}{mark}  {escape(side['file'])}"
+        yield from broken(f"{verdict}{mark}  ", side["file"], 3)
         size = readable_size(side["stored_size"])
         yield f"   stream {side['stream']}, sequence {side['sequence']}, created {side['created']}, {size}"
-    sizes = document["bytes"]
-    yield (
-        f"   {readable_size(sizes['shared'])} in both, {readable_size(sizes['gone'])} only in A, "
-        f"{readable_size(sizes['new'])} only in B"
-    )
+    shared, gone, new = (readable_size(document["bytes"][key]) for key in ("shared", "gone", "new"))
+    yield f"   {shared} in both, {gone} only in A, {new} only in B"
     if not document["different"]:
-        yield f"no difference in {document['same']} images"
+        yield f"no difference in {_images(document['same'])}"
         return
     for image in document["images"]:
         yield ""
-        for line in _image(image):
-            yield escape(line)
+        for start, text in _image(image):
+            yield from broken(start, text, 8)
     yield ""
-    yield f"{len(document['images'])} images differ, {document['same']} do not"
+    yield f"{_images(len(document['images']))} with differences, {document['same']} without"
 
 
-def _image(image: dict[str, Any]) -> Iterator[str]:
+def _images(number: int) -> str:
+    return f"{number} image{'' if number == 1 else 's'}"
+
+
+def _image(image: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """What differs in one image: how each line starts, and the text from outside that follows."""
     from bundler.report.sizes import readable_size
 
-    yield f"{_MARKS[image['change']]} {image['name']}: {_WORDS[image['change']]}"
+    yield f"{_MARKS[image['change']]} ", f"{image['name']}: {_WORDS[image['change']]}"
     for mark, side in (("-", image["before"]), ("+", image["after"])):
         if side is not None and image["change"] != "evidence":
-            name = f"{side['name']} " if image["change"] == "replaced" else ""
-            yield f"    {mark} {name}{side['digest']}, {readable_size(side['size'])}"
+            if image["change"] == "replaced":
+                yield f"    {mark} ", side["name"]
+            yield f"    {mark} ", side["digest"]
+            yield f"    {mark} ", readable_size(side["size"])
     for key, word in _FACTS:
         for mark, side in (("-", "removed"), ("+", "added")):
             for item in image[key][side]:
-                yield f"    {mark} {word} {item}"
+                yield f"    {mark} {word} ", item
     for platform in image["packages"]:
         yield from _packages(platform)
 
 
-def _packages(platform: dict[str, Any]) -> Iterator[str]:
+def _packages(platform: dict[str, Any]) -> Iterator[tuple[str, str]]:
     about, sboms = platform["platform"] or "whole image", platform["sboms"]
     if sboms["before"] != sboms["after"]:
         before, after = (", ".join(sboms[side]) or "none" for side in ("before", "after"))
-        yield f"    ~ SBOM of {about}: {before} -> {after}"
+        yield "    ~ SBOM of ", f"{about}: {before} -> {after}"
     counts = [f"{len(platform[key])} {key}" for key in ("added", "removed", "changed") if platform[key]]
     if counts:
-        yield f"    ~ packages of {about}: {', '.join(counts)}, {platform['same']} the same"
-    changes = [(mark, item) for key, mark in (("added", "+"), ("removed", "-"), ("changed", "~"))
-               for item in platform[key]]  # fmt: skip
+        yield "    ~ packages of ", f"{about}: {', '.join(counts)}, {platform['same']} the same"
+    marks = (("added", "+"), ("removed", "-"), ("changed", "~"))
+    changes = [(mark, item) for key, mark in marks for item in platform[key]]
     for mark, item in changes[:_MOST_PACKAGES]:
-        yield f"      {mark} {item['package']} {_versions(item)}"
+        yield f"      {mark} ", f"{item['package']} {_versions(item)}"
     if len(changes) > _MOST_PACKAGES:
-        yield f"      … {len(changes) - _MOST_PACKAGES} more (--json and --html have all)"
+        yield "      … ", f"{len(changes) - _MOST_PACKAGES} more (--json and --html have all)"
 
 
 def _versions(item: dict[str, Any]) -> str:

@@ -16,6 +16,7 @@ from bundler.deliver.diff_document import diff_document
 from bundler.digest import Digest
 from bundler.errors import DamagedError, TrustError
 from bundler.oci.descriptor import Descriptor, Platform
+from bundler.report.columns import COLUMNS
 from bundler.report.diff_html import format_diff_html
 from tests.simulators.claims import IDENTITY, NAME, OTHER_IDENTITY, REPOSITORY, Claims
 from tests.simulators.deliveries import NOW, Exporter, LayoutSource, make_site
@@ -78,7 +79,9 @@ class World:
         found = diff_document(compare_bundles(before, after, site or self.site, time_basis(NOW, None)))
         assert json.loads(json.dumps(found)) == found
         format_diff_html(found)
-        assert list(_lines(found))
+        lines = list(_lines(found))
+        assert max(map(len, lines)) <= COLUMNS
+        assert all(line.isprintable() for line in lines)
         return found
 
 
