@@ -8,7 +8,7 @@ Rules of this module:
 - The origin of Rekor 1 is `host - tree id` and the signature bears the host; that of Rekor 2 is the host of the log's
   address in the trusted root.
 - Lines by others are ignored and never counted. Cosignatures of known witnesses are verified, and told by name and
-  time.
+  time. What a witness signs does not hold its name, so one key under two names is one witness; the log's own is none.
 """
 
 from __future__ import annotations
@@ -140,7 +140,7 @@ def open_checkpoint(raw: bytes, log: TransparencyLog, witnesses: Sequence[Witnes
         tree_size=checkpoint.tree_size,
         root_hash=checkpoint.root_hash,
         tree_id=rekor_1[1] if rekor_1 else None,
-        witnesses=tuple(seen for witness in witnesses for seen in _cosignatures(note, witness)),
+        witnesses=_seen_by(note, witnesses, log),
     )
 
 
@@ -175,6 +175,16 @@ def _check_signed(note: Note, name: str, log: TransparencyLog) -> None:
         raise _unsigned("no signature by the log's key under its name", f"one by {name}")
     for line in own:
         _verify(log.key, line.signature, note.text, name)
+
+
+def _seen_by(note: Note, witnesses: Sequence[Witness], log: TransparencyLog) -> tuple[Cosignature, ...]:
+    """All lines of known witnesses, verified; each key counts once, the log's not at all."""
+    seen: dict[bytes, Cosignature] = {}
+    for witness in witnesses:
+        for cosignature in _cosignatures(note, witness):
+            seen.setdefault(witness.key.spki, cosignature)
+    seen.pop(log.key.spki, None)
+    return tuple(seen.values())
 
 
 def _cosignatures(note: Note, witness: Witness) -> tuple[Cosignature, ...]:

@@ -193,6 +193,20 @@ def test_a_witness_that_is_not_there_or_not_known() -> None:
     assert opened(note(OWN, SEEN), KEY, Witness("witness.example", parse_spki(spki(KEY)))).witnesses == ()
 
 
+def test_one_witness_under_two_names_is_one() -> None:
+    """The name is not signed: anybody can write the same cosignature down again under the other one."""
+    again = cosignature_line(TEXT, WITNESS, "alias.example", AT)
+    alias = Witness("alias.example", KNOWN.key)
+    assert len(opened(note(OWN, SEEN, again), KEY, KNOWN, alias).witnesses) == 1
+    assert opened(note(OWN, again), KEY, KNOWN, alias).witnesses == (Cosignature("alias.example", AT),)
+
+
+def test_a_log_is_no_witness_of_itself() -> None:
+    text = checkpoint_text(HOST, 9, ROOT)
+    raw = note(signature_line(text, ED25519, HOST), cosignature_line(text, ED25519, HOST, AT), text=text)
+    assert opened(raw, ED25519, Witness(HOST, parse_spki(spki(ED25519)))).witnesses == ()
+
+
 def cosignature(raw: bytes) -> str:
     return f"\u2014 witness.example {base64.b64encode(raw).decode()}\n"
 
