@@ -133,6 +133,15 @@ class Answer:
             raise answer_error(self.which, f"more than {max_bytes} bytes", f"at most {max_bytes}")
 
 
+@contextlib.contextmanager
+def _dropped_on_error(pace: Pace) -> Iterator[None]:
+    try:
+        yield
+    except BaseException:
+        pace.drop()
+        raise
+
+
 class Http:
     """Connections to every host of a run, kept for the next request. Thread-safe."""
 
@@ -152,7 +161,7 @@ class Http:
         access = self._access
         pace = Pace(access.stall_seconds, None if request.streams else access.document_seconds)
         manager = self._manager(request)
-        with _our_errors(request.which, head=True), paced(pace):
+        with _our_errors(request.which, head=True), paced(pace), _dropped_on_error(pace):
             response = manager.request(
                 request.method,
                 str(request.url),
@@ -223,7 +232,7 @@ def _translate(error: Exception, which: str, *, head: bool) -> EnvError:
     elif isinstance(error, (ProxyError, NewConnectionError, NameResolutionError, ConnectTimeoutError)):
         want = "a connection through the proxy" if isinstance(error, ProxyError) else "a connection"
     elif isinstance(error, (ReadTimeoutError, TimeoutError)):
-        code, got = "stalled", "silence, or a few bytes now and then"
+        code, got = "stalled", "silence, or next to no content"
     elif isinstance(error, IncompleteRead) or not head:
         code, got, want = "connection-lost", "an answer that broke off", "all of it"
     elif not isinstance(error, ProtocolError) or _is_gibberish(_cause(error)):

@@ -9,7 +9,7 @@ Rules of this module:
 - What is no content is bounded in bytes too: status lines and headers, interim answers, chunk heads and trailers.
   Otherwise a fast peer could send those for ever. And nothing is read "to the end", as http.client does for a chunk
   of size -1.
-- A breach of time is a TimeoutError, which urllib3 wraps as its own; http.py makes it ours (``stalled``).
+- A breach is a TimeoutError, which urllib3 wraps as its own; http.py makes it ours (``stalled``).
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from bundler import limits
 class Pace:
     """How fast one answer has to come. Used by one thread."""
 
-    __slots__ = ("_deadline", "_in_head", "_left_bytes", "_received", "_stall_seconds", "_waited")
+    __slots__ = ("_deadline", "_in_head", "_left_bytes", "_received", "_response", "_stall_seconds", "_waited")
 
     def __init__(self, stall_seconds: float, total_seconds: float | None = None) -> None:
         self._stall_seconds = stall_seconds
@@ -41,6 +41,16 @@ class Pace:
         self._waited = 0.0
         self._received = 0
         self._left_bytes = limits.ANSWER_OVERHEAD_BYTES
+        self._response: http.client.HTTPResponse | None = None
+
+    def watch(self, response: http.client.HTTPResponse) -> None:
+        """The answer that this pace is for."""
+        self._response = response
+
+    def drop(self) -> None:
+        """Close an answer that urllib3 would not take: nobody else holds it."""
+        if self._response is not None:
+            self._response.close()
 
     def expect(self, size_bytes: int) -> None:
         """So much content is wanted next: bounds what may come from the wire for it."""
@@ -63,14 +73,13 @@ class Pace:
         """Note one read.
 
         Raises:
-            TimeoutError: too slow.
-            HTTPException: bytes without end that are no content.
+            TimeoutError: too slow, or bytes without end that are no content.
         """
         self._waited += waited
         self._received += received_bytes
         self._left_bytes -= received_bytes
         if self._left_bytes < 0:
-            raise http.client.HTTPException("bytes without end that are no content")
+            raise TimeoutError("bytes without end that are no content")
         if self._in_head or self._waited < self._stall_seconds:
             return
         if self._received < limits.SLOWEST_BYTES_PER_SECOND * self._waited:
@@ -130,6 +139,7 @@ class PacedResponse(http.client.HTTPResponse):
         self._pace = _current.get()
         if self._pace is not None and isinstance(self.fp, io.BufferedReader):
             self.fp = io.BufferedReader(_PacedReader(self.fp.detach(), sock, self._pace))
+            self._pace.watch(self)
 
     def begin(self) -> None:
         """Read status line and headers."""
