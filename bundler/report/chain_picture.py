@@ -117,9 +117,8 @@ def _rows(chain: Chain, image: ImageResult, trust: TrustFacts | None) -> Iterato
         yield tuple(middle)
     who = (fact.signer, fact.issuer) if fact.issuer else (fact.signer,)
     yield (_Part("who", "Signer", who, "vouched for" if chain.authority else "key of"),)
-    what = f"{fact.kind} {fact.predicate_type}".strip()
     when = (f"at {fact.signed_at:%Y-%m-%d %H:%M} UTC",) if fact.signed_at else ()
-    yield (_Part("proof", "Signature", (what, *when), "signed"),)
+    yield (_Part("proof", fact.kind.capitalize(), (fact.predicate_type or "of the image", *when), "signed"),)
     about = fact.platform or ("whole image" if fact.subject == image.digest else "a part of it")
     yield (_Part("image", "Image", (image.name, f"{about}, {short(fact.subject)}"), "about"),)
 

@@ -133,7 +133,7 @@ def test_our_wheel_holds_both_packages_and_their_documents(kit: Path, root: Path
     with zipfile.ZipFile(io.BytesIO(own.raw)) as archive:
         names = set(archive.namelist())
     sources = [path for package in ("bundler", "trust_root") for path in (root / package).rglob("*")]
-    wanted = {str(path.relative_to(root)) for path in sources if path.suffix in {".py", ".md"}}
+    wanted = {str(path.relative_to(root)) for path in sources if path.suffix in {".py", ".md", ".html", ".css", ".js"}}
     wanted = {name for name in wanted if "/decisions/" not in name}
     assert wanted - names == set()
     assert {name.partition("/")[0] for name in names} == {"bundler", "trust_root", f"sealift-{VERSION}.dist-info"}
@@ -148,9 +148,11 @@ def test_the_tool_runs_without_a_network(installed: Path, offline: list[str]) ->
 def test_a_bundle_verifies_without_a_network(installed: Path, offline: list[str], tmp_path: Path) -> None:
     made = deliver(tmp_path)
     environment = {"PATH": "/usr/bin:/bin", "SEALIFT_STATE": str(made.state)}
-    command = [*offline, installed / "bin" / "sealift", "verify", made.bundle, "--policy", made.policy]
+    page = tmp_path / "report.html"
+    command = [*offline, installed / "bin" / "sealift", "verify", made.bundle, "--policy", made.policy, "--html", page]
     result = subprocess.run(command, env=environment, check=False, capture_output=True, text=True)
     assert (result.returncode, result.stdout.partition(":")[0]) == (0, "VERIFIED"), result.stdout + result.stderr
+    assert "<span>Verified</span></h1>" in page.read_text(encoding="utf-8")
     raw = bytearray(made.bundle.read_bytes())
     raw[-5000] ^= 1
     made.bundle.write_bytes(raw)
