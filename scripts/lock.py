@@ -42,7 +42,12 @@ def main() -> None:
     # With all extras: a site without a network gets everything in its kit, and everything is tested.
     compile_lock("requirements/runtime.txt", "--all-extras", "pyproject.toml")
     compile_lock(
-        "requirements/dev.txt", "-c", "requirements/runtime.txt", "--all-extras", "pyproject.toml", "requirements/dev.in"
+        "requirements/dev.txt",
+        "-c",
+        "requirements/runtime.txt",
+        "--all-extras",
+        "pyproject.toml",
+        "requirements/dev.in",
     )
 
 
