@@ -22,6 +22,11 @@ if TYPE_CHECKING:
     from bundler.verify.policy import KeylessSigner
 
 _DIGEST = re.compile(r"sha256:[0-9a-f]{64}", re.ASCII)
+_NEED_A_ROOT = frozenset({"log-unknown", "timestamp-untrusted"})  # what a key's signature may bring
+_HOW_TO_NAME_A_ROOT: tuple[str, ...] = (
+    "name one: --trusted-root trusted_root.json",
+    "or verify a bundle of a stream that publishes one, first",
+)
 _EPILOG = """\b
 Examples:
   sealift verify-blob app.tar.gz --bundle app.sigstore.json --key release.pub
@@ -73,7 +78,14 @@ def verify_blob(artifact: str, bundle_file: str, as_json: bool, **typed: Any) ->
     signer = _signer(options)
     material = _material(options)
     raw = _read(bundle_file)
-    verified = blob.verify_blob(raw, _artifact(artifact), signer=signer, material=material, at=clock())
+    try:
+        verified = blob.verify_blob(raw, _artifact(artifact), signer=signer, material=material, at=clock())
+    except RejectedError as error:
+        if material is not None or error.code not in _NEED_A_ROOT:
+            raise
+        raise RejectedError(
+            error.code, error.what, error.which, got=error.got, want=error.want, hints=_HOW_TO_NAME_A_ROOT
+        ) from error
     click.echo(_as_json(verified) if as_json else _as_text(verified))
     return 0
 
@@ -120,14 +132,14 @@ def _material(options: _Options) -> TrustedMaterial | None:
     accepted = accepted_roots(options.state)
     if options.key is not None and name is None and (accepted is None or not accepted.keyring.root_names):
         return None
-    hints = ["name one: --trusted-root trusted_root.json", "or verify a bundle of a stream that publishes one, first"]
+    hints = _HOW_TO_NAME_A_ROOT
     if accepted is None:
         raise RejectedError("trusted-root-missing", "trusted root", got="no site here", want="one", hints=hints)
     try:
         material = accepted.keyring.trusted_root(name)
     except RejectedError as error:
         if error.code == "trusted-root-ambiguous":
-            hints = [f"--trusted-root-name {choice}" for choice in accepted.keyring.root_names]
+            hints = tuple(f"--trusted-root-name {choice}" for choice in accepted.keyring.root_names)
         raise RejectedError(error.code, error.what, error.which, got=error.got, want="one", hints=hints) from error
     chosen = name or accepted.keyring.root_names[0]
     if chosen in accepted.disputed:

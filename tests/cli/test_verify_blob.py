@@ -113,6 +113,17 @@ def test_no_trusted_root(files: Files) -> None:
     assert "hint: name one: --trusted-root" in result.err
 
 
+@pytest.mark.parametrize(("log", "code"), [("rekor-1", "log-unknown"), ("none", "timestamp-untrusted")])
+def test_a_key_and_what_only_a_trusted_root_can_judge(files: Files, tmp_path: Path, log: str, code: str) -> None:
+    team = SIGSTORE.key_signer()
+    (tmp_path / "key").write_text(team.public_pem)
+    (tmp_path / "bundle").write_bytes(format_bundle(SIGSTORE.bundle(FILE, team, log=log)))
+    words = (*files.words(bundle=str(tmp_path / "bundle")), "--key", str(tmp_path / "key"))
+    result = call(*words)
+    assert (result.code, f"[{code}]" in result.err, "hint: name one: --trusted-root" in result.err) == (1, True, True)
+    assert call(*words, "--trusted-root", files.root).code == 0
+
+
 def test_files_that_are_not_there(files: Files) -> None:
     rest = (*WHO, "--trusted-root", files.root)
     assert call(*files.words("/does/not/exist"), *rest).code == 2
