@@ -1,0 +1,102 @@
+"""Managed keys of every kind in Sigstore bundles: Rekor 1, Rekor 2 and none, by file and by digest."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import replace
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+from bundler.errors import RejectedError
+from bundler.evidence.envelope import IN_TOTO, pre_authentication_encoding
+from bundler.evidence.sigstore_bundle import SigstoreBundle, format_bundle
+from bundler.identity.keys import parse_public_key
+from bundler.verify.blob import hash_artifact, known_digest, verify_blob
+from bundler.verify.material import parse_trusted_root
+from tests.simulators.good_bundles import statement
+from tests.simulators.sigstore import Signer
+from tests.simulators.sigstore_bundles import FILE, FILE_DIGEST, WholeSigstore
+from tests.simulators.sigstore_keys import PrivateKey
+from tests.simulators.sigstore_log import dsse_v2_body, hashedrekord_v2_body
+
+SIGSTORE = WholeSigstore("managed keys")
+MATERIAL = parse_trusted_root(SIGSTORE.trusted_root_json())
+ABOUT = statement(FILE_DIGEST)
+# The key, how Rekor 2 names it, and the hash that fits it.
+KEYS: dict[str, tuple[PrivateKey, str, str]] = {
+    "P-256": (ec.generate_private_key(ec.SECP256R1()), "PKIX_ECDSA_P256_SHA_256", "SHA2_256"),
+    "P-384": (ec.generate_private_key(ec.SECP384R1()), "PKIX_ECDSA_P384_SHA_384", "SHA2_384"),
+    "P-521": (ec.generate_private_key(ec.SECP521R1()), "PKIX_ECDSA_P521_SHA_512", "SHA2_512"),
+    "RSA 2048": (rsa.generate_private_key(65537, 2048), "PKIX_RSA_PKCS1V15_2048_SHA256", "SHA2_256"),
+    "Ed25519": (ed25519.Ed25519PrivateKey.generate(), "PKIX_ED25519", "SHA2_512"),
+}
+
+
+def verdicts(bundle: SigstoreBundle, key: PrivateKey) -> list[str]:
+    """Strength or code, by file and by digest."""
+    signer = parse_public_key(Signer(key).public_pem.encode())
+    told: list[str] = []
+    for artifact in (hash_artifact(io.BytesIO(FILE)), known_digest(FILE_DIGEST)):
+        try:
+            told.append(verify_blob(format_bundle(bundle), artifact, signer=signer, material=MATERIAL).strength)
+        except RejectedError as error:
+            told.append(error.code)
+    return told
+
+
+def in_rekor_2(name: str, content: bytes, kind: str) -> SigstoreBundle:
+    key, details, algorithm = KEYS[name]
+    bundle = SIGSTORE.bundle(content, Signer(key), log="none")
+    spki = key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    signature = bundle.content.signature
+    if kind == "dsse 0.0.2":
+        body = dsse_v2_body(content, signature, spki, details=details, certificate=False)
+    else:
+        message = content if content == FILE else pre_authentication_encoding(IN_TOTO, content)
+        knobs = {"algorithm": algorithm, "details": details, "certificate": False}
+        body = hashedrekord_v2_body(message, signature, spki, **knobs)
+    return replace(bundle, entries=(SIGSTORE.entry_2(body, kind),))
+
+
+@pytest.mark.parametrize("name", KEYS)
+def test_statements(name: str) -> None:
+    key = KEYS[name][0]
+    for kind in ("dsse 0.0.1", "intoto 0.0.1", "intoto 0.0.2"):
+        assert verdicts(SIGSTORE.bundle(ABOUT, Signer(key), kind=kind), key) == ["proof"] * 2
+    for kind in ("hashedrekord 0.0.2", "dsse 0.0.2"):
+        assert verdicts(in_rekor_2(name, ABOUT, kind), key) == ["proof"] * 2
+    assert verdicts(SIGSTORE.bundle(ABOUT, Signer(key), log="none"), key) == ["time"] * 2
+    assert verdicts(SIGSTORE.bundle(ABOUT, Signer(key), log="none", stamped=False), key) == ["none"] * 2
+
+
+@pytest.mark.parametrize("name", KEYS)
+def test_files(name: str) -> None:
+    """A digest serves where it is what was signed and logged."""
+    key = KEYS[name][0]
+    by_digest = {"Ed25519": "artifact-needed"}.get(name, "proof")
+    assert verdicts(SIGSTORE.bundle(FILE, Signer(key)), key) == ["proof", by_digest]
+    longer = "tlog-binding" if name in ("P-384", "P-521") else by_digest
+    assert verdicts(in_rekor_2(name, FILE, "hashedrekord 0.0.2"), key) == ["proof", longer]
+
+
+@pytest.mark.parametrize("name", KEYS)
+def test_another_key_of_the_same_kind_or_another_kind(name: str) -> None:
+    others = [key for other, (key, _, _) in KEYS.items() if other != name]
+    for bundle in (SIGSTORE.bundle(ABOUT, Signer(KEYS[name][0])), in_rekor_2(name, ABOUT, "dsse 0.0.2")):
+        for key in (*others, SIGSTORE.new_key()):
+            assert verdicts(bundle, key) == ["signature"] * 2
+
+
+@pytest.mark.parametrize("name", KEYS)
+def test_an_entry_that_names_another_kind_of_key(name: str) -> None:
+    for other in KEYS:
+        if other == name:
+            continue
+        key = KEYS[name][0]
+        spki = key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+        bundle = SIGSTORE.bundle(ABOUT, Signer(key), log="none")
+        body = dsse_v2_body(ABOUT, bundle.content.signature, spki, details=KEYS[other][1], certificate=False)
+        named = replace(bundle, entries=(SIGSTORE.entry_2(body, "dsse 0.0.2"),))
+        assert verdicts(named, key) == ["tlog-binding"] * 2
