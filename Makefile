@@ -1,11 +1,13 @@
 # One place for every command. `make help` lists them; `make setup` is run by the others when it is needed.
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test test-exhaustive lint format typecheck bench vectors kit lock clean
+.PHONY: help setup demo test test-exhaustive fuzz lint format typecheck bench vectors kit lock clean
 
 PYTHON ?= python3
 VENV := .venv
 RUN := $(VENV)/bin/python
+FUZZ_SECONDS ?= 60
+FUZZ_SEED ?=
 PYTEST_FLAGS ?= -n 2 --dist worksteal
 CHECKED := bundler trust_root tests scripts
 
@@ -23,6 +25,9 @@ test: setup ## all tests but the exhaustive ones
 
 test-exhaustive: setup ## every bit and every byte: takes long
 	$(RUN) -m pytest $(PYTEST_FLAGS) -m exhaustive
+
+fuzz: setup ## what reads hostile bytes, FUZZ_SECONDS long [60], from FUZZ_SEED [random]
+	$(RUN) -m scripts.fuzz --seconds $(FUZZ_SECONDS) $(if $(FUZZ_SEED),--seed $(FUZZ_SEED))
 
 lint: setup ## style and layout, nothing is changed
 	$(RUN) -m ruff check $(CHECKED)

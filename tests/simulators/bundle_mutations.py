@@ -86,12 +86,17 @@ def _line_changes(line: str, lines: list[str]) -> Iterator[tuple[str, list[str]]
             yield f"replaced by line {number}", [other]
     if line.isdecimal():
         yield from ((f"number {new}", [new]) for new in (f"0{line}", f"+{line}", str(int(line) + 1), f"{line}.0", "-1"))
-    if line.startswith(DASH):
+    if line.startswith(DASH) and line.count(" ") == 2:
         yield from _signature_changes(*line.split(" "))
 
 
 def _signature_changes(dash: str, name: str, value: str) -> Iterator[tuple[str, list[str]]]:
-    raw = base64.b64decode(value)
+    try:
+        raw = base64.b64decode(value, validate=True)
+    except ValueError:
+        return
+    if not raw:
+        return
     yield "with a hyphen", [f"- {name} {value}"]
     yield "with another name", [f"{dash} {name}x {value}"]
     yield "with another name too", [f"{dash} {name} {value}", f"{dash} {name}x {value}"]

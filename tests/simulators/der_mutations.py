@@ -77,10 +77,10 @@ def _node(tag: int, content: bytes) -> Node:
     return Node(tag, content)
 
 
-def _walk(node: Node, path: tuple[int, ...] = ()) -> Iterator[tuple[tuple[int, ...], Node]]:
+def walk(node: Node, path: tuple[int, ...] = ()) -> Iterator[tuple[tuple[int, ...], Node]]:
     yield path, node
     for number, part in enumerate(node.parts):
-        yield from _walk(part, (*path, number))
+        yield from walk(part, (*path, number))
 
 
 def _put(node: Node, path: tuple[int, ...], new: tuple[Node, ...]) -> tuple[Node, ...]:
@@ -112,6 +112,11 @@ CHANGES: dict[str, Callable[[Node], tuple[Node, ...]]] = {
 }
 
 
+def changed_at(top: Node, path: tuple[int, ...], node: Node, change: str) -> bytes:
+    """The whole value with one of CHANGES made at one element."""
+    return b"".join(each.raw for each in _put(top, path, CHANGES[change](node)))
+
+
 def _long_length(tag: int, inner: bytes) -> bytes:
     return bytes([tag, 0x84]) + len(inner).to_bytes(4, "big") + inner
 
@@ -126,9 +131,9 @@ def der_mutants(raw: bytes) -> Iterator[tuple[str, bytes]]:
         (top,) = read_all(raw)
     except ValueError:
         return
-    for path, node in _walk(top):
-        for change, make in CHANGES.items():
-            new = b"".join(each.raw for each in _put(top, path, make(node)))
+    for path, node in walk(top):
+        for change in CHANGES:
+            new = changed_at(top, path, node, change)
             if new != raw:
                 yield f"element {'/'.join(map(str, path)) or 'top'} {change}", new
     if (other := other_signature(raw)) is not None:

@@ -58,7 +58,7 @@ def dump(value: object) -> bytes:
         return dump(Pairs(value.items()))
     if isinstance(value, list):
         return b"[" + b",".join(map(dump, value)) + b"]"
-    return json.dumps(value, ensure_ascii=False).encode()
+    return json.dumps(value, ensure_ascii=False).encode("utf-8", "surrogatepass")
 
 
 def places(value: object, path: Path = ()) -> Iterator[tuple[Path, Any]]:
@@ -82,11 +82,11 @@ def json_mutants(raw: bytes) -> Iterator[Mutant]:
     """All mutants of a document in compact JSON."""
     document = json.loads(raw)
     for path, value in places(document):
-        for change, new in _values(path, value):
+        for change, new in value_changes(path, value):
             yield replaced(document, path, change, new)
         if path and isinstance(path[-1], str):
             for change, renew in KEYS.items():
-                yield _changed(document, path, change, _rekeyed(path[-1], renew))
+                yield _changed(document, path, change, rekeyed(path[-1], renew))
         elif path:
             yield _changed(document, path, "removed", _without(path[-1]))
     yield from _spellings(raw)
@@ -118,7 +118,7 @@ KEYS: dict[str, Rekey] = {
 }
 
 
-def _rekeyed(key: str, renew: Rekey) -> Callable[[dict[str, Any]], Pairs]:
+def rekeyed(key: str, renew: Rekey) -> Callable[[dict[str, Any]], Pairs]:
     def change(fields: dict[str, Any]) -> Pairs:
         renewed = (renew(old, item) if old == key else [(old, item)] for old, item in fields.items())
         return Pairs(pair for pairs in renewed for pair in pairs)
@@ -130,7 +130,7 @@ def _without(place: int | str) -> Callable[[list[Any]], list[Any]]:
     return lambda items: [item for position, item in enumerate(items) if position != place]
 
 
-def _values(path: Path, value: Any) -> Iterator[tuple[str, object]]:
+def value_changes(path: Path, value: Any) -> Iterator[tuple[str, object]]:
     for other in OTHERS:
         if other != value or type(other) is not type(value):
             yield f"replaced by {json.dumps(other)}", other
@@ -180,7 +180,12 @@ def _numbers(number: int) -> Iterator[tuple[str, object]]:
 
 
 def _base64s(text: str) -> Iterator[tuple[str, str]]:
-    raw = base64.b64decode(text)
+    try:
+        raw = base64.b64decode(text, validate=True)
+    except ValueError:
+        return
+    if not raw:
+        return
     yield "base64 with a line end", f"{text[:4]}\n{text[4:]}"
     yield "base64 without padding", text.rstrip("=") + ("" if text.endswith("=") else "A")
     yield "base64 with more padding", f"{text}===="
