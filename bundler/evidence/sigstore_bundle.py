@@ -3,7 +3,7 @@
 Rules of this module:
 - Strict: unknown fields, duplicate keys, other spellings of base64, none or two of what stands for one thing: refused.
 - The version says what must be there (code ``bundle-version``): 0.1 a promise in every log entry; from 0.2 on a proof
-  with a checkpoint in every one; 0.3 one certificate instead of a chain.
+  with a checkpoint in every one; 0.3 one certificate instead of a chain, and only 0.3.
 - At most 32 log entries and 32 timestamps, none of them twice (``duplicate-evidence``): nobody counts one as two.
 - No root certificate travels inside (``bundle-root-cert``). Of a chain only the leaf is used: intermediates come from
   the trusted root.
@@ -106,7 +106,7 @@ def parse_bundle(raw: bytes) -> SigstoreBundle:
         timestamps=_parse_timestamps(material),
         content=_parse_content(fields),
     )
-    _check_version(bundle, in_chain="x509CertificateChain" in material)
+    _check_version(bundle, in_chain="x509CertificateChain" in material, alone="certificate" in material)
     _check_duplicates(bundle)
     return bundle
 
@@ -266,9 +266,11 @@ def _check_message_digest(artifact: Content, algorithm: str, claimed: bytes) -> 
         raise MalformedError("digest-mismatch", _WHAT, got=got, want=computed.hex() if computed else "a known hash")
 
 
-def _check_version(bundle: SigstoreBundle, *, in_chain: bool) -> None:
+def _check_version(bundle: SigstoreBundle, *, in_chain: bool, alone: bool) -> None:
     if bundle.version == "0.3" and in_chain:
         raise _version("a certificate chain", "one certificate in version 0.3")
+    if bundle.version != "0.3" and alone:
+        raise _version("one certificate", f"a certificate chain in version {bundle.version}")
     for entry in bundle.entries:
         if bundle.version == "0.1" and entry.promise is None:
             raise _version("a log entry without an inclusion promise", "one in version 0.1")

@@ -169,6 +169,7 @@ EDITS: dict[str, Edit] = {
     "unknown field": lambda v: v.update(comment="hello"),
     "unknown field in the material": lambda v: _material(v).update(comment="hello"),
     "unknown media type": lambda v: v.update(mediaType="application/vnd.dev.sigstore.bundle.v0.4+json"),
+    "version 0.2 with a single certificate": lambda v: v.update(mediaType=V02),
     "no media type": lambda v: v.pop("mediaType"),
     "numbers instead of strings": lambda v: _entry(v).update(logIndex=int(_entry(v)["logIndex"])),
     "number with a leading zero": lambda v: _entry(v).update(logIndex="0" + _entry(v)["logIndex"]),
