@@ -6,6 +6,7 @@
     inspect, --help      wall time of the whole command; `inspect --sbom` of one image too
     SBOM                 time and peak memory of reading one of 50 000 packages
     export               from a registry on loopback, cold and warm cache, against skopeo (bench_export.py)
+    signatures           one, of three kinds, beside PyPI's `sigstore`; 1 000 in one bundle (bench_signatures.py)
 
 Rules:
 - A ratio is taken between runs that stand next to each other, so that a slow machine or a busy moment cancels out.
@@ -36,6 +37,7 @@ from pathlib import Path
 
 from bundler.version import TOOL
 from scripts.bench_export import can_measure, measure_export
+from scripts.bench_signatures import measure_signatures
 from tests.simulators.images import SPDX, Layout, big_layer, statement
 from tests.simulators.sboms import spdx2
 from tests.simulators.sigstore import Sigstore
@@ -302,11 +304,27 @@ def measure_exports(folder: Path, rounds: int, layer_bytes: int, layers: int) ->
     ]  # fmt: skip
 
 
+def measure_signature_times(count: int, rounds: int, many: int) -> list[Figure]:
+    """One signature of each kind, and many in one bundle."""
+    told = measure_signatures(count, rounds, many)
+    figures = [Figure(f"one signature, {name}", took, "ms", "<= 3", took <= 3) for name, took in told.ours.items()]
+    for name, took in told.theirs.items():
+        ratio = told.ours[name] / took
+        figures.append(Figure(f"{name}, ours / sigstore", ratio, "x", detail=f"sigstore {took:.2f} ms"))
+    each = told.bundle_seconds / many * 1000
+    name = f"{many} signatures, one bundle"
+    return [
+        *figures,
+        Figure(name, told.bundle_seconds, "s", f"<= {many * 3 / 1000:.0f}", each <= 3, f"{each:.2f} ms each"),
+    ]
+
+
 def print_table(figures: Sequence[Figure]) -> None:
     """The figures as people read them."""
     print(f"{'figure':<34} {'value':>9}       {'goal':<9} met   detail")
     for figure in figures:
-        value = f"{figure.value:.3f}" if figure.unit in ("x", "s") else f"{figure.value:.0f}"
+        digits = 3 if figure.unit in ("x", "s") else 2 if figure.value < 10 else 0
+        value = f"{figure.value:.{digits}f}"
         met = {None: "", True: "yes", False: "NO"}[figure.met]
         print(f"{figure.name:<34} {value:>9} {figure.unit:<5} {figure.goal:<9} {met:<5} {figure.detail}")
 
@@ -320,6 +338,7 @@ def main() -> None:
     parser.add_argument("--export-layer", type=int, default=64 * MIB, help="bytes of an exported layer [64 MiB]")
     parser.add_argument("--export-layers", type=int, default=11, help="layers of each of two platforms [11]")
     parser.add_argument("--export-rounds", type=int, default=3, help="rounds of the export comparison [3]")
+    parser.add_argument("--signatures", type=int, default=100, help="different signatures of each kind [100]")
     parser.add_argument("--output", type=Path, default=ROOT / "bench-out", help="folder [bench-out]")
     parser.add_argument("--keep", action="store_true", help="leave the bundles there")
     options = parser.parse_args()
@@ -340,6 +359,7 @@ def main() -> None:
         command = [SEALIFT, "inspect", scene.bundle, NAME, "--sbom"]
         figures.append(measure_command(f"inspect --sbom, {size}", command, scene, 20, 200))
     figures += measure_sbom(options.output, 5)
+    figures += measure_signature_times(options.signatures, options.rounds, 1000)
     figures.append(measure_command("--help", [SEALIFT, "--help"], small, 20, 100))
     figures += measure_exports(
         options.output / "export", options.export_rounds, options.export_layer, options.export_layers

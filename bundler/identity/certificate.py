@@ -4,6 +4,8 @@ Rules of this module:
 - `der` is the certificate; equality is equality of `der`. Names and keys are compared as they stand in it.
 - Everything that a check needs later is read here once, so that a certificate in hand cannot fail to answer. Duplicate
   extensions, extensions that do not parse and other encodings are refused.
+- The algorithm of the signature stands in a certificate twice, equal (RFC 5280 section 4.1.1.2). The signature is
+  checked with the issuer's key as it was read once: reading it anew takes most of the time of a check.
 - A critical extension that no check of ours looks at is refused (RFC 5280 section 4.2).
 - Nothing here says whom a certificate belongs to, or that anybody trusts it: chain.py and fulcio.py do.
 """
@@ -16,7 +18,7 @@ from hashlib import sha256
 from typing import TypeVar
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtensionOID, SignatureAlgorithmOID
 
@@ -25,7 +27,7 @@ from bundler.digest import Digest, sha256_of
 from bundler.encoding import parse_pem
 from bundler.errors import MalformedError, RejectedError
 from bundler.identity.der import EXPLICIT_3, SEQUENCE, Element, parse_der, parse_elements
-from bundler.identity.keys import PublicKey, wrap_public_key
+from bundler.identity.keys import PublicKey, Scheme, wrap_public_key
 from bundler.moment import Window
 
 CODE_SIGNING = "1.3.6.1.5.5.7.3.3"
@@ -33,7 +35,7 @@ TIME_STAMPING = "1.3.6.1.5.5.7.3.8"
 ANY_EXTENDED_KEY_USAGE = "2.5.29.37.0"
 
 # Positions in TBSCertificate, which in version 3 starts with the version.
-_SERIAL, _ISSUER, _SUBJECT, _SPKI = 1, 3, 5, 6
+_SERIAL, _ALGORITHM, _ISSUER, _SUBJECT, _SPKI = 1, 2, 3, 5, 6
 _SERIAL_BYTES = 20
 _AUTHORITY_KEY_IDENTIFIER = bytes.fromhex("0603551d23")
 _AUTHORITY_SERIAL = 0x82
@@ -46,17 +48,15 @@ _CHECKED_EXTENSIONS = frozenset(
         ExtensionOID.SUBJECT_ALTERNATIVE_NAME,
     }
 )
-_SIGNATURE_ALGORITHMS = frozenset(
-    {
-        SignatureAlgorithmOID.ECDSA_WITH_SHA256,
-        SignatureAlgorithmOID.ECDSA_WITH_SHA384,
-        SignatureAlgorithmOID.ECDSA_WITH_SHA512,
-        SignatureAlgorithmOID.RSA_WITH_SHA256,
-        SignatureAlgorithmOID.RSA_WITH_SHA384,
-        SignatureAlgorithmOID.RSA_WITH_SHA512,
-        SignatureAlgorithmOID.ED25519,
-    }
-)
+_SCHEMES = {
+    SignatureAlgorithmOID.ECDSA_WITH_SHA256: Scheme.ECDSA_SHA256,
+    SignatureAlgorithmOID.ECDSA_WITH_SHA384: Scheme.ECDSA_SHA384,
+    SignatureAlgorithmOID.ECDSA_WITH_SHA512: Scheme.ECDSA_SHA512,
+    SignatureAlgorithmOID.RSA_WITH_SHA256: Scheme.RSA_PKCS1_SHA256,
+    SignatureAlgorithmOID.RSA_WITH_SHA384: Scheme.RSA_PKCS1_SHA384,
+    SignatureAlgorithmOID.RSA_WITH_SHA512: Scheme.RSA_PKCS1_SHA512,
+    SignatureAlgorithmOID.ED25519: Scheme.ED25519,
+}
 _Parts = list[tuple[Element, ...]]  # of each extension: OID, perhaps `critical`, value
 _Extension = TypeVar("_Extension", bound=x509.ExtensionType)
 
@@ -68,6 +68,7 @@ class Certificate:
     Attributes:
         der: the whole certificate.
         tbs: its signed part, TBSCertificate.
+        algorithm, signature: of its issuer; the algorithm as an OID.
         serial: content of the serial number's INTEGER.
         issuer, subject: the names, as DER.
         spki: SubjectPublicKeyInfo as it stands in the certificate.
@@ -81,6 +82,8 @@ class Certificate:
 
     der: bytes
     tbs: bytes = field(compare=False, repr=False)
+    algorithm: x509.ObjectIdentifier = field(compare=False, repr=False)
+    signature: bytes = field(compare=False, repr=False)
     serial: bytes = field(compare=False, repr=False)
     issuer: bytes = field(compare=False, repr=False)
     subject: bytes = field(compare=False, repr=False)
@@ -95,7 +98,6 @@ class Certificate:
     names: tuple[x509.GeneralName, ...] = field(compare=False, repr=False)
     extensions: dict[str, bytes] = field(compare=False, repr=False)
     critical: frozenset[str] = field(compare=False, repr=False)
-    _parsed: x509.Certificate = field(compare=False, repr=False)
 
     @property
     def fingerprint(self) -> Digest:
@@ -115,11 +117,11 @@ class Certificate:
         """
         if self.issuer != issuer.subject:
             raise _chain_error("another issuer name", "the subject of the certificate above")
-        if self._parsed.signature_algorithm_oid not in _SIGNATURE_ALGORITHMS:
-            raise _chain_error(f"signature algorithm {self._parsed.signature_algorithm_oid.dotted_string}", "SHA-2")
+        if self.algorithm not in _SCHEMES:
+            raise _chain_error(f"signature algorithm {self.algorithm.dotted_string}", "SHA-2")
         try:
-            self._parsed.verify_directly_issued_by(issuer._parsed)
-        except (InvalidSignature, ValueError, TypeError, UnsupportedAlgorithm) as error:
+            issuer.key.accepting(_SCHEMES[self.algorithm]).verify(self.signature, self.tbs)
+        except RejectedError as error:
             raise _chain_error("a signature that is not by its issuer", "a valid one") from error
 
 
@@ -177,8 +179,10 @@ def _cut(der: bytes) -> tuple[Element, ...]:
     """The fields of a version 3 TBSCertificate (RFC 5280 section 4.1), as they stand."""
     certificate = parse_elements(parse_der(der, SEQUENCE).content)
     fields = parse_elements(certificate[0].content) if certificate and certificate[0].tag == SEQUENCE else ()
-    if len(fields) <= _SPKI:
+    if len(fields) <= _SPKI or len(certificate) <= 1:
         raise _malformed("certificate", "too few fields", "X.509 version 3")
+    if certificate[1].raw != fields[_ALGORITHM].raw:
+        raise _malformed("certificate", "two algorithms for one signature", "the same inside and outside")
     return fields
 
 
@@ -192,6 +196,8 @@ def _read(parsed: x509.Certificate, fields: tuple[Element, ...], parts: _Parts, 
     return Certificate(
         der=parsed.public_bytes(Encoding.DER),
         tbs=parsed.tbs_certificate_bytes,
+        algorithm=parsed.signature_algorithm_oid,
+        signature=parsed.signature,
         serial=fields[_SERIAL].content,
         issuer=fields[_ISSUER].raw,
         subject=fields[_SUBJECT].raw,
@@ -206,7 +212,6 @@ def _read(parsed: x509.Certificate, fields: tuple[Element, ...], parts: _Parts, 
         names=tuple(names) if names else (),
         extensions=_values(extensions, parts),
         critical=frozenset(item.oid.dotted_string for item in extensions if item.critical),
-        _parsed=parsed,
     )
 
 

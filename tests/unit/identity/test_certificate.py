@@ -80,6 +80,17 @@ def refused(raw: bytes) -> None:
     assert error.value.code in {"certificate", "der", "key"}
 
 
+def test_the_algorithm_stands_in_it_twice() -> None:
+    """RFC 5280 section 4.1.1.2: what stands outside of the signed part is what stands inside."""
+    raw = der(leaf())
+    sha384, sha256 = bytes.fromhex("06082a8648ce3d040303"), bytes.fromhex("06082a8648ce3d040302")
+    outside = raw.rindex(sha384)
+    assert raw.index(sha384) < outside
+    with pytest.raises(MalformedError) as refused:
+        parse_certificate(raw[:outside] + sha256 + raw[outside + len(sha256) :])
+    assert refused.value.code == "certificate"
+
+
 def test_not_one_certificate() -> None:
     raw = der(leaf())
     for broken in (b"", raw[:-1], raw + b"\0", raw + raw, raw[4:], bytes(1000), bytes(1 << 20), b"\x30\x00"):
