@@ -12,9 +12,11 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from pathlib import Path
 
 from bundler.archive.inventory import Evidence
 from bundler.digest import Digest
+from bundler.errors import EnvError, UsageError
 from bundler.evidence.kind import CONTAINERS_SIGNATURE, COSIGN_ATTESTATION, COSIGN_SIGNATURE, REFERRER
 from bundler.export.collect import CollectedImage, naming
 from bundler.export.proofs import find_proofs
@@ -61,10 +63,10 @@ def add_proofs(
     keyring = Keyring(targets)
     materials = [keyring.trusted_root(name) for name in keyring.root_names]
     client = LogClient(connection.access, os.environ)
-    store = ProofStore(client.fetch, created_at, connection.cache.folder(PROOFS))
+    warnings: list[str] = []
+    store = ProofStore(client.fetch, created_at, _folder(connection, warnings))
     try:
         done: list[CollectedImage] = []
-        warnings: list[str] = []
         for item in collected:
             with naming(item.image.name, item.source):
                 proofs = find_proofs(item, materials, store, required=required)
@@ -73,6 +75,15 @@ def add_proofs(
         return Proved(tuple(done), tuple(warnings))
     finally:
         client.close()
+
+
+def _folder(connection: Connection, warnings: list[str]) -> Path | None:
+    """Where proofs are kept; without such a place they are fetched all the same, and that is said."""
+    try:
+        return connection.cache.folder(PROOFS)
+    except (EnvError, UsageError) as error:
+        warnings.append(f"inclusion proofs are not kept for the next export: {error} ({error.code})")
+        return None
 
 
 def _join(

@@ -9,6 +9,7 @@ Rules of this module:
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 from bundler.errors import MalformedError, UsageError
@@ -41,7 +42,7 @@ def open_source(request: ImageRequest, connection: Connection) -> Source:
 
 def _open_registry(request: ImageRequest, connection: Connection) -> Source:
     """`docker://NAME`, or a bare name."""
-    text = request.source
+    text = _PASSWORD.sub(r"\1***@", request.source)
     schemes = " ".join([_REGISTRY, *_SCHEMES])
     hints = [f"an image in a registry: [docker://]NAME; elsewhere, by scheme: {schemes}"]
     if (request.base / text.partition(":")[0]).is_dir():
@@ -114,6 +115,7 @@ def _directory(location: str, request: ImageRequest) -> Source:
 
 
 _REGISTRY = "docker://"
+_PASSWORD = re.compile(r"^((?:[a-z]+://)?)[^/@]*:[^/@]*@(?!sha256:)")  # no name has one; a slip that no message repeats
 _SCHEMES: dict[str, Callable[[str, ImageRequest], Source]] = {
     "oci:": _layout("oci"),
     "oci-archive:": _layout("oci-archive"),

@@ -174,9 +174,7 @@ def certificate_builder(
     return builder.not_valid_before(validity[0]).not_valid_after(validity[1])
 
 
-def with_key_identifiers(
-    builder: x509.CertificateBuilder, key: Any, issuer_key: Any = None
-) -> x509.CertificateBuilder:
+def with_key_identifiers(builder: x509.CertificateBuilder, key: Any, issuer_key: Any = None) -> x509.CertificateBuilder:
     """SubjectKeyIdentifier, and AuthorityKeyIdentifier unless self-signed: as Fulcio's have them."""
     builder = builder.add_extension(x509.SubjectKeyIdentifier.from_public_key(key), critical=False)
     if issuer_key is None:

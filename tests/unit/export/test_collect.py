@@ -412,6 +412,16 @@ def test_sources_that_are_none(tmp_path: Path, text: str, code: str) -> None:
         assert "a folder has that name; did you mean oci:./app?" in error.value.hints
 
 
+@pytest.mark.parametrize(
+    "text", ["docker://user:canary@registry.example.org/app", "user:canary@registry.example.org/app"]
+)
+def test_no_message_repeats_a_password(tmp_path: Path, text: str) -> None:
+    with pytest.raises(UsageError) as error:
+        open_source(ImageRequest(text, base=tmp_path), Connection(Access(), lambda: tmp_path / "cache"))
+    assert error.value.code == "source"
+    assert "canary" not in f"{error.value} {error.value.hints} {error.value.__cause__}"
+
+
 @pytest.mark.parametrize("text", ["nginx", "docker://nginx:latest", "docker.io/library/nginx", "index.docker.io/nginx"])
 def test_a_bare_name_is_an_image_in_a_registry(tmp_path: Path, text: str) -> None:
     source = open_source(ImageRequest(text, base=tmp_path), Connection(Access(), lambda: tmp_path / "cache"))
