@@ -9,6 +9,7 @@ Rules of this module:
 from __future__ import annotations
 
 import re
+import warnings
 from dataclasses import dataclass
 
 from bundler.errors import UsageError
@@ -60,8 +61,10 @@ def parse_text_rule(fields: Fields, key: str) -> TextRule:
             hints=[f"the whole value has to match: write {anchored}"],
         )  # fmt: skip
     try:
-        return TextRule(pattern=re.compile(regexp))
-    except (re.error, OverflowError, RecursionError) as error:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")  # what a later Python will read otherwise has no one meaning
+            return TextRule(pattern=re.compile(regexp))
+    except (re.error, OverflowError, RecursionError, Warning) as error:
         raise wrong(f"{where}{REGEXP}", str(error), "a regular expression") from error
 
 

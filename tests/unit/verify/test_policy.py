@@ -82,6 +82,9 @@ BAD = {
     "unanchored": rule('[[rule.signature]]\ncertificate_identity_regexp = "a"\ncertificate_oidc_issuer = "b"'),
     "half-anchored": rule('[[rule.signature]]\ncertificate_identity_regexp = "^a"\ncertificate_oidc_issuer = "b"'),
     "escaped-anchor": rule("[[rule.signature]]\ncertificate_identity_regexp = '^a\\$'\ncertificate_oidc_issuer = 'b'"),
+    "two-meanings-regexp": rule(
+        '[[rule.signature]]\ncertificate_identity_regexp = "^[[a]$"\ncertificate_oidc_issuer = "b"'
+    ),
     "broken-regexp": rule('[[rule.signature]]\ncertificate_identity_regexp = "^($"\ncertificate_oidc_issuer = "b"'),
     "key-and-identity": rule(f'[[rule.signature]]\n{KEYLESS}key = "acme"'),
     "key-path": rule('[[rule.signature]]\nkey = "../acme"'),
