@@ -77,6 +77,13 @@ def test_another_signer_is_untrusted(world: World, version: str, change: dict[st
     assert (report.exit_code, report.reason) == (1, reason)
 
 
+@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize(("log", "reason"), [("promise", ""), ("proof", "log-strength"), ("witnessed", "log-strength")])
+def test_a_stronger_log_entry_can_be_demanded(world: World, version: str, log: str, reason: str) -> None:
+    report = world.report(world.layout(version), version, f'{policy(version)}\nlog = "{log}"')
+    assert report.reason == reason
+
+
 def test_no_policy_is_rejected(world: World) -> None:
     report = world.report(world.layout("v1.4.0"), "v1.4.0", None)
     assert (report.exit_code, report.reason) == (1, "no-policy")
