@@ -19,6 +19,7 @@ from tests.simulators.json_mutations import KEYS, Path, dump, encoded, places, p
 
 STEPS = 4
 _INTERESTING = (b"\0", b"\xff", b"\x7f", b"\x80", b" ", b"\n", b"\r", b"\t", b'"', b"\\", b"{", b"}", b"[", b"]", b"=")
+_SIGNED = "\n\n\u2014 ".encode()
 _KEYS, _DER = sorted(KEYS), sorted(CHANGES)
 Words = tuple[bytes, ...]
 
@@ -37,11 +38,11 @@ def _play(raw: bytes, numbers: list[int], words: Words) -> bytes:
 
 
 def _json_step(chance: Random, raw: bytes, words: Words) -> bytes:
-    """One value or key of a JSON document; bytes of what is none."""
+    """One value or key of a JSON document; a line of a note; bytes of what is neither."""
     try:
         document = json.loads(raw)
     except (ValueError, RecursionError):
-        return _byte_step(chance, raw, words)
+        return _note_step(chance, raw, words)
     everywhere = list(islice(places(document), 2000))
     path, value = chance.choice(everywhere)
     if path and isinstance(path[-1], str) and chance.random() < 0.3:
@@ -64,6 +65,14 @@ def _new_value(chance: Random, path: Path, value: object, words: Words) -> objec
             pass
     changes = note_mutants(value) if key == "envelope" and isinstance(value, str) else value_changes(path, value)
     return chance.choice([new for _, new in changes])
+
+
+def _note_step(chance: Random, raw: bytes, words: Words) -> bytes:
+    """One line of a signed note; bytes of what is none."""
+    if _SIGNED not in raw:
+        return _byte_step(chance, raw, words)
+    changes = [new for _, new in note_mutants(raw.decode("utf-8", "replace"))]
+    return chance.choice(changes).encode("utf-8", "replace")
 
 
 def _der_step(chance: Random, raw: bytes, words: Words) -> bytes:
