@@ -8,7 +8,7 @@ Rules of this module:
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from hashlib import sha256
 
 from bundler.errors import RejectedError
@@ -43,21 +43,9 @@ def root_from_inclusion(leaf: bytes, index: int, tree_size: int, hashes: Sequenc
     if not 0 <= index < tree_size <= SIZE_MAX:
         raise _no_inclusion(f"place {index} in a tree of {tree_size}", "a place inside the tree")
     _check_hashes("inclusion-proof", "inclusion proof", [leaf, *hashes])
-    place, last, reached = index, tree_size - 1, leaf
-    for sibling in hashes:
-        if last == 0:
-            raise _no_inclusion(f"{len(hashes)} hashes", "fewer")
-        if place & 1 or place == last:
-            reached = node_hash(sibling, reached)
-            while not place & 1 and place:
-                place >>= 1
-                last >>= 1
-        else:
-            reached = node_hash(reached, sibling)
-        place >>= 1
-        last >>= 1
-    if last:
-        raise _no_inclusion(f"{len(hashes)} hashes", "more")
+    reached = leaf
+    for sibling, is_left in _climb(index, tree_size - 1, hashes, _no_inclusion):
+        reached = node_hash(sibling, reached) if is_left else node_hash(reached, sibling)
     return reached
 
 
@@ -107,22 +95,32 @@ def _walk_consistency(place: int, last: int, path: Sequence[bytes]) -> tuple[byt
     if not path:
         raise _no_consistency("no hashes", "some")
     reached_old = reached_new = path[0]
-    for sibling in path[1:]:
-        if last == 0:
-            raise _no_consistency("too many hashes", "fewer")
-        if place & 1 or place == last:
+    for sibling, is_left in _climb(place, last, path[1:], _no_consistency):
+        if is_left:
             reached_old = node_hash(sibling, reached_old)
-            reached_new = node_hash(sibling, reached_new)
-            while not place & 1 and place:
-                place >>= 1
-                last >>= 1
-        else:
-            reached_new = node_hash(reached_new, sibling)
+        reached_new = node_hash(sibling, reached_new) if is_left else node_hash(reached_new, sibling)
+    return reached_old, reached_new
+
+
+def _climb(
+    place: int, last: int, path: Sequence[bytes], refuse: Callable[[str, str], RejectedError]
+) -> Iterator[tuple[bytes, bool]]:
+    """The way from a place to the root: each sibling, and whether it stands on the left (RFC 9162, 2.1.3.2, 2.1.4).
+
+    Raises what `refuse` gives, when the path is longer or shorter than the way.
+    """
+    for sibling in path:
+        if last == 0:
+            raise refuse("too many hashes", "fewer")
+        is_left = bool(place & 1) or place == last
+        yield sibling, is_left
+        while is_left and not place & 1 and place:
+            place >>= 1
+            last >>= 1
         place >>= 1
         last >>= 1
     if last:
-        raise _no_consistency("too few hashes", "more")
-    return reached_old, reached_new
+        raise refuse("too few hashes", "more")
 
 
 def _check_hashes(code: str, what: str, hashes: Sequence[bytes]) -> None:
