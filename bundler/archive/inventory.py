@@ -25,9 +25,10 @@ from bundler.archive.contents import (
     Storage,
 )
 from bundler.archive.inventory_rules import check_rules
-from bundler.archive.layout import LOG_ENTRY, layout_index
+from bundler.archive.layout import layout_index
 from bundler.digest import Digest, parse_digest
 from bundler.errors import MalformedError, UnsupportedError
+from bundler.evidence.kind import LOG_ENTRY
 from bundler.fields import Fields
 from bundler.moment import format_moment, parse_moment
 from bundler.strict_json import MAX_SAFE_INTEGER, format_canonical, parse_canonical

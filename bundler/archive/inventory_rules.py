@@ -12,13 +12,14 @@ from collections.abc import Hashable, Iterable, Mapping
 
 from bundler import limits
 from bundler.archive.contents import Blob, Evidence, Image, Inventory
-from bundler.archive.layout import BLOB_TYPES, LOG_ENTRY, REFERRER, layout_index
+from bundler.archive.layout import BLOB_TYPES, layout_index
 from bundler.archive.names import RESERVED_ROLES, STREAM_GRAMMAR
 from bundler.archive.storage import blob_rank, may_compress, pays
 from bundler.digest import Digest
 from bundler.errors import MalformedError, UnsupportedError
+from bundler.evidence.kind import LOG_ENTRY, REFERRER
 from bundler.oci.descriptor import parse_media_type
-from bundler.oci.manifest import is_index, is_manifest
+from bundler.oci.manifest import is_document_type, is_index, is_manifest
 from bundler.oci.reference import parse_reference
 
 _WHAT = "inventory"
@@ -82,7 +83,7 @@ def _check_blob(blob: Blob) -> None:
     _sha256(blob.stored_digest, where)
     _media_type(blob.media_type, where)
     _size(blob.size_bytes, where)
-    manifest = is_index(blob.media_type) or is_manifest(blob.media_type)
+    manifest = is_document_type(blob.media_type)
     if manifest and blob.size_bytes > limits.MANIFEST_BYTES:
         raise _refused("limits", where, f"{blob.size_bytes} bytes", f"a manifest of {limits.MANIFEST_BYTES} at most")
     if blob.stored == "raw":

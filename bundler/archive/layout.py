@@ -12,11 +12,20 @@ Rules of this module:
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from bundler.archive.contents import Evidence, Image, Inventory
 from bundler.errors import MalformedError, UnsupportedError
+from bundler.evidence.kind import (
+    BUILDKIT_ATTESTATION,
+    CONTAINERS_SIGNATURE,
+    COSIGN_ATTESTATION,
+    COSIGN_SBOM,
+    COSIGN_SIGNATURE,
+    LOG_ENTRY,
+    REFERRER,
+)
 from bundler.oci.annotations import REF_NAME, format_evidence_tag
 from bundler.oci.manifest import OCI_INDEX
 from bundler.oci.reference import parse_reference
@@ -24,15 +33,12 @@ from bundler.strict_json import format_canonical
 
 OCI_LAYOUT = b'{"imageLayoutVersion":"1.0.0"}'
 
-LOG_ENTRY = "log-entry"
-BUILDKIT_ATTESTATION = "buildkit-attestation"
-REFERRER = "referrer"
 # Evidence that no registry holds: one blob each, whose bytes we made or took over, and its media type.
-BLOB_TYPES = {
-    "containers-signature": "application/vnd.sealift.containers-signature",
+BLOB_TYPES: Mapping[str, str] = {
+    CONTAINERS_SIGNATURE: "application/vnd.sealift.containers-signature",
     LOG_ENTRY: "application/vnd.sealift.log-entry.v1+json",
 }
-_TAG_SUFFIXES = {"cosign-signature": "sig", "cosign-attestation": "att", "cosign-sbom": "sbom"}
+_TAG_SUFFIXES: Mapping[str, str] = {COSIGN_SIGNATURE: "sig", COSIGN_ATTESTATION: "att", COSIGN_SBOM: "sbom"}
 EVIDENCE_KINDS = frozenset({BUILDKIT_ATTESTATION, REFERRER, *BLOB_TYPES, *_TAG_SUFFIXES})
 
 

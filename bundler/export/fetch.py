@@ -23,7 +23,7 @@ from bundler.network.connection import Connection
 from bundler.network.fetching import ImageWork, ManifestWork
 from bundler.network.registry_source import RegistrySource
 from bundler.oci.descriptor import Descriptor
-from bundler.oci.manifest import ImageManifest, is_index, is_manifest
+from bundler.oci.manifest import ImageManifest, is_document_type
 from bundler.safe_file import disk_errors
 
 
@@ -83,11 +83,7 @@ def _check_room(works: Sequence[ImageWork], connection: Connection, target: Path
 def _works(item: CollectedImage, source: RegistrySource, connection: Connection) -> Iterator[ImageWork]:
     manifests = [_manifest_work(manifest, item) for manifest in item.platform_manifests]
     brought = {blob.digest for manifest in manifests for blob in manifest.blobs} | set(item.made)
-    others = [
-        node
-        for node in item.nodes
-        if node.digest not in brought and not (is_index(node.media_type) or is_manifest(node.media_type))
-    ]
+    others = [node for node in item.nodes if node.digest not in brought and not is_document_type(node.media_type)]
     elsewhere = source.evidence_repository
     with naming(item.image.name, source):
         apart = _parts_elsewhere(others, source, connection) if elsewhere is not None else frozenset()

@@ -34,7 +34,7 @@ from bundler.fields import Fields
 from bundler.network.layout_files import read_at_most
 from bundler.network.source import Answer, Place, ResolvedImage
 from bundler.oci.descriptor import Descriptor
-from bundler.oci.manifest import OCI_INDEX, OCI_MANIFEST, is_index, is_manifest, parse_manifest
+from bundler.oci.manifest import OCI_INDEX, OCI_MANIFEST, is_document_type, parse_manifest
 from bundler.safe_file import disk_errors
 from bundler.strict_json import parse_foreign
 
@@ -111,7 +111,7 @@ class Directory:
         digest = descriptor.digest
         if digest == self._top.digest:
             return _MANIFEST
-        if is_index(descriptor.media_type) or is_manifest(descriptor.media_type):
+        if is_document_type(descriptor.media_type):
             return f"{digest.hex}.{_MANIFEST}"
         if descriptor.media_type == SIGNATURE_TYPE:
             return self._signature_files.get(digest, digest.hex)

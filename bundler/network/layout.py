@@ -43,7 +43,7 @@ from bundler.oci.annotations import (
 )
 from bundler.oci.descriptor import Descriptor, parse_descriptor
 from bundler.oci.graph import check_document
-from bundler.oci.manifest import OCI_INDEX, is_index, is_manifest, parse_manifest
+from bundler.oci.manifest import OCI_INDEX, is_document_type, parse_manifest
 from bundler.oci.reference import parse_reference
 from bundler.oci.spelling import check_spelling
 from bundler.safe_file import disk_errors
@@ -124,7 +124,7 @@ class Layout:
 
     def _subject_of(self, entry: Descriptor) -> Digest | None:
         """The `subject` in the entry's own bytes."""
-        if KIND in entry.annotations or not (is_index(entry.media_type) or is_manifest(entry.media_type)):
+        if KIND in entry.annotations or not is_document_type(entry.media_type):
             return None
         plain = Descriptor(entry.media_type, entry.digest, entry.size_bytes)
         named = REF_NAME in entry.annotations
@@ -229,7 +229,7 @@ def _read_json(files: LayoutFiles, name: str, max_bytes: int, place: str) -> obj
 def _select(
     entries: Sequence[Descriptor], subjects: Mapping[Digest, Digest | None], reference: str | None, place: str
 ) -> Descriptor:
-    images = [entry for entry in entries if is_index(entry.media_type) or is_manifest(entry.media_type)]
+    images = [entry for entry in entries if is_document_type(entry.media_type)]
     if reference is None:
         images = [entry for entry in images if _is_image(entry, subjects)]
     else:

@@ -17,7 +17,7 @@ from bundler.errors import RejectedError
 from bundler.network.source import ABSENT, FOUND, Answer
 from bundler.oci.descriptor import Descriptor
 from bundler.oci.graph import check_document
-from bundler.oci.manifest import ImageIndex, is_index, is_manifest, parse_manifest
+from bundler.oci.manifest import ImageIndex, is_document_type, is_index, parse_manifest
 
 REFERRER = "referrer"
 TAG_KINDS = {"sig": "cosign-signature", "att": "cosign-attestation", "sbom": "cosign-sbom"}
@@ -75,7 +75,7 @@ def read_fallback(tagged: Descriptor, raw: bytes, subject: Digest, read: Read) -
 
 
 def _is_about(entry: Descriptor, subject: Digest, read: Read) -> bool:
-    if not (is_index(entry.media_type) or is_manifest(entry.media_type)):
+    if not is_document_type(entry.media_type):
         raise RejectedError(
             "referrers", "referrer", str(entry.digest), got=entry.media_type[:160], want="a manifest or an index"
         )

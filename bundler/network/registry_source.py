@@ -27,7 +27,7 @@ from bundler.network.registry import FetchedManifest, Repository
 from bundler.network.source import ABSENT, ANY_WORD, TAG_WORDS, Answer, Place, ResolvedImage
 from bundler.oci.annotations import format_evidence_tag, format_fallback_tag
 from bundler.oci.descriptor import Descriptor
-from bundler.oci.manifest import is_index, is_manifest
+from bundler.oci.manifest import is_document_type
 from bundler.oci.reference import Reference
 
 NO_REFERRERS_API = f"{ABSENT}; no referrers API"
@@ -84,7 +84,7 @@ class RegistrySource:
             known = self._fetch(descriptor)
             if sha256_of(known) == descriptor.digest:
                 self._connection.fetcher.keep(descriptor.digest, known)
-        if is_index(descriptor.media_type) or is_manifest(descriptor.media_type):
+        if is_document_type(descriptor.media_type):
             self._hold(descriptor.digest, known)
         return known[: descriptor.size_bytes + 1]
 
@@ -187,7 +187,7 @@ class RegistrySource:
         return raw
 
     def _fetch_from(self, repository: Repository, descriptor: Descriptor) -> bytes | None:
-        if is_index(descriptor.media_type) or is_manifest(descriptor.media_type):
+        if is_document_type(descriptor.media_type):
             fetched = repository.find_manifest(str(descriptor.digest), served=repository is self.repository)
             if fetched is not None and fetched.media_type != descriptor.media_type:
                 raise RejectedError(

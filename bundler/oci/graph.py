@@ -21,7 +21,7 @@ from bundler import limits
 from bundler.digest import Digest, sha256_of
 from bundler.errors import MalformedError, RejectedError, UnsupportedError
 from bundler.oci.descriptor import Descriptor
-from bundler.oci.manifest import ImageIndex, ImageManifest, is_index, is_manifest, parse_manifest
+from bundler.oci.manifest import ImageIndex, ImageManifest, is_document_type, is_index, is_manifest, parse_manifest
 
 Read = Callable[[Descriptor], bytes]
 
@@ -176,7 +176,7 @@ def check_agree(known: Descriptor, descriptor: Descriptor) -> None:
             want="one size",
         )
     types = {known.media_type, descriptor.media_type}
-    if len(types) > 1 and any(is_index(name) or is_manifest(name) for name in types):
+    if len(types) > 1 and any(is_document_type(name) for name in types):
         raise MalformedError(
             "digest-role",
             "blob",
@@ -197,7 +197,7 @@ def _check_kind(descriptor: Descriptor, *, document: bool) -> None:
             got=f"{descriptor.media_type}, which may lie outside the registry",
             want="content that the registry holds",
         )
-    if not document and (is_index(descriptor.media_type) or is_manifest(descriptor.media_type)):
+    if not document and is_document_type(descriptor.media_type):
         raise MalformedError(
             "digest-role", "blob", str(descriptor.digest), got=descriptor.media_type, want="a config or a layer"
         )

@@ -77,6 +77,11 @@ def is_manifest(media_type: str) -> bool:
     return media_type in MANIFEST_TYPES
 
 
+def is_document_type(media_type: str) -> bool:
+    """Whether the media type is that of an index or a manifest: what names other content."""
+    return is_index(media_type) or is_manifest(media_type)
+
+
 def parse_manifest(raw: bytes, media_type: str) -> ImageManifest | ImageIndex:
     """Parse the document that a descriptor with `media_type` names.
 

@@ -17,15 +17,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from bundler.archive.inventory import Evidence, Image
+from bundler.archive.layout import BLOB_TYPES
 from bundler.digest import Digest
 from bundler.errors import MalformedError, RejectedError
+from bundler.evidence.kind import BUILDKIT_ATTESTATION, REFERRER
 from bundler.oci.descriptor import Descriptor
 from bundler.oci.graph import Read, walk
 from bundler.oci.manifest import ImageIndex, ImageManifest
-
-REFERRER = "referrer"
-BUILDKIT_ATTESTATION = "buildkit-attestation"
-BLOB_KINDS = frozenset({"containers-signature", "log-entry"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +77,7 @@ def open_beside(
 def _open_one(
     evidence: Evidence, descriptor: Descriptor, read: Read, require: Callable[[Descriptor], None]
 ) -> OpenedEvidence:
-    if evidence.kind in BLOB_KINDS:
+    if evidence.kind in BLOB_TYPES:
         return OpenedEvidence(evidence, None, (descriptor,))
     graph = walk(descriptor, read)
     for node in graph.nodes:
@@ -107,7 +105,7 @@ def _check_subjects(image: Image, beside: list[Evidence], documents: frozenset[D
                 "evidence-subject", "evidence", str(waiting[0].digest), got=f"about {waiting[0].subject}",
                 want=f"about a manifest or index of {image.name}, or evidence of it",
             )  # fmt: skip
-        known |= {evidence.digest for evidence in about if evidence.kind not in BLOB_KINDS}
+        known |= {evidence.digest for evidence in about if evidence.kind not in BLOB_TYPES}
         waiting = [evidence for evidence in waiting if evidence.subject not in known]
     subjects = {(evidence.digest, evidence.subject) for evidence in beside}
     for evidence in beside:

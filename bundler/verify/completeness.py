@@ -21,12 +21,13 @@ from dataclasses import dataclass
 from bundler.archive.inventory import Blob, Evidence, Image, Inventory
 from bundler.digest import Digest
 from bundler.errors import MalformedError, RejectedError
+from bundler.evidence.kind import BUILDKIT_ATTESTATION
 from bundler.oci.annotations import attested_digest
 from bundler.oci.descriptor import Descriptor
 from bundler.oci.graph import ImageGraph, walk
-from bundler.oci.manifest import ImageIndex, ImageManifest, is_index, is_manifest
+from bundler.oci.manifest import ImageIndex, ImageManifest, is_document_type
 from bundler.oci.platforms import platform_manifests
-from bundler.verify.beside import BUILDKIT_ATTESTATION, OpenedEvidence, open_beside
+from bundler.verify.beside import OpenedEvidence, open_beside
 
 ReadBlob = Callable[[Digest], bytes]
 _RUNS_NOWHERE = "unknown/unknown"
@@ -157,8 +158,8 @@ def _require(blobs: dict[Digest, Blob], descriptor: Descriptor, image: Image) ->
             "incomplete", "image", image.name, got=f"no blob {descriptor.digest} ({descriptor.media_type})",
             want="every blob that its manifests name",
         )  # fmt: skip
-    document = _is_document(descriptor.media_type)
-    if document != _is_document(blob.media_type):
+    document = is_document_type(descriptor.media_type)
+    if document != is_document_type(blob.media_type):
         raise MalformedError(
             "digest-role", "blob", str(blob.digest), got=f"{descriptor.media_type} in {image.name}",
             want=f"{blob.media_type}, as the inventory says",
@@ -169,10 +170,6 @@ def _require(blobs: dict[Digest, Blob], descriptor: Descriptor, image: Image) ->
             want=f"{descriptor.size_bytes} bytes, {descriptor.media_type}",
         )  # fmt: skip
     return blob
-
-
-def _is_document(media_type: str) -> bool:
-    return is_index(media_type) or is_manifest(media_type)
 
 
 def _check_nothing_hides(image: Image, graph: ImageGraph) -> None:

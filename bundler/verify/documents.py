@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from bundler import limits
 from bundler.archive.inventory import Blob
-from bundler.oci.manifest import is_index, is_manifest
+from bundler.oci.manifest import is_document_type
 
 _LAYER_MARKS = (".layer.", ".rootfs.", "application/octet-stream")
 
 
 def is_document(blob: Blob) -> bool:
     """Whether a blob may be read as a document, so that it is kept when it passes: anything but layers."""
-    if is_index(blob.media_type) or is_manifest(blob.media_type):
+    if is_document_type(blob.media_type):
         return True
     small = blob.size_bytes <= limits.EVIDENCE_BLOB_BYTES
     return small and not any(mark in blob.media_type for mark in _LAYER_MARKS)

@@ -17,12 +17,13 @@ from typing import Any
 from bundler.archive.contents import Blob, Evidence, Image, Inventory, Omission, PlatformChild, Search
 from bundler.archive.frames import compress_to, may_compress, pays
 from bundler.archive.inventory import format_inventory
-from bundler.archive.layout import BLOB_TYPES, LOG_ENTRY
+from bundler.archive.layout import BLOB_TYPES
 from bundler.archive.reader import Integrity, open_archive
 from bundler.archive.storage import blob_rank
 from bundler.archive.writer import write_bundle
 from bundler.digest import Digest, sha256_of
 from bundler.errors import SealiftError
+from bundler.evidence.kind import LOG_ENTRY
 from bundler.oci.manifest import EMPTY_CONFIG, OCI_CONFIG, OCI_INDEX, OCI_MANIFEST
 
 OCI_LAYER = "application/vnd.oci.image.layer.v1.tar"

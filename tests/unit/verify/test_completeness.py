@@ -12,10 +12,11 @@ import pytest
 from bundler.archive.inventory import Blob, Evidence, Image, Inventory, Omission, PlatformChild
 from bundler.digest import Digest, sha256_of
 from bundler.errors import RejectedError
+from bundler.evidence.kind import BUILDKIT_ATTESTATION
 from bundler.oci import annotations as words
 from bundler.oci.descriptor import Descriptor, Platform
 from bundler.oci.manifest import EMPTY_CONFIG, OCI_INDEX, OCI_MANIFEST
-from bundler.verify.completeness import BUILDKIT_ATTESTATION, check_no_strays, open_image
+from bundler.verify.completeness import check_no_strays, open_image
 from bundler.verify.images import judge_image
 from bundler.verify.result import Outcome
 from tests.simulators.claims import NAME, REPOSITORY, Claims, add_blob, demand, on_image, policy, told, verdict

@@ -16,10 +16,10 @@ from hypothesis import strategies as st
 
 from bundler.archive.inventory import Evidence, Inventory
 from bundler.digest import Digest
+from bundler.evidence.kind import BUILDKIT_ATTESTATION
 from bundler.oci import annotations as words
 from bundler.oci.descriptor import Descriptor
 from bundler.report.as_text import format_text
-from bundler.verify.completeness import BUILDKIT_ATTESTATION
 from bundler.verify.images import judge_image
 from bundler.verify.result import ImageResult, Outcome, Report
 from tests.simulators.bundles import walk_members
