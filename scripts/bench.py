@@ -36,7 +36,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from bundler.version import TOOL
-from scripts.bench_export import can_measure, measure_export
+from scripts.bench_export import LAUNCHER, can_measure, measure_export
 from scripts.bench_signatures import measure_signatures
 from tests.simulators.images import SPDX, Layout, big_layer, statement
 from tests.simulators.sboms import spdx2
@@ -55,13 +55,6 @@ images = ["registry.example.org/bench/image"]
 [[rule.signature]]
 certificate_identity = "{IDENTITY}"
 certificate_oidc_issuer = "{ISSUER}"
-"""
-# Runs a command, then says how it went and how much memory it took at most.
-LAUNCHER = """
-import json, os, sys
-child = os.posix_spawn(sys.argv[1], sys.argv[1:], os.environ)
-_, status, usage = os.wait4(child, 0)
-print("\\n" + json.dumps([os.waitstatus_to_exitcode(status), usage.ru_maxrss]))
 """
 # Imports first, then times one verification.
 WORK = """
