@@ -48,7 +48,8 @@ ROOMS: dict[str, set[str]] = {
 }
 
 # One door for each dependency: only these modules (or packages) may import it.
-COMMANDS = ("bundler.cli", "trust_root.cli")
+TRUST_COMMANDS = tuple(f"trust_root.cli{part}" for part in ("", "_group", "_common", "_ceremony", "_site"))
+COMMANDS = ("bundler.cli", *TRUST_COMMANDS)
 NETWORK = ("bundler.network",)
 DOORS: dict[str, tuple[str, ...]] = {
     "cryptography": ("bundler.identity", "bundler.verify.material", "trust_root"),
@@ -100,7 +101,7 @@ JUDGES = (
     "bundler.verify.settle",  # the pipeline's last step: a failure to record becomes the report's
     "bundler.deliver.serve",
     "bundler.cli.main",
-    "trust_root.cli",
+    *TRUST_COMMANDS,
 )
 BROAD = {"", "Exception", "BaseException", "SealiftError"}
 

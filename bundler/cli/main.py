@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import os
 import sys
-from importlib import import_module
 from typing import NoReturn
 
 import click
@@ -20,6 +19,7 @@ import click
 from bundler.errors import EXIT_BUG, SealiftError, UsageError
 from bundler.escaping import escape
 from bundler.version import FORMAT_VERSION, VERSION
+from trust_root.cli_group import LazyGroup
 
 _COMMANDS = {
     "export": ("bundler.cli.export", "export", "Export images with their evidence into one signed bundle file."),
@@ -29,7 +29,7 @@ _COMMANDS = {
     "diff": ("bundler.cli.diff", "diff", "Show what differs between two bundles, without reading their layers."),
     "triangulate": ("bundler.cli.triangulate", "triangulate", "Print where evidence about an image would lie."),
     "cache": ("bundler.cli.cache", "cache", "Show or prune what exports have fetched from registries."),
-    "trust": ("trust_root.cli", "trust", "Make, publish, pin and show trust roots."),
+    "trust": ("bundler.cli.trust", "trust", "Make, publish, pin and show trust roots."),
     "help": ("bundler.cli.pages", "pages", "Print a manual page: format, policy, export, report, …"),
 }
 _INTERRUPTED = 130  # as shells report SIGINT
@@ -45,34 +45,13 @@ Exit codes: 0 verified, 1 rejected, 2 usage, 3 damaged, 4 trust, 5 unsupported, 
 """
 
 
-class LazyGroup(click.Group):
-    """A group that imports a command's module only when that command is called."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
-        """Names in the order of a delivery's way."""
-        return list(_COMMANDS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
-        """Import the module of one command."""
-        if cmd_name not in _COMMANDS:
-            return None
-        module, attribute, _ = _COMMANDS[cmd_name]
-        command: click.Command = getattr(import_module(module), attribute)
-        return command
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
-        """List commands from the table, importing none."""
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, summary) for name, (_, _, summary) in _COMMANDS.items()])
-
-
 def _print_version(ctx: click.Context, _parameter: click.Parameter, value: bool) -> None:
     if value and not ctx.resilient_parsing:
         click.echo(f"sealift {VERSION}\nbundle format {FORMAT_VERSION}")
         ctx.exit()
 
 
-@click.group(cls=LazyGroup, epilog=_EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=LazyGroup, table=_COMMANDS, epilog=_EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
 @click.option(
     "--version",
     is_flag=True,

@@ -15,7 +15,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from bundler.digest import sha256_of
 from bundler.errors import SealiftError
 from tests.simulators.tuf_repository import TufRepository
-from trust_root import cli
+from trust_root import cli_common
+from trust_root.cli import trust
 from trust_root.inspection import DEVELOPMENT_WARNING
 from trust_root.keys import generate_key
 
@@ -26,12 +27,12 @@ TRUSTED_ROOT = '{"mediaType":"application/vnd.dev.sigstore.trustedroot+json;vers
 @pytest.fixture
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(cli, "clock", lambda: NOW)
+    monkeypatch.setattr(cli_common, "clock", lambda: NOW)
     runner = CliRunner()
 
     def invoke(*arguments: str, env: Mapping[str, str | None] | None = None, text: str = "") -> Result:
         given = {"SEALIFT_KEY_PASSPHRASE": "horse", "SEALIFT_STATE": "state", "SOURCE_DATE_EPOCH": None, **(env or {})}
-        return runner.invoke(cli.trust, arguments, env=given, input=text)
+        return runner.invoke(trust, arguments, env=given, input=text)
 
     return invoke
 
@@ -83,7 +84,7 @@ class TestInit:
         assert not Path("repo").exists()
 
     def test_prompts_one_passphrase_for_each_key_and_hides_it(self, run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(cli, "_has_terminal", lambda: True)
+        monkeypatch.setattr(cli_common, "has_terminal", lambda: True)
         arguments = (*INIT, "--holders", "2", "--threshold", "2")
         text = "one\none\ntwo\ntwo\nthree\nthree\n"
         result = good(run(*arguments, env={"SEALIFT_KEY_PASSPHRASE": None}, text=text))
@@ -183,7 +184,7 @@ class TestSite:
         assert code_of(self.pin(run, "--site", "a b")) == "site-name"
 
     def test_an_expired_root_is_pinned_with_a_warning(self, run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(cli, "clock", lambda: NOW + timedelta(days=4000))
+        monkeypatch.setattr(cli_common, "clock", lambda: NOW + timedelta(days=4000))
         assert "has expired" in good(self.pin(run)).stderr
         assert "EXPIRED" in good(run("show")).stdout
 

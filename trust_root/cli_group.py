@@ -1,0 +1,45 @@
+"""Groups of commands that import a command's module only when that command is called.
+
+Rules of this module: a command is named by module and attribute, with its one-line help, so that `--help` lists a group
+and imports none of it (DESIGN section 7: within 100 ms).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib import import_module
+from typing import Any
+
+import click
+
+CommandTable = Mapping[str, tuple[str, str, str]]
+"""Command name → module, attribute, one-line help; in the order of the listing."""
+
+
+class LazyGroup(click.Group):
+    """A group of commands from a table.
+
+    Args:
+        table: the commands.
+    """
+
+    def __init__(self, *arguments: Any, table: CommandTable, **settings: Any) -> None:
+        super().__init__(*arguments, **settings)
+        self._table = table
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
+        """Names in the order of the table."""
+        return list(self._table)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        """Import the module of one command."""
+        if cmd_name not in self._table:
+            return None
+        module, attribute, _ = self._table[cmd_name]
+        command: click.Command = getattr(import_module(module), attribute)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        """List commands from the table, importing none."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, summary) for name, (_, _, summary) in self._table.items()])
