@@ -15,6 +15,7 @@ import hashlib
 from collections.abc import Callable
 from typing import Protocol
 
+from bundler.archive.chunks import StoredHash
 from bundler.archive.contents import Blob
 from bundler.archive.damage import Damage, damage_of
 from bundler.archive.frames import FrameReader, decompress
@@ -119,9 +120,9 @@ class DerivedSink:
 class RawSink:
     """A blob stored as it is: hashed."""
 
-    def __init__(self, blob: Blob) -> None:
+    def __init__(self, blob: Blob, stored_hash: StoredHash) -> None:
         self._blob = blob
-        self._hash = hashlib.sha256()
+        self._hash = stored_hash
 
     def feed(self, piece: memoryview) -> None:
         """Hash."""
@@ -129,15 +130,15 @@ class RawSink:
 
     def finish(self) -> None:
         """Raise if the hash is another (code ``blob-digest``)."""
-        _check_stored(self._blob, Digest("sha256", self._hash.hexdigest()))
+        _check_stored(self._blob, self._hash.finish())
 
 
 class FrameSink:
     """A blob stored as a frame: the stored bytes and the content are hashed, the content is thrown away."""
 
-    def __init__(self, blob: Blob) -> None:
+    def __init__(self, blob: Blob, stored_hash: StoredHash) -> None:
         self._blob = blob
-        self._stored_hash = hashlib.sha256()
+        self._stored_hash = stored_hash
         self._content_hash = hashlib.sha256()
         self._reader = FrameReader(blob.size_bytes)
         self._fault: DamagedError | None = None
@@ -154,7 +155,7 @@ class FrameSink:
 
     def finish(self) -> None:
         """Raise for other stored bytes, then for a bad frame, then for another content."""
-        _check_stored(self._blob, Digest("sha256", self._stored_hash.hexdigest()))
+        _check_stored(self._blob, self._stored_hash.finish())
         if self._fault is not None:
             raise self._fault
         self._reader.finish()
@@ -164,18 +165,21 @@ class FrameSink:
 class KeepSink:
     """A small blob whose content is handed to `keep` once it is proved."""
 
-    def __init__(self, blob: Blob, keep: Callable[[Digest, bytes], None]) -> None:
+    def __init__(self, blob: Blob, stored_hash: StoredHash, keep: Callable[[Digest, bytes], None]) -> None:
         self._blob = blob
+        self._hash = stored_hash
         self._keep = keep
         self._stored = bytearray()
 
     def feed(self, piece: memoryview) -> None:
-        """Collect; the signed size bounds it."""
+        """Hash and collect; the signed size bounds it."""
+        self._hash.update(piece)
         self._stored += piece
 
     def finish(self) -> None:
-        """Hash, decompress, hash; then keep."""
-        self._keep(self._blob.digest, open_stored(self._blob, bytes(self._stored)))
+        """Judge the hash, decompress, hash; then keep."""
+        _check_stored(self._blob, self._hash.finish())
+        self._keep(self._blob.digest, _open_checked(self._blob, bytes(self._stored)))
 
 
 def open_stored(blob: Blob, stored: bytes) -> bytes:
@@ -185,6 +189,10 @@ def open_stored(blob: Blob, stored: bytes) -> bytes:
         DamagedError: ``blob-digest``, ``frame-…`` or ``content-digest``.
     """
     _check_stored(blob, sha256_of(stored))
+    return _open_checked(blob, stored)
+
+
+def _open_checked(blob: Blob, stored: bytes) -> bytes:
     if blob.stored == "raw":
         return stored
     content = decompress(stored, blob.size_bytes)

@@ -19,6 +19,7 @@ from types import TracebackType
 from typing import BinaryIO, Self
 
 from bundler import limits
+from bundler.archive.chunks import ProvedBlob, StoredHash
 from bundler.archive.contents import Blob, Inventory
 from bundler.archive.damage import Damage, Integrity
 from bundler.archive.head import read_exactly, read_head, read_padding
@@ -71,6 +72,8 @@ class ArchiveReader:
         self._plan: Plan | None = None
         self._members: Mapping[Digest, Member] = {}
         self._kept: dict[Digest, bytes] = {}
+        self._hashes: dict[Digest, StoredHash] = {}
+        self._proved: frozenset[Digest] = frozenset()
         with contextlib.ExitStack() as on_failure:
             on_failure.callback(source.close)
             self._head = read_head(source)
@@ -116,6 +119,7 @@ class ArchiveReader:
         *,
         threads: int | None = None,
         keep: Callable[[Blob], bool] | None = None,
+        prove: bool = False,
         progress: Progress | None = None,
     ) -> Integrity:
         """Read and check everything after the inventory, each byte once.
@@ -124,6 +128,7 @@ class ArchiveReader:
             threads: how many members of a file are read at once; by default as many as cores, up to a limit.
             keep: blobs whose content `read_blob` will give without reading again. From a file, what does not fit into
                 `limits.KEPT_IN_MEMORY_BYTES` is read again instead.
+            prove: remember the hash's states, so that `proved_blob` can hand out blobs afterwards (files only).
             progress: told the bytes done so far; may be called from other threads, never from two at once.
 
         Raises:
@@ -133,10 +138,12 @@ class ArchiveReader:
         wanted = self._choose_kept(keep) if keep else frozenset()
 
         def sink_for(member: Member) -> Sink:
-            return self._sink(member, wanted)
+            return self._sink(member, wanted, prove=prove)
 
         if isinstance(self._source, FileSource):
-            return scan_file(self._source, plan, sink_for, threads=threads or default_threads(), progress=progress)
+            done = scan_file(self._source, plan, sink_for, threads=threads or default_threads(), progress=progress)
+            self._proved = frozenset(self._hashes) - done.damaged
+            return done
         return scan_stream(self._source, plan, sink_for, progress=progress)
 
     def check_headers(self, *, keep: Callable[[Blob], bool] | None = None) -> Integrity:
@@ -168,15 +175,29 @@ class ArchiveReader:
             DamagedError: its bytes are not what was signed.
             EnvError: the bundle came through a pipe, and the blob was not kept (``pipe``).
         """
-        member = self._members.get(digest)
-        if member is None or member.blob is None:
-            raise RejectedError("blob-absent", "blob", str(digest), got="not in the bundle", want="listed")
-        if member.blob.size_bytes > max_bytes:
+        member, blob = self._listed(digest)
+        if blob.size_bytes > max_bytes:
             raise MalformedError(
-                "limits", "blob", str(digest), got=f"{member.blob.size_bytes} bytes", want=f"at most {max_bytes}"
+                "limits", "blob", str(digest), got=f"{blob.size_bytes} bytes", want=f"at most {max_bytes}"
             )
         kept = self._kept.get(digest)
-        return kept if kept is not None else self._read_again(member, member.blob)
+        return kept if kept is not None else self._read_again(member, blob)
+
+    def proved_blob(self, digest: Digest) -> ProvedBlob:
+        """A blob that was found whole by `read_members(prove=True)`; its chunks are proved again as they are read.
+
+        Raises:
+            RejectedError: the inventory lists no such blob (``blob-absent``).
+            DamagedError: it was found damaged (``blob-digest``).
+            EnvError: the bundle came through a pipe (``pipe``).
+        """
+        member, blob = self._listed(digest)
+        if isinstance(self._source, StreamSource):
+            raise _read_once(digest)
+        if digest not in self._proved:
+            raise DamagedError("blob-digest", "blob", str(digest), got="other bytes", want="what was signed")
+        states = self._hashes[digest].states or []
+        return ProvedBlob(blob, states, member.content_offset, self._source.fill)
 
     def close(self) -> None:
         """Close the file; a stream is left open."""
@@ -189,6 +210,12 @@ class ArchiveReader:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self.close()
+
+    def _listed(self, digest: Digest) -> tuple[Member, Blob]:
+        member = self._members.get(digest)
+        if member is None or member.blob is None:
+            raise RejectedError("blob-absent", "blob", str(digest), got="not in the bundle", want="listed")
+        return member, member.blob
 
     def _require_plan(self) -> Plan:
         if self._plan is None:
@@ -216,13 +243,16 @@ class ArchiveReader:
             chosen.add(blob.digest)
         return frozenset(chosen)
 
-    def _sink(self, member: Member, wanted: frozenset[Digest]) -> Sink:
+    def _sink(self, member: Member, wanted: frozenset[Digest], *, prove: bool = False) -> Sink:
         blob = member.blob
         if blob is None:
             return DerivedSink(member.derived or b"")
+        stored_hash = StoredHash(keep_states=prove)
+        if prove:
+            self._hashes[blob.digest] = stored_hash
         if blob.digest in wanted:
-            return KeepSink(blob, self._kept.__setitem__)
-        return RawSink(blob) if blob.stored == "raw" else FrameSink(blob)
+            return KeepSink(blob, stored_hash, self._kept.__setitem__)
+        return RawSink(blob, stored_hash) if blob.stored == "raw" else FrameSink(blob, stored_hash)
 
     def _header_sink(self, member: Member, wanted: frozenset[Digest]) -> Sink:
         if member.blob is None or member.blob.digest in wanted:
@@ -231,16 +261,20 @@ class ArchiveReader:
 
     def _read_again(self, member: Member, blob: Blob) -> bytes:
         if isinstance(self._source, StreamSource):
-            raise EnvError(
-                "pipe",
-                "blob",
-                str(blob.digest),
-                got="a pipe that is read only once",
-                want="a file",
-                hints=["write the stream to a file first"],
-            )
+            raise _read_once(blob.digest)
         stored = bytearray(blob.stored_size_bytes)
         count = self._source.fill(memoryview(stored), member.content_offset)
         if count < len(stored):
             raise DamagedError("truncated", "blob", str(blob.digest), got=f"{count} bytes", want=f"{len(stored)}")
         return open_stored(blob, bytes(stored))
+
+
+def _read_once(digest: Digest) -> EnvError:
+    return EnvError(
+        "pipe",
+        "blob",
+        str(digest),
+        got="a pipe that is read only once",
+        want="a file",
+        hints=["write the stream to a file first"],
+    )

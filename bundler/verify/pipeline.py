@@ -53,6 +53,7 @@ class Request:
         exhibit: gather what can be shown of each image (chains, SBOMs, provenance).
         integrity_only: check bytes against the file's own metadata, prove nothing.
         threads: how many members are read at once; None: as many as cores.
+        prove: make the archive able to hand out proved blobs afterwards (files only).
         progress: told the bytes done so far.
     """
 
@@ -64,6 +65,7 @@ class Request:
     exhibit: bool = False
     integrity_only: bool = False
     threads: int | None = None
+    prove: bool = False
     progress: Callable[[int], None] | None = None
 
 
@@ -87,21 +89,44 @@ def verify_bundle(source: Path | str | BinaryIO, request: Request) -> Verificati
     Returns:
         a report in every case; errors that are not ours (bugs) pass through.
     """
-    name = str(source) if isinstance(source, (str, Path)) else STANDARD_INPUT
+    run = _begin(str(source) if isinstance(source, (str, Path)) else STANDARD_INPUT, request)
+    try:
+        with open_archive(source) as archive:
+            _go_through(archive, request, run)
+    except SealiftError as error:
+        run.report.failure = error
+    return run
+
+
+def verify_archive(archive: ArchiveReader, name: str, request: Request) -> Verification:
+    """Verify a bundle that is open already and stays so: for whoever then uses what was verified (`prove`).
+
+    Args:
+        archive: just opened, nothing read but its head.
+        name: what the report calls it.
+        request: as for `verify_bundle`.
+    """
+    run = _begin(name, request)
+    try:
+        _go_through(archive, request, run)
+    except SealiftError as error:
+        run.report.failure = error
+    return run
+
+
+def _begin(name: str, request: Request) -> Verification:
     report = Report(file=name, tool=TOOL, integrity_only=request.integrity_only)
     basis = request.basis
     report.time = TimeFact(basis.at, basis.source, basis.reason or "")
     report.policy_digest = request.policy.digest if request.policy else None
-    run = Verification(report)
-    try:
-        with open_archive(source) as archive:
-            inventory = _open_head(archive, request, run)
-            damaged = _read_bytes(archive, inventory, request, report)
-            if not request.integrity_only:
-                _judge_claims(archive, inventory, damaged, request, run)
-    except SealiftError as error:
-        report.failure = error
-    return run
+    return Verification(report)
+
+
+def _go_through(archive: ArchiveReader, request: Request, run: Verification) -> None:
+    inventory = _open_head(archive, request, run)
+    damaged = _read_bytes(archive, inventory, request, run.report)
+    if not request.integrity_only:
+        _judge_claims(archive, inventory, damaged, request, run)
 
 
 def _open_head(archive: ArchiveReader, request: Request, run: Verification) -> Inventory:
@@ -135,7 +160,9 @@ def _open_head(archive: ArchiveReader, request: Request, run: Verification) -> I
 
 
 def _read_bytes(archive: ArchiveReader, inventory: Inventory, request: Request, report: Report) -> frozenset[Digest]:
-    integrity = archive.read_members(threads=request.threads, keep=is_document, progress=request.progress)
+    integrity = archive.read_members(
+        threads=request.threads, keep=is_document, prove=request.prove, progress=request.progress
+    )
     report.bytes_read = integrity.bytes_read
     report.members = len(inventory.blobs) + len(archive.trust_files) + 4  # README, inventory, oci-layout, index.json
     report.damages = tuple(DamageFact(item.member, item.digest, item.code, item.detail) for item in integrity.damages)

@@ -1,0 +1,137 @@
+"""Chunks that are proved before they are handed out: what was verified is what is used (THREATS S1, S2, I15).
+
+While the one verification pass hashes a blob's stored bytes, a copy of the hash's state is kept every `CHUNK_BYTES`
+(240 bytes for each copy, so 15 MB for 256 GB). Later a chunk is good if the state before it, updated with the chunk,
+gives the same hash as the state after it.
+
+Rules of this module:
+- The states never leave memory, and come only from a pass that ended with the signed hash. A chunk with other bytes and
+  the same hash would be a collision of SHA-256.
+- A chunk is proved in the buffer that is then handed out; it is never read again in between.
+- A content that is stored as a frame is decompressed from proved chunks. The pass has shown that this frame gives the
+  signed content, and decompression has no choices.
+- Nothing is cached here; whoever serves many readers bounds how many chunks are in memory at once.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator
+from typing import Protocol
+
+from bundler.archive.contents import Blob
+from bundler.archive.frames import FrameReader
+from bundler.digest import Digest
+from bundler.errors import DamagedError
+
+CHUNK_BYTES = 4 * 1024 * 1024
+
+Fill = Callable[[memoryview, int], int]
+
+
+class _Hash(Protocol):
+    def update(self, data: memoryview, /) -> None: ...
+    def digest(self) -> bytes: ...
+    def hexdigest(self) -> str: ...
+    def copy(self) -> _Hash: ...
+
+
+class StoredHash:
+    """SHA-256 of a member's stored bytes; with `keep_states`, of every chunk's start as well."""
+
+    def __init__(self, *, keep_states: bool = False) -> None:
+        self._hash: _Hash = hashlib.sha256()
+        self._left_bytes = CHUNK_BYTES
+        self.states: list[_Hash] | None = [self._hash.copy()] if keep_states else None
+
+    def update(self, piece: memoryview) -> None:
+        """The next stored bytes."""
+        if self.states is None:
+            self._hash.update(piece)
+            return
+        while piece:
+            part = piece[: self._left_bytes]
+            self._hash.update(part)
+            self._left_bytes -= len(part)
+            piece = piece[len(part) :]
+            if not self._left_bytes:
+                self.states.append(self._hash.copy())
+                self._left_bytes = CHUNK_BYTES
+
+    def finish(self) -> Digest:
+        """The digest of all bytes so far; the last chunk ends here."""
+        if self.states is not None and self._left_bytes < CHUNK_BYTES:
+            self.states.append(self._hash.copy())
+        return Digest("sha256", self._hash.hexdigest())
+
+
+class ProvedBlob:
+    """One blob of a verified file, read in chunks each of which is proved first. Threads may read it at once."""
+
+    def __init__(self, blob: Blob, states: list[_Hash], content_offset: int, fill: Fill) -> None:
+        self.blob = blob
+        self._states = states
+        self._offset = content_offset
+        self._fill = fill
+
+    @property
+    def size_bytes(self) -> int:
+        """Size of the content."""
+        return self.blob.size_bytes
+
+    def read(self, start: int = 0, end: int | None = None) -> Iterator[memoryview]:
+        """The content from `start` to `end` (bytes, half open), in pieces of at most `CHUNK_BYTES`.
+
+        A piece is proved before it is yielded. Of a frame everything before `start` is decompressed and dropped.
+
+        Raises:
+            DamagedError: the file no longer holds what was verified (code ``chunk``), or its medium fails
+                (``read-error``).
+        """
+        last = self.size_bytes if end is None else min(end, self.size_bytes)
+        if self.blob.stored == "raw":
+            return self._read_raw(start, last)
+        return self._read_frame(start, last)
+
+    def _read_raw(self, start: int, end: int) -> Iterator[memoryview]:
+        position = start
+        while position < end:
+            number, skip = divmod(position, CHUNK_BYTES)
+            piece = self._chunk(number)[skip : skip + end - position]
+            yield piece
+            position += len(piece)
+
+    def _read_frame(self, start: int, end: int) -> Iterator[memoryview]:
+        reader = FrameReader(self.blob.size_bytes)
+        position = 0
+        for number in range(len(self._states) - 1):
+            if position >= end:
+                return
+            ready = bytearray()
+            for part in reader.feed(self._chunk(number)):
+                wanted = memoryview(part)[max(start - position, 0) : max(end - position, 0)]
+                position += len(part)
+                ready += wanted
+                if len(ready) >= CHUNK_BYTES:
+                    yield memoryview(ready)
+                    ready = bytearray()
+            if ready:
+                yield memoryview(ready)
+
+    def _chunk(self, number: int) -> memoryview:
+        """One chunk of the stored bytes, read once and proved."""
+        start = number * CHUNK_BYTES
+        view = memoryview(bytearray(min(CHUNK_BYTES, self.blob.stored_size_bytes - start)))
+        count = self._fill(view, self._offset + start)
+        state = self._states[number].copy()
+        state.update(view[:count])
+        if count < len(view) or state.digest() != self._states[number + 1].digest():
+            raise DamagedError(
+                "chunk",
+                "blob",
+                str(self.blob.digest),
+                got=f"other bytes at offset {start} than were verified",
+                want="a file that nobody changes",
+                hints=["verify the bundle again; copy it to a medium that nobody else writes"],
+            )
+        return view
