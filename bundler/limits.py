@@ -53,6 +53,9 @@ STATEMENT_SUBJECTS = 1024
 SUBJECT_DIGESTS = 32
 LOG_ENTRIES = 32
 LOG_RETRIES = 1  # a log that does not answer is a warning; nobody should wait long for it
+LOG_TREES = 256  # trees of logs that a site remembers; Sigstore's own have some ten, with all old shards
+LOG_LOOSE = 64  # checkpoints of one tree not yet proved to lie on its head's line
+LOG_PROOFS = 1000  # consistency proofs of one tree in a bundle: one for each size that its evidence names
 TIMESTAMPS = 32
 TIMESTAMP_BYTES = 64 * KIB  # one answer of an authority; with certificates some 2 to 8 kB
 SBOM_PACKAGES = 250_000  # a whole distribution's archive has some 60 000
@@ -121,6 +124,9 @@ PAGE_TEXT_CHARACTERS = 4000  # of one text; longer ones are whole in the JSON fo
 SETTINGS_BYTES = 1 * MIB
 SITE_NAME_CHARACTERS = 64
 STATE_FILE_BYTES = 64 * MIB
+OPERATORS = 8  # who put a new pin in place of a lost one; two are asked for
+OPERATOR_CHARACTERS = 80
+REASON_CHARACTERS = 1000  # typed for the log; a sentence or two
 
 # Registries. A run asks some thousand times; a registry that answers more than this is broken or hostile.
 URL_CHARACTERS = 16 * KIB  # redirects to object stores carry signatures of some 2 kB
