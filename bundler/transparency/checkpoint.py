@@ -75,7 +75,7 @@ class Cosignature:
 
 @dataclass(frozen=True, slots=True)
 class VerifiedCheckpoint:
-    """The log said this. `tree_id` is that of Rekor 1, None otherwise; `witnesses` those known that cosigned."""
+    """The log said this, in `note`. `tree_id` is that of Rekor 1, None otherwise; `witnesses` those that cosigned."""
 
     log: TransparencyLog
     origin: str
@@ -83,6 +83,7 @@ class VerifiedCheckpoint:
     root_hash: bytes
     tree_id: int | None = None
     witnesses: tuple[Cosignature, ...] = field(default=())
+    note: bytes = field(default=b"", repr=False)
 
 
 def parse_checkpoint(text: bytes) -> Checkpoint:
@@ -141,6 +142,7 @@ def open_checkpoint(raw: bytes, log: TransparencyLog, witnesses: Sequence[Witnes
         root_hash=checkpoint.root_hash,
         tree_id=rekor_1[1] if rekor_1 else None,
         witnesses=_seen_by(note, witnesses, log),
+        note=raw,
     )
 
 

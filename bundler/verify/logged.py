@@ -14,7 +14,7 @@ Rules of this module:
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from bundler.errors import RejectedError
@@ -22,7 +22,7 @@ from bundler.evidence.envelope import Envelope, format_envelope
 from bundler.evidence.signed import Signed
 from bundler.identity.keys import PublicKey
 from bundler.transparency.binding import Claim, EnvelopeParts, check_binds
-from bundler.transparency.checkpoint import Witness
+from bundler.transparency.checkpoint import VerifiedCheckpoint, Witness
 from bundler.transparency.entry import LogEntry, LoggedVerifier, parse_entry
 from bundler.transparency.entry_v2 import LoggedContent, LoggedEnvelope
 from bundler.transparency.log import TransparencyLog, check_log_window, find_log
@@ -44,6 +44,7 @@ class LogFact:
         tree_size: of the tree that was proved to hold the entry; None with a promise only.
         witnesses: known witnesses that cosigned the checkpoint.
         fetched: whether the proof was fetched at export.
+        checkpoint: the log's word on that tree; None with a promise only.
     """
 
     log_url: str
@@ -54,6 +55,7 @@ class LogFact:
     tree_size: int | None = None
     witnesses: tuple[str, ...] = ()
     fetched: bool = False
+    checkpoint: VerifiedCheckpoint | None = field(default=None, repr=False)
 
     @property
     def proved(self) -> bool:
@@ -155,6 +157,7 @@ def verify_entry(
         tree_size=inclusion.tree_size if inclusion else None,
         witnesses=tuple(dict.fromkeys(seen.witness for seen in inclusion.checkpoint.witnesses)) if inclusion else (),
         fetched=promised.fetched is not None,
+        checkpoint=inclusion.checkpoint if inclusion else None,
     )
 
 
