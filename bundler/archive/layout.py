@@ -38,8 +38,8 @@ BLOB_TYPES: Mapping[str, str] = {
     CONTAINERS_SIGNATURE: "application/vnd.sealift.containers-signature",
     LOG_ENTRY: "application/vnd.sealift.log-entry.v1+json",
 }
-_TAG_SUFFIXES: Mapping[str, str] = {COSIGN_SIGNATURE: "sig", COSIGN_ATTESTATION: "att", COSIGN_SBOM: "sbom"}
-EVIDENCE_KINDS = frozenset({BUILDKIT_ATTESTATION, REFERRER, *BLOB_TYPES, *_TAG_SUFFIXES})
+TAG_SUFFIXES: Mapping[str, str] = {COSIGN_SIGNATURE: "sig", COSIGN_ATTESTATION: "att", COSIGN_SBOM: "sbom"}
+EVIDENCE_KINDS = frozenset({BUILDKIT_ATTESTATION, REFERRER, *BLOB_TYPES, *TAG_SUFFIXES})
 
 
 def layout_index(inventory: Inventory) -> bytes:
@@ -82,8 +82,8 @@ def _listed_items(inventory: Inventory) -> Iterator[tuple[str, Image | Evidence]
         for evidence in image.evidence:
             if evidence.kind not in EVIDENCE_KINDS:
                 raise _unknown_kind(evidence)
-            if evidence.kind in _TAG_SUFFIXES:
-                yield f"{repository}:{format_evidence_tag(evidence.subject, _TAG_SUFFIXES[evidence.kind])}", evidence
+            if evidence.kind in TAG_SUFFIXES:
+                yield f"{repository}:{format_evidence_tag(evidence.subject, TAG_SUFFIXES[evidence.kind])}", evidence
             elif evidence.kind == REFERRER:
                 yield "", evidence
 

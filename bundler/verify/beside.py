@@ -13,8 +13,8 @@ Rules of this module:
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
 from bundler.archive.inventory import Evidence, Image
 from bundler.archive.layout import BLOB_TYPES
@@ -34,11 +34,13 @@ class OpenedEvidence:
         evidence: its entry in the inventory.
         document: its manifest or index; None for a blob.
         nodes: everything of it in the bundle.
+        documents: its manifests and indexes by digest, `document` among them; none for a blob.
     """
 
     evidence: Evidence
     document: ImageManifest | ImageIndex | None
     nodes: tuple[Descriptor, ...]
+    documents: Mapping[Digest, ImageManifest | ImageIndex] = field(hash=False)
 
 
 def open_beside(
@@ -78,7 +80,7 @@ def _open_one(
     evidence: Evidence, descriptor: Descriptor, read: Read, require: Callable[[Descriptor], None]
 ) -> OpenedEvidence:
     if evidence.kind in BLOB_TYPES:
-        return OpenedEvidence(evidence, None, (descriptor,))
+        return OpenedEvidence(evidence, None, (descriptor,), {})
     graph = walk(descriptor, read)
     for node in graph.nodes:
         require(node)
@@ -91,7 +93,7 @@ def _open_one(
             "evidence-subject", "evidence", str(evidence.digest), got=f"subject {said or 'none'}",
             want=f"{evidence.subject}, as the inventory says",
         )  # fmt: skip
-    return OpenedEvidence(evidence, document, graph.nodes)
+    return OpenedEvidence(evidence, document, graph.nodes, graph.documents)
 
 
 def _check_subjects(image: Image, beside: list[Evidence], documents: frozenset[Digest]) -> None:

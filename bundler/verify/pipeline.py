@@ -75,6 +75,7 @@ class Verification:
 
     report: Report
     head: Head = field(default_factory=Head)
+    inventory: Inventory | None = None
     times: tuple[datetime, ...] = ()
     exhibits: tuple[Exhibits | None, ...] = ()
 
@@ -123,7 +124,7 @@ def _begin(name: str, request: Request) -> Verification:
 
 
 def _go_through(archive: ArchiveReader, request: Request, run: Verification) -> None:
-    inventory = _open_head(archive, request, run)
+    inventory = run.inventory = _open_head(archive, request, run)
     damaged = _read_bytes(archive, inventory, request, run.report)
     if not request.integrity_only:
         _judge_claims(archive, inventory, damaged, request, run)
