@@ -33,8 +33,9 @@ def image() -> EvidenceImage:
 @pytest.fixture(scope="module")
 def delivered(image: EvidenceImage, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     folder = tmp_path_factory.mktemp("held")
-    repository = TufRepository("main")
+    repository = TufRepository("main", targets={"trusted_root/demo.json": image.sigstore.trusted_root_json()})
     image.layout.write(folder / "layout")
+    (folder / "policy.toml").write_text(image.policy())
     bundle = Exporter(repository, folder).deliver(LayoutSource("oci", folder / "layout", NAME))
     return bundle, make_site(folder / "state", repository.pin)
 
@@ -114,9 +115,8 @@ def test_standard_input_cannot_be_held(delivered: tuple[Path, Path]) -> None:
 
 def request(state: Path) -> Request:
     site = load_site(state)
-    return Request(
-        time_basis(NOW, site.floor, None, None), site=site, policy=parse_policy(OPEN_POLICY.encode()), threads=1
-    )
+    policy = parse_policy((state.parent / "policy.toml").read_bytes())
+    return Request(time_basis(NOW, site.floor, None, None), site=site, policy=policy, threads=1)
 
 
 def held_bundle(delivered: tuple[Path, Path]) -> VerifiedBundle:
