@@ -24,6 +24,7 @@ FLOOR = {
     "bundler.fields",
     "bundler.limits",
     "bundler.moment",
+    "bundler.progress",
     "bundler.safe_file",
     "bundler.strict_json",
     "bundler.version",

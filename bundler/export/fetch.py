@@ -18,10 +18,10 @@ from bundler.digest import Digest
 from bundler.export.collect import CollectedImage, naming
 from bundler.export.hooks import Hooks
 from bundler.export.space import check_space
-from bundler.export.threads import in_threads
 from bundler.network.connection import Connection
 from bundler.network.fetching import ImageWork, ManifestWork
 from bundler.network.registry_source import RegistrySource
+from bundler.network.threads import in_threads
 from bundler.oci.descriptor import Descriptor
 from bundler.oci.manifest import ImageManifest, is_document_type
 from bundler.safe_file import disk_errors

@@ -25,9 +25,9 @@ from bundler.digest import Digest
 from bundler.errors import EnvError, MalformedError, RejectedError, SealiftError, UnsupportedError
 from bundler.escaping import escape
 from bundler.evidence.kind import BUILDKIT_ATTESTATION
-from bundler.export.threads import in_threads
 from bundler.network.referrers import REFERRER
 from bundler.network.source import ABSENT, FOUND, Answer, Place
+from bundler.network.threads import in_threads
 from bundler.oci.annotations import attested_digest
 from bundler.oci.descriptor import Descriptor
 from bundler.oci.graph import ImageGraph, Read, walk

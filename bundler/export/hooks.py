@@ -2,61 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
+from bundler.progress import Bar, Bars, silent, silent_each
 from trust_root.key_files import Passphrase
-
-
-class Bar(Protocol):
-    """Shows how far one piece of work is; called from one thread at a time."""
-
-    def advance(self, more_bytes: int) -> None:
-        """So many more bytes are done."""
-
-    def reach(self, done_bytes: int) -> None:
-        """So many bytes are done in all."""
-
-
-class Bars(Protocol):
-    """Shows how far several pieces of work are, by name; called from one thread at a time."""
-
-    def reach(self, name: str, done_bytes: int) -> None:
-        """So many bytes of it are done in all."""
-
-    def finish(self, name: str) -> None:
-        """It is done."""
-
-
-class _SilentBars:
-    def reach(self, name: str, done_bytes: int) -> None:
-        """Nobody watches."""
-
-    def finish(self, name: str) -> None:
-        """Nobody watches."""
-
-
-class _Silence:
-    def advance(self, more_bytes: int) -> None:
-        """Nobody watches."""
-
-    def reach(self, done_bytes: int) -> None:
-        """Nobody watches."""
-
-
-@contextmanager
-def silent(_title: str, _total_bytes: int) -> Iterator[Bar]:
-    """Progress that nobody watches."""
-    yield _Silence()
-
-
-@contextmanager
-def silent_each(_title: str, _totals: Mapping[str, int]) -> Iterator[Bars]:
-    """Progress of several things that nobody watches."""
-    yield _SilentBars()
 
 
 def accept(_path: Path) -> None:

@@ -39,10 +39,10 @@ from bundler.export.resolve import choose_name, open_source
 from bundler.export.settings import ImageRequest
 from bundler.export.space import check_space
 from bundler.export.staging import Staged, stage
-from bundler.export.threads import in_threads
 from bundler.export.workspace import workspace
 from bundler.network.connection import Connection
 from bundler.network.source import Source
+from bundler.network.threads import in_threads
 from bundler.safe_file import disk_errors, temporary_beside
 from bundler.version import TOOL
 from trust_root.key_files import EXPORTER, check_folders_apart, load_key

@@ -13,11 +13,12 @@ import pytest
 
 from bundler.archive.inventory import Evidence
 from bundler.errors import EnvError
-from bundler.export.hooks import Hooks, accept, silent
+from bundler.export.hooks import Hooks, accept
 from bundler.export.pipeline import Exported, ExportRequest, ProofWish, export_bundle
 from bundler.export.settings import ImageRequest
 from bundler.network.access import Access
 from bundler.network.connection import Connection
+from bundler.progress import silent
 from tests.simulators.images import Layout, two_platforms
 from tests.simulators.real_registry import find_program
 from tests.simulators.registry import Registry

@@ -12,11 +12,12 @@ from typing import Any
 
 import pytest
 
-from bundler.export.hooks import Bar, Hooks, accept, silent
+from bundler.export.hooks import Hooks, accept
 from bundler.export.pipeline import Exported, ExportRequest, export_bundle
 from bundler.export.settings import ImageRequest
 from bundler.network.access import Access
 from bundler.network.connection import Connection
+from bundler.progress import Bar, silent
 from tests.simulators.images import layer, two_platforms
 from trust_root.ceremony import create
 

@@ -9,7 +9,7 @@ import time
 import pytest
 
 from bundler import limits
-from bundler.export.threads import in_threads
+from bundler.network.threads import in_threads
 
 
 def test_results_come_in_order_and_so_many_at_once() -> None:
