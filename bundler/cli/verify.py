@@ -10,13 +10,12 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import click
 
-from bundler.cli.options import clock, read_settings_file, state_folder
-from bundler.errors import MalformedError, TrustError, UsageError
+from bundler.cli.judging import load_policy, print_report, size_of
+from bundler.cli.options import clock, state_folder
+from bundler.errors import MalformedError, UsageError
 
 if TYPE_CHECKING:
     from bundler.verify.pipeline import Request, Verification
-    from bundler.verify.policy import Policy
-    from bundler.verify.result import Report
     from trust_root.site import Site
 
 _EPILOG = """\b
@@ -67,13 +66,13 @@ def verify(file: str, as_json: bool, html: str | None, quiet: bool, **typed: Any
     with ExitStack() as stack:
         page = None if html is None else stack.enter_context(_new_page(Path(html)))
         site = _load_site(options)
-        with progress("verifying", _size(file), quiet=quiet) as bar:
+        with progress("verifying", size_of(file), quiet=quiet) as bar:
             run = verify_bundle(file, replace(_request(options, site, bar.reach), exhibit=page is not None))
         if site is not None:
             settle(run, site)
         if page is not None:
             _write_page(page, run)
-    _print(run.report, as_json=as_json)
+    print_report(run.report, as_json=as_json)
     return run.report.exit_code
 
 
@@ -122,35 +121,13 @@ def _request(options: _Options, site: Site | None, reach: Callable[[int], None])
     return Request(
         basis=time_basis(clock(), site.floor if site else None, at, options.reason),
         site=site,
-        policy=_strengthened(_load_policy(options, site), options),
+        policy=load_policy(options.policy_file, site, require_proofs=options.require_inclusion_proof),
         historic=options.historic,
         explain=options.explain,
         integrity_only=options.integrity_only,
         threads=options.threads,
         progress=reach,
     )
-
-
-def _load_policy(options: _Options, site: Site | None) -> Policy | None:
-    """`--policy`, else the one that site.toml names, with the digest that it names."""
-    from bundler.verify.policy import parse_policy
-
-    if options.policy_file is not None:
-        return parse_policy(read_settings_file(Path(options.policy_file), "policy"))
-    if site is None or site.settings.policy_path is None:
-        return None
-    path = site.folder / site.settings.policy_path
-    policy = parse_policy(read_settings_file(path, "policy"))
-    if site.settings.policy_digest not in (None, policy.digest):
-        raise TrustError(
-            "policy-digest", "policy", str(path), got=str(policy.digest), want=f"{site.settings.policy_digest}",
-            hints=["the policy changed since it was written into site.toml; --policy FILE names another one"],
-        )  # fmt: skip
-    return policy
-
-
-def _strengthened(policy: Policy | None, options: _Options) -> Policy | None:
-    return policy.requiring_proofs() if policy is not None and options.require_inclusion_proof else policy
 
 
 @contextmanager
@@ -169,20 +146,3 @@ def _write_page(page: BinaryIO, run: Verification) -> None:
     from bundler.report.as_html import format_html
 
     page.write(format_html(run.report, run.exhibits).encode())
-
-
-def _size(file: str) -> int | None:
-    try:
-        return None if file == "-" else Path(file).stat().st_size
-    except OSError:
-        return None  # the archive reader says what is wrong with it
-
-
-def _print(report: Report, *, as_json: bool) -> None:
-    from bundler.cli.main import print_error
-    from bundler.report.as_json import format_report
-    from bundler.report.as_text import format_text
-
-    click.echo(format_report(report) if as_json else format_text(report), nl=False)
-    if report.failure is not None:
-        print_error(report.failure)
