@@ -1,0 +1,224 @@
+"""Writes images into an OCI layout's folder (image-spec image-layout.md), new or one that is there.
+
+Rules of this module:
+- Blobs first, each whole under its name or not at all; `index.json` last, replaced as a whole. A load that ends in
+  between has changed no name, and the next one goes on from there.
+- A blob that is there is hashed before it counts; one that is not what its name says is written again.
+- Entries that others put there stay as they are. A name that stands for another digest is a conflict, unless the site
+  typed `--overwrite-tags`. What bears no name (referrers) is listed once, unless it is listed already.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bundler import limits
+from bundler.archive.layout import OCI_LAYOUT
+from bundler.deliver.holdings import Document, HeldImage, descriptor_of
+from bundler.deliver.verified import VerifiedBundle
+from bundler.digest import Digest, sha256_of
+from bundler.errors import EnvError, MalformedError, RejectedError
+from bundler.network.layout_files import INDEX, MARK, blob_name
+from bundler.oci.annotations import REF_NAME
+from bundler.oci.descriptor import Descriptor
+from bundler.oci.manifest import OCI_INDEX
+from bundler.safe_file import disk_errors, new_file, read_bounded, remove, sync_folder, write_atomically
+from bundler.strict_json import parse_foreign
+
+_READ_BYTES = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Named:
+    """A document that the layout's index lists, under a name or none."""
+
+    name: str
+    document: Document
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What was done: blobs written, and those that were there; names set, and those that stood already."""
+
+    written: int
+    present: int
+    bytes_written: int
+    names_set: tuple[str, ...]
+    names_kept: tuple[str, ...]
+
+
+def load_layout(
+    folder: Path,
+    bundle: VerifiedBundle,
+    listed: Iterable[Named],
+    *,
+    overwrite: bool = False,
+    dry_run: bool = False,
+    watch: Callable[[int], None] = lambda _: None,
+) -> Written:
+    """Write all images of a bundle into a layout.
+
+    Args:
+        folder: the layout; made when absent.
+        bundle: verified and open.
+        listed: what index.json gets (`names_of`).
+        overwrite: names may be moved from other digests.
+        dry_run: look only.
+        watch: told the bytes written.
+
+    Raises:
+        RejectedError: a name stands for something else (``tag-conflict``).
+        MalformedError: the folder holds an `index.json` that is none (``layout``).
+        EnvError: the disk, or a folder that is not empty and no layout (``folder-exists``).
+        DamagedError: the bundle's file changed since it was verified (``chunk``).
+    """
+    entries = _read_index(folder)
+    wanted = list(listed)
+    after, names_set, names_kept = _merge(entries, wanted, overwrite=overwrite)
+    missing, present = _sort_blobs(folder, bundle.images)
+    if dry_run:
+        return Written(len(missing), present, sum(blob.size_bytes for blob in missing), names_set, names_kept)
+    with disk_errors("layout", folder):
+        (folder / "blobs" / "sha256").mkdir(parents=True, exist_ok=True)
+    documents = {document.digest: document for image in bundle.images for document in image.all_documents}
+    for blob in missing:
+        _write(folder / blob_name(blob.digest), _content(blob, documents, bundle), watch)
+    sync_folder(folder / "blobs" / "sha256")
+    if after != entries:
+        write_atomically(folder / MARK, OCI_LAYOUT, what="layout")
+        write_atomically(folder / INDEX, _format_index(after), what="layout")
+    return Written(len(missing), present, sum(blob.size_bytes for blob in missing), names_set, names_kept)
+
+
+def names_of(images: Iterable[HeldImage], rename: Callable[[str], str]) -> Iterator[Named]:
+    """What index.json lists: images, then their evidence, cosign's under its tag, referrers without a name.
+
+    Args:
+        images: of the bundle.
+        rename: gives the repository name to use for one of the inventory.
+    """
+    images = list(images)
+    for image in images:
+        tail = f":{image.reference.tag}" if image.reference.tag else f"@{image.image.digest}"
+        yield Named(f"{rename(image.reference.name)}{tail}", image.documents[-1])
+    for image in images:
+        for held in image.evidence:
+            name = f"{rename(image.reference.name)}:{held.tag}" if held.tag else ""
+            yield Named(name, held.documents[-1])
+
+
+def _read_index(folder: Path) -> list[dict[str, Any]]:
+    """Entries of the layout that is there; none when there is none."""
+    with disk_errors("layout", folder):
+        if not folder.exists() or not any(folder.iterdir()):
+            return []
+        if not (folder / INDEX).exists() and not (folder / MARK).exists() and not _is_begun(folder):
+            raise EnvError(
+                "folder-exists", "layout", str(folder), got="a folder with other things", want="an OCI layout, or none"
+            )
+        if not (folder / INDEX).exists():
+            return []
+    value = parse_foreign(read_bounded(folder / INDEX, limits.MANIFEST_BYTES), "index.json")
+    entries = value.get("manifests") if isinstance(value, dict) else None
+    if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
+        raise MalformedError("layout", "layout", str(folder / INDEX), got="no list of manifests", want="an OCI index")
+    return entries
+
+
+def _is_begun(folder: Path) -> bool:
+    """Whether an interrupted load has left nothing but blobs here."""
+    return [path.name for path in folder.iterdir()] == ["blobs"]
+
+
+def _merge(
+    entries: list[dict[str, Any]], wanted: list[Named], *, overwrite: bool
+) -> tuple[list[dict[str, Any]], tuple[str, ...], tuple[str, ...]]:
+    after = list(entries)
+    names_set: list[str] = []
+    names_kept: list[str] = []
+    for item in wanted:
+        digest = str(item.document.digest)
+        same_name = [entry for entry in after if item.name and _name_of(entry) == item.name]
+        if item.name and any(entry.get("digest") == digest for entry in same_name):
+            names_kept.append(item.name)
+            continue
+        if same_name and not overwrite:
+            raise RejectedError(
+                "tag-conflict", "name", item.name, got=f"there, for {same_name[0].get('digest')}"[:160],
+                want=f"absent, or {digest}", hints=["--overwrite-tags moves it"],
+            )  # fmt: skip
+        if not item.name and any(entry.get("digest") == digest for entry in after):
+            continue
+        after = [entry for entry in after if entry not in same_name]
+        after.append(_entry(item))
+        names_set += [item.name] if item.name else []
+    return after, tuple(names_set), tuple(names_kept)
+
+
+def _entry(item: Named) -> dict[str, Any]:
+    descriptor = descriptor_of(item.document)
+    entry: dict[str, Any] = {
+        "mediaType": descriptor.media_type,
+        "digest": str(descriptor.digest),
+        "size": descriptor.size_bytes,
+    }
+    return entry | {"annotations": {REF_NAME: item.name}} if item.name else entry
+
+
+def _name_of(entry: dict[str, Any]) -> object:
+    annotations = entry.get("annotations")
+    return annotations.get(REF_NAME) if isinstance(annotations, dict) else None
+
+
+def _format_index(entries: list[dict[str, Any]]) -> bytes:
+    return json.dumps({"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": entries}, indent=2).encode()
+
+
+def _sort_blobs(folder: Path, images: Iterable[HeldImage]) -> tuple[list[Descriptor], int]:
+    """What is missing, documents last, and how many are there."""
+    needed: dict[Digest, Descriptor] = {}
+    for image in images:
+        for blob in image.blobs():
+            needed.setdefault(blob.digest, blob)
+    for image in images:
+        for document in image.all_documents:
+            needed.setdefault(document.digest, descriptor_of(document))
+    missing = [blob for blob in needed.values() if not _is_there(folder / blob_name(blob.digest), blob)]
+    return missing, len(needed) - len(missing)
+
+
+def _is_there(path: Path, blob: Descriptor) -> bool:
+    with disk_errors("layout", path):
+        if not path.is_file() or path.stat().st_size != blob.size_bytes:
+            return False
+        hasher = hashlib.sha256()
+        with path.open("rb") as stream:
+            while piece := stream.read(_READ_BYTES):
+                hasher.update(piece)
+    return Digest("sha256", hasher.hexdigest()) == blob.digest
+
+
+def _content(
+    blob: Descriptor, documents: dict[Digest, Document], bundle: VerifiedBundle
+) -> Iterable[memoryview | bytes]:
+    if blob.digest in documents:
+        raw = documents[blob.digest].raw
+        if sha256_of(raw) != blob.digest:
+            raise RuntimeError("a document in memory is not what it was")
+        return [raw]
+    return bundle.blob(blob.digest).read()
+
+
+def _write(path: Path, content: Iterable[memoryview | bytes], watch: Callable[[int], None]) -> None:
+    """The proved bytes, whole under their name; what lay there was not what its name says."""
+    if path.exists() or path.is_symlink():
+        remove(path)
+    with new_file(path, what="layout") as target:
+        for piece in content:
+            target.write(piece)
+            watch(len(piece))

@@ -1,0 +1,229 @@
+"""Carries out a planned load into a registry: blobs, manifests, evidence, and tags last (THREATS S5 to S7, F19).
+
+Rules of this module:
+- Order: for each image its missing blobs (in parallel), its documents (what is named before what names it), its
+  evidence, the indexes under fallback tags. When all images are there and were read back, evidence tags, then the
+  images' own tags. A load that ends in between has moved no image's tag, and the next one goes on from there.
+- Everything is read back and compared: documents by digest, blobs by presence and size, tags and referrers by what they
+  give. A registry that keeps something else than it was given ends the load (``load-lost``).
+- A tag that changed since the plan was made ends the load, unless tags may be overwritten.
+- A registry that refuses a sparse index gets its children and a derived index (load_sparse.py), if the site allows it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+
+from bundler.deliver.holdings import Document
+from bundler.deliver.load_plan import Fallback, Plan, PlannedImage, PlannedTag
+from bundler.deliver.load_sparse import derive_indexes
+from bundler.deliver.verified import VerifiedBundle
+from bundler.digest import Digest, sha256_of
+from bundler.errors import EnvError, RejectedError
+from bundler.network.registry import Repository
+from bundler.network.threads import in_threads
+from bundler.oci.descriptor import Descriptor
+from bundler.oci.manifest import OCI_INDEX, ImageIndex
+
+REFUSED_SPARSE = frozenset({"push-blob-unknown"})
+
+
+@dataclass(slots=True)
+class Loaded:
+    """What became of one image: counts, and the derived index that stands under its tag, if one had to be made."""
+
+    planned: PlannedImage
+    blobs_pushed: int = 0
+    blobs_mounted: int = 0
+    documents_pushed: int = 0
+    bytes_pushed: int = 0
+    tags_set: tuple[str, ...] = ()
+    derived: Mapping[Digest, ImageIndex] = field(default_factory=dict)
+
+    @property
+    def digest(self) -> Digest:
+        """What the image's tag stands for at the target."""
+        own = self.planned.held.image.digest
+        return self.derived[own].digest if own in self.derived else own
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What the site typed.
+
+    Attributes:
+        overwrite_tags: tags may be moved from other digests.
+        derive_sparse: a registry that refuses a sparse index gets a derived one.
+        jobs: blobs at once.
+        watch: told the bytes pushed, from several threads, never from two at once.
+    """
+
+    overwrite_tags: bool = False
+    derive_sparse: bool = False
+    jobs: int = 4
+    watch: Callable[[int], None] = lambda _: None
+
+
+def load_registry(
+    plan: Plan, bundle: VerifiedBundle, repository: Callable[[PlannedImage], Repository], terms: Terms
+) -> tuple[Loaded, ...]:
+    """Carry out a plan.
+
+    Args:
+        plan: made by `plan_load` just before.
+        bundle: verified and open.
+        repository: gives the client of an image's repository.
+        terms: what the site typed.
+
+    Raises:
+        RejectedError: ``tag-conflict``, ``load-lost``, ``load-sparse``.
+        DamagedError: the file changed since it was verified (``chunk``).
+        EnvError: the registry refuses or fails.
+    """
+    plan.check_tags(overwrite=terms.overwrite_tags)
+    holders: dict[Digest, list[str]] = {}
+    done = tuple(_push_image(image, bundle, repository(image), holders, terms) for image in plan.images)
+    for loaded in done:
+        _read_back(loaded, repository(loaded.planned), terms.jobs, lists=plan.lists_referrers)
+    for is_own in (False, True):
+        for loaded in done:
+            _set_tags(loaded, repository(loaded.planned), terms, own=is_own)
+    return done
+
+
+def _push_image(
+    image: PlannedImage, bundle: VerifiedBundle, client: Repository, holders: dict[Digest, list[str]], terms: Terms
+) -> Loaded:
+    loaded = Loaded(image)
+
+    def push(blob: Descriptor) -> str:
+        def content(offset: int) -> Iterator[memoryview]:
+            return bundle.blob(blob.digest).read(offset)
+
+        others = [name for name in holders.get(blob.digest, ()) if name != client.name]
+        return client.push_blob(blob, content, mount_from=others, watch=terms.watch)
+
+    outcomes = in_threads(push, image.blobs, terms.jobs)
+    for blob, outcome in zip(image.blobs, outcomes, strict=True):
+        loaded.blobs_pushed += outcome == "pushed"
+        loaded.blobs_mounted += outcome == "mounted"
+        loaded.bytes_pushed += blob.size_bytes if outcome == "pushed" else 0
+    for blob in image.held.blobs():
+        holders.setdefault(blob.digest, []).append(client.name)
+    for document in image.documents:
+        _push_document(document, loaded, client, terms)
+    for fallback in image.fallbacks:
+        _push_fallback(fallback, loaded, client)
+    return loaded
+
+
+def _push_document(document: Document, loaded: Loaded, client: Repository, terms: Terms) -> None:
+    held = loaded.planned.held
+    stands_for = loaded.derived.get(document.digest)
+    if stands_for is None:
+        try:
+            client.push_manifest(document.raw, document.media_type, document.digest)
+        except EnvError as error:
+            if error.code not in REFUSED_SPARSE or not held.is_sparse or not isinstance(document, ImageIndex):
+                raise
+            loaded.derived = _derived(loaded, error, terms)
+            stands_for = loaded.derived.get(document.digest)
+            if stands_for is None:
+                raise
+    if stands_for is not None:
+        if client.find_manifest(stands_for.digest) is not None:
+            return
+        client.push_manifest(stands_for.raw, stands_for.media_type, stands_for.digest)
+    loaded.documents_pushed += 1
+    loaded.bytes_pushed += len(document.raw)
+
+
+def _derived(loaded: Loaded, error: EnvError, terms: Terms) -> Mapping[Digest, ImageIndex]:
+    if not terms.derive_sparse:
+        held = loaded.planned.held
+        raise RejectedError(
+            "load-sparse", "index", f"{loaded.planned.placed.name}",
+            got=f"refused by the registry, for the bundle leaves out {len(held.omitted)} of its children ({error.got})",
+            want="a registry that takes sparse indexes",
+            hints=[
+                "--derive-index loads an index without them: another digest, not covered by the image's signatures",
+                "or export the image with all platforms",
+            ],
+        ) from error  # fmt: skip
+    return derive_indexes(loaded.planned.held)
+
+
+def _push_fallback(fallback: Fallback, loaded: Loaded, client: Repository) -> None:
+    if not fallback.is_done:
+        client.push_manifest(fallback.raw, OCI_INDEX, fallback.tag)
+        loaded.documents_pushed += 1
+        loaded.tags_set += (fallback.tag,)
+
+
+def _read_back(loaded: Loaded, client: Repository, jobs: int, *, lists: Mapping[str, bool]) -> None:
+    """Everything of an image that the registry should hold now, whoever brought it."""
+    held = loaded.planned.held
+    documents = [loaded.derived.get(document.digest, document) for document in held.all_documents]
+
+    def check(document: Document) -> None:
+        found = client.find_manifest(document.digest)
+        if found is None or found.media_type != document.media_type:
+            raise _lost(client, f"manifest {document.digest}", "absent" if found is None else found.media_type)
+
+    def check_blob(blob: Descriptor) -> None:
+        if not client.has_blob(blob):
+            raise _lost(client, f"blob {blob.digest}", "absent, or of another size")
+
+    in_threads(check, documents, jobs)
+    in_threads(check_blob, list(held.blobs()), jobs)
+    for fallback in loaded.planned.fallbacks:
+        found = client.find_manifest(fallback.tag)
+        if found is None or found.digest != sha256_of(fallback.raw):
+            raise _lost(client, f"tag {fallback.tag}", "another index" if found else "absent")
+    if lists[client.name]:
+        _check_listed(held.all_documents, client)
+
+
+def _check_listed(documents: tuple[Document, ...], client: Repository) -> None:
+    wanted: dict[Digest, set[Digest]] = {}
+    for document in documents:
+        if document.subject is not None:
+            wanted.setdefault(document.subject.digest, set()).add(document.digest)
+    for subject, digests in wanted.items():
+        listed = {entry.digest for entry in client.referrers(subject) or ()}
+        for digest in sorted(digests - listed, key=str):
+            raise _lost(client, f"referrer {digest} of {subject}", "not listed")
+
+
+def _set_tags(loaded: Loaded, client: Repository, terms: Terms, *, own: bool) -> None:
+    held = loaded.planned.held
+    documents = {document.digest: document for document in held.all_documents} | dict(loaded.derived)
+    for tag in loaded.planned.tags:
+        if (tag.digest == held.image.digest) is own:
+            wanted = documents[tag.digest]
+            _set_tag(tag, wanted, loaded, client, terms)
+
+
+def _set_tag(tag: PlannedTag, document: Document, loaded: Loaded, client: Repository, terms: Terms) -> None:
+    found = client.find_manifest(tag.tag)
+    if found is not None and found.digest == document.digest:
+        return
+    now = None if found is None else found.digest
+    if now != tag.found and not terms.overwrite_tags:
+        raise RejectedError(
+            "tag-conflict", "tag", f"{client.name}:{tag.tag}", got=f"{now or 'absent'} now",
+            want=f"{tag.found or 'absent'}, as when the load began", hints=["somebody else writes here; run it again"],
+        )  # fmt: skip
+    client.push_manifest(document.raw, document.media_type, tag.tag)
+    after = client.find_manifest(tag.tag)
+    if after is None or after.digest != document.digest:
+        raise _lost(client, f"tag {tag.tag}", "absent" if after is None else f"{after.digest}")
+    loaded.tags_set += (tag.tag,)
+
+
+def _lost(client: Repository, which: str, got: str) -> RejectedError:
+    return RejectedError(
+        "load-lost", "registry", f"{client.name} {which}", got=f"{got} when read back", want="what was pushed",
+        hints=["the registry does not keep what it is given; no image's tag was moved"],
+    )  # fmt: skip
