@@ -155,3 +155,36 @@ CREDENTIAL_HELPER_SECONDS = 30  # helpers ask a key ring or a cloud
 CERT_DIR_FILES = 256
 CERT_FILE_BYTES = 4 * MIB  # a whole system's list of authorities has 250 kB
 CONNECTIONS_TO_ONE_HOST = 16  # kept open for the next request
+
+# Pushing.
+SENT_BYTES = 64 * KIB  # sent at once; within the time for silence that is SLOWEST_BYTES_PER_SECOND
+PUSH_WHOLE_BYTES = 1 * MIB  # up to here a blob is hashed in memory and goes in one request
+PUSH_STATE_BYTES = 4 * MIB  # between two copies of the hash's state (240 bytes), to go back to after a drop
+PUSH_DROPS = 100  # broken connections of one blob, as long as each brought the registry some bytes
+MOUNT_SOURCES = 4  # repositories of the registry that are asked for a blob; each costs a request, maybe a token
+REGISTRY_HASHING_BYTES_PER_SECOND = 16 * MIB  # a registry that reads a blob again from slow disks before it answers
+
+# Serving. A registry that answers clusters on its own site; clients are many and not trusted.
+REQUEST_HEAD_BYTES = 32 * KIB  # tokens that clients send unasked have some kB
+REQUEST_TARGET_CHARACTERS = 4 * KIB  # the longest of ours has some 600
+REQUEST_HEADERS = 100
+REQUEST_HEAD_SECONDS = 10.0  # from a request's first byte to the end of its head
+REQUEST_IDLE_SECONDS = 60.0  # between two requests on one connection
+REQUEST_DRAIN_BYTES = 256 * KIB  # of a body that nobody wants, so that the client gets to read the refusal
+REQUEST_DRAIN_SECONDS = 2.0
+TLS_HANDSHAKE_SECONDS = 10.0
+SERVE_CONNECTIONS = 512  # a thread each
+SERVE_CLIENT_CONNECTIONS = 256  # of one address, so that none takes them all; nodes behind one NAT share it
+SERVE_BACKLOG = 256  # connections that the system holds until they are accepted
+SERVE_CHUNKS_BYTES = 64 * MIB  # chunks in memory at once, of all answers together
+SERVE_CHUNK_WAIT_SECONDS = 120.0  # for room among them; nobody holds a chunk longer than SERVE_HOLD_SECONDS
+SERVE_HOLD_SECONDS = 1.0  # a client that takes longer for what is left of a chunk gets copies of small pieces of it
+SERVE_PIECE_BYTES = 128 * KIB  # 512 slow clients hold 64 MiB of them
+SERVE_PIECE_SECONDS = 30.0  # 4 kB in a second: slower than any modem that carries images
+SERVE_QUICK_PIECE_SECONDS = 0.05  # a client that takes a piece in this time gets whole chunks again
+SERVE_FRAMES = 4  # frames unpacked at once: each has a window and some buffers
+SERVE_PAGE_ENTRIES = 1000  # tags or repositories in one answer
+SERVE_REFERRERS_BYTES = 3 * MIB  # in one answer; clients read up to 4 MiB
+SERVE_STOP_SECONDS = 10.0  # for answers under way after SIGTERM, which container runtimes allow as well
+SERVE_LOG_LINES_PER_SECOND = 200  # more are counted and not written
+SERVE_LOG_CHARACTERS = 512

@@ -25,7 +25,9 @@ BLOB_UNKNOWN = "BLOB_UNKNOWN"
 _CODE = re.compile(r"[A-Z][A-Z0-9_]{0,63}", re.ASCII)
 _HINTS = {
     "registry-auth": ("log in with `skopeo login`, or name the file with credentials: --authfile FILE",),
-    "registry-denied": ("ask for read access to this repository, or check which account the auth file holds",),
+    "registry-denied": (
+        "ask for access to this repository (`load` writes, all else reads), or check which account the auth file holds",
+    ),
     "registry-busy": ("wait and try again; a logged-in account often has a higher limit",),
     "registry-server": ("the registry is in trouble; try again later",),
 }

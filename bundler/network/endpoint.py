@@ -5,6 +5,8 @@ Rules of this module:
   authorization means that it is used up: one new one is fetched, then 401 is final.
 - An authorization belongs to one repository at one origin, and only challenges from that origin are answered. A URL of
   another origin is not asked at all: a listing that was redirected can name a next page there.
+- What is written goes where it was sent: redirects are refused. An upload may lie at another origin that the registry
+  named; nothing of who we are goes there.
 - Without `tls_verify`, https is tried first, and plain http when no TLS connection comes about.
 - What we sent as secrets is known here, so that no message of the registry can print it.
 """
@@ -28,7 +30,7 @@ from bundler.network.login import Login
 from bundler.network.places import Place
 from bundler.network.redirects import follow, refuse_redirect
 from bundler.network.repetition import Patience
-from bundler.network.tokens import Authorization, Challenge, parse_challenges, parse_token, token_request
+from bundler.network.tokens import Authorization, Challenge, Scopes, parse_challenges, parse_token, token_request
 from bundler.network.urls import Origin, Url
 
 _NO_TLS = frozenset({"network", "registry-tls", "stalled", "connection-lost", "registry-answer"})
@@ -78,10 +80,11 @@ class _Unauthorized:
 class Endpoint:
     """One repository at one host. Thread-safe."""
 
-    def __init__(self, host: Host, repository: str, credentials: CredentialStore) -> None:
+    def __init__(self, host: Host, repository: str, credentials: CredentialStore, scopes: Scopes | None = None) -> None:
         self._host = host
         self._repository = repository
         self._credentials = credentials
+        self._scopes = scopes or Scopes((f"repository:{repository}:pull",))
         self._authorization: Authorization | None = None
         self._challenge: Challenge | None = None
         self._login: Login | None = None
@@ -91,6 +94,16 @@ class Endpoint:
     def place(self) -> Place:
         """Who answers."""
         return self._host.place
+
+    @property
+    def patience(self) -> Patience:
+        """How often and how long this run asks again."""
+        return self._host.patience
+
+    @property
+    def may_weaken(self) -> bool:
+        """Whether a step from https to plain http is allowed."""
+        return not self._host.access.tls_verify
 
     def url(self, rest: str) -> Url:
         """The URL of `rest` below the repository: `manifests/latest`."""
@@ -116,17 +129,41 @@ class Endpoint:
         own = self._host.origin()
         if url.origin != own:
             raise answer_error(which, f"a page at {url.origin}", f"one at {own}")
+        request = Request(method, url, which, headers, certs_host=self.place.name, streams=streams)
+        return self._converse(request, self._send, use, repeats=True)
+
+    def write(self, request: Request, use: Callable[[Answer], _T], *, repeats: bool = True) -> _T:
+        """As `ask`, for what changes the registry.
+
+        Args:
+            request: without authorization; of another origin it is sent as it is.
+            use: as for `ask`.
+            repeats: whether the same request may be sent again after a fault that may pass.
+
+        Raises:
+            EnvError: as `ask`; a redirect (``registry-redirect``).
+        """
+        if request.url.origin == self._host.origin():
+            request = replace(request, certs_host=self.place.name)
+            return self._converse(request, self._put, use, repeats=repeats)
+        return self._host.patience.ask(partial(self._put, request), use, repeats=repeats)
+
+    def _converse(
+        self, request: Request, send: Callable[[Request], Answer], use: Callable[[Answer], _T], *, repeats: bool
+    ) -> _T:
+        """Ask as whom the host knows us, and once more after it said that it does not."""
+        judge = partial(self._judge, request.url.origin, use)
         for is_second in (False, True):
-            authorization = self._current(which)
-            sent = dict(headers) | ({"Authorization": authorization.header} if authorization else {})
-            request = Request(method, url, which, sent, certs_host=self.place.name, streams=streams)
-            result = self._host.patience.ask(partial(self._send, request), partial(self._judge, url.origin, use))
+            authorization = self._current(request.which)
+            headers = dict(request.headers) | ({"Authorization": authorization.header} if authorization else {})
+            sent = replace(request, headers=headers)
+            result = self._host.patience.ask(partial(send, sent), judge, repeats=repeats)
             if not isinstance(result, _Unauthorized):
                 return result
             if is_second:
                 raise result.error
-            self._renew(result, authorization, which)
-        raise AssertionError(which)  # the second round returns or raises
+            self._renew(result, authorization, request.which)
+        raise AssertionError(request.which)  # the second round returns or raises
 
     def failure(self, answer: Answer) -> EnvError:
         """The error for an answer that is neither success nor a known absence; closes it."""
@@ -137,7 +174,16 @@ class Endpoint:
         return failure(answer.status, faults, answer.which, self._secrets())
 
     def _send(self, request: Request) -> Answer:
-        return follow(request, self._host.http.exchange, may_weaken=not self._host.access.tls_verify)
+        return follow(request, self._host.http.exchange, may_weaken=self.may_weaken)
+
+    def _put(self, request: Request) -> Answer:
+        answer = self._host.http.exchange(request)
+        try:
+            refuse_redirect(answer)
+        except EnvError:
+            answer.close()
+            raise
+        return answer
 
     def _judge(self, origin: Origin, use: Callable[[Answer], _T], answer: Answer) -> _T | _Unauthorized:
         if answer.status != 401 or answer.url.origin != origin:
@@ -172,10 +218,9 @@ class Endpoint:
                 self._authorization = Authorization(self._login.basic, None, self._login.secrets)
 
     def _fetch_token(self, challenge: Challenge, which: str) -> Authorization:
-        scope = f"repository:{self._repository}:pull"
         asked_at = time.monotonic()
         request = token_request(
-            challenge, self._login, scope, registry=self._host.origin(), which=f"{which}, for a token"
+            challenge, self._login, self._scopes, registry=self._host.origin(), which=f"{which}, for a token"
         )
         if request.url.origin == self._host.origin():
             request = replace(request, certs_host=self.place.name)

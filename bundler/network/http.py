@@ -15,9 +15,9 @@ import contextlib
 import http.client
 import ssl
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Self
+from typing import Self, cast
 
 import urllib3
 from urllib3.exceptions import (
@@ -45,6 +45,17 @@ _READ_BYTES = 64 * limits.KIB
 
 
 @dataclass(frozen=True, slots=True)
+class Body:
+    """A request's body that need not fit in memory.
+
+    `pieces` is called once for each time that it is sent, and gives exactly `size_bytes` or raises an error of ours.
+    """
+
+    size_bytes: int
+    pieces: Callable[[], Iterator[memoryview]]
+
+
+@dataclass(frozen=True, slots=True)
 class Request:
     """What is asked. `repr` shows no header and no body: they hold credentials."""
 
@@ -53,11 +64,13 @@ class Request:
     which: str
     """The question in words, for messages: `registry.example.org/app manifest 1.0`."""
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
-    body: bytes | None = field(default=None, repr=False)
+    body: bytes | Body | None = field(default=None, repr=False)
     certs_host: str | None = None
     """The registry's name for its certificate folder; None for hosts that a registry named."""
     streams: bool = False
-    """Whether the body is a blob, which has no time limit as a whole."""
+    """Whether a body is a blob, which has no time limit as a whole."""
+    quiet_seconds: float = 0.0
+    """Silence before the answer that is no fault: a registry that hashes what it was sent says nothing meanwhile."""
 
 
 class Answer:
@@ -106,6 +119,17 @@ class Answer:
                 raw += piece
                 self._check_size(len(raw), max_bytes)
             return bytes(raw)
+
+    def discard(self) -> None:
+        """Read the rest of a short body and close; the connection serves again. A long body costs its connection.
+
+        Raises:
+            EnvError: as `read`.
+        """
+        with self:
+            left = limits.ERROR_BODY_BYTES
+            while left and (piece := self.read(left)):
+                left -= len(piece)
 
     def check_encoding(self) -> None:
         """Refuse a body that is not in its own bytes."""
@@ -159,15 +183,22 @@ class Http:
             EnvError: no answer (see the module's rules), or a proxy or certificate folder that cannot be used.
         """
         access = self._access
-        pace = Pace(access.stall_seconds, None if request.streams else access.document_seconds)
+        stall_seconds = access.stall_seconds + request.quiet_seconds
+        pace = Pace(stall_seconds, None if request.streams else access.document_seconds)
+        body, length = _outgoing(request.body)
         manager = self._manager(request)
         with _our_errors(request.which, head=True), paced(pace), _dropped_on_error(pace):
             response = manager.request(
                 request.method,
                 str(request.url),
-                body=request.body,
-                headers={"User-Agent": f"sealift/{VERSION}", "Accept-Encoding": "identity", **request.headers},
-                timeout=urllib3.Timeout(connect=access.connect_seconds, read=access.stall_seconds),
+                body=cast("Iterable[bytes] | None", body),  # goes to `sendall`, which takes any buffer
+                headers={
+                    "User-Agent": f"sealift/{VERSION}",
+                    "Accept-Encoding": "identity",
+                    **request.headers,
+                    **length,
+                },
+                timeout=urllib3.Timeout(connect=access.connect_seconds, read=stall_seconds),
                 retries=False,
                 redirect=False,
                 preload_content=False,
@@ -197,6 +228,21 @@ class Http:
 def answer_error(which: str, got: str, want: str) -> EnvError:
     """An answer that has no one meaning."""
     return EnvError("registry-answer", "registry", which, got=got, want=want)
+
+
+def _outgoing(body: bytes | Body | None) -> tuple[Iterable[memoryview] | None, dict[str, str]]:
+    """What is sent, and its length. Small pieces: each has its own time to go out (pace.py)."""
+    if body is None:
+        return None, {}
+    if isinstance(body, Body):
+        return _cut(body.pieces()), {"Content-Length": str(body.size_bytes)}
+    return _cut((memoryview(body),)), {"Content-Length": str(len(body))}
+
+
+def _cut(pieces: Iterable[memoryview]) -> Iterator[memoryview]:
+    for piece in pieces:
+        for start in range(0, len(piece), limits.SENT_BYTES):
+            yield piece[start : start + limits.SENT_BYTES]
 
 
 def _make_manager(context: ssl.SSLContext, proxy: Proxy | None, tls: TlsContexts) -> urllib3.PoolManager:
@@ -231,7 +277,7 @@ def _translate(error: Exception, which: str, *, head: bool) -> EnvError:
         hints = ("name the folder with the registry's authority: --cert-dir DIR",)
     elif isinstance(error, (ProxyError, NewConnectionError, NameResolutionError, ConnectTimeoutError)):
         want = "a connection through the proxy" if isinstance(error, ProxyError) else "a connection"
-    elif isinstance(error, (ReadTimeoutError, TimeoutError)):
+    elif isinstance(error, (ReadTimeoutError, TimeoutError)) or isinstance(_cause(error), TimeoutError):
         code, got = "stalled", "silence, or next to no content"
     elif isinstance(error, IncompleteRead) or not head:
         code, got, want = "connection-lost", "an answer that broke off", "all of it"

@@ -9,6 +9,7 @@ Rules of this module:
 - What is no content is bounded in bytes too: status lines and headers, interim answers, chunk heads and trailers.
   Otherwise a fast peer could send those for ever. And nothing is read "to the end", as http.client does for a chunk
   of size -1.
+- What is sent goes out in pieces of `limits.SENT_BYTES`, each within `stall_seconds`.
 - A breach is a TimeoutError, which urllib3 wraps as its own; http.py makes it ours (``stalled``).
 """
 
@@ -148,12 +149,27 @@ class PacedResponse(http.client.HTTPResponse):
             self._pace.end_head()
 
 
+def _give_time(connection: socket.socket | None) -> None:
+    """The time for the next piece that is sent; `sendall` measures it as a whole."""
+    pace = _current.get()
+    if pace is not None and connection is not None:
+        connection.settimeout(pace.patience())
+
+
 class _PacedConnection(HTTPConnection):
     response_class = PacedResponse
+
+    def send(self, data: Any) -> None:
+        _give_time(self.sock)
+        super().send(data)
 
 
 class _PacedTlsConnection(HTTPSConnection):
     response_class = PacedResponse
+
+    def send(self, data: Any) -> None:
+        _give_time(self.sock)
+        super().send(data)
 
     def connect(self) -> None:
         super().connect()

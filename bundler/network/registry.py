@@ -31,6 +31,7 @@ from bundler.network.manifest_answer import ACCEPT, FetchedManifest, read_manife
 from bundler.network.pages import PageTurner
 from bundler.network.places import Place, list_places
 from bundler.network.repetition import Patience
+from bundler.network.tokens import Scopes
 from bundler.network.urls import Url
 from bundler.oci.descriptor import Descriptor
 from bundler.oci.manifest import OCI_INDEX
@@ -66,6 +67,19 @@ class Registries:
                 endpoints = [Endpoint(self._host(place), reference.repository, self._credentials) for place in places]
                 self._repositories[reference.name] = Repository(reference, endpoints)
             return self._repositories[reference.name]
+
+    def writing_endpoint(self, reference: Reference, *sources: str) -> Endpoint:
+        """Where a repository is written: at the registry itself, never at a mirror (push.py).
+
+        Args:
+            reference: the repository.
+            sources: other repositories of the registry that blobs are taken from; of checked names.
+        """
+        place = list_places(reference, self._access)[-1]
+        pulls = (f"repository:{name}:pull" for name in sources)
+        scopes = Scopes((f"repository:{reference.repository}:pull,push", *pulls), insists=True)
+        with self._lock:
+            return Endpoint(self._host(place), reference.repository, self._credentials, scopes)
 
     def close(self) -> None:
         """End waits and close connections; answers that are still read end by themselves."""
@@ -272,11 +286,11 @@ class Repository:
 
         def use(answer: Answer) -> bool:
             if answer.status == 404:
-                answer.close()
+                answer.discard()
                 return False
             if answer.status != 200:
                 raise self._main().failure(answer)
-            answer.close()
+            answer.discard()
             return answer.length_bytes in (None, descriptor.size_bytes)
 
         return self._ask_blob("HEAD", descriptor, use)

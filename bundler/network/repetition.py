@@ -5,6 +5,8 @@ Rules of this module:
   503 and 504. Certificates, refusals and answers without meaning are final at once.
 - Waits double from `backoff_seconds`; `Retry-After` replaces a wait, in seconds or as a date measured by the answer's
   own `Date` (no clock is read here); both are capped.
+- What must not be asked twice in the same words (a part of an upload) is asked once; whoever asks looks what has come
+  and uses `pause`.
 - A wait ends at once when the run does.
 """
 
@@ -35,7 +37,12 @@ class Patience:
         self._backoff_seconds = access.backoff_seconds
         self._over = threading.Event()
 
-    def ask(self, send: Callable[[], Answer], use: Callable[[Answer], _T]) -> _T:
+    @property
+    def retries(self) -> int:
+        """How often one question is asked again."""
+        return self._retries
+
+    def ask(self, send: Callable[[], Answer], use: Callable[[Answer], _T], *, repeats: bool = True) -> _T:
         """Send, then use the answer; both again after a fault that may pass.
 
         The last answer is used whatever its status is. `use` closes the answer or hands it on; if it raises, the answer
@@ -43,21 +50,33 @@ class Patience:
         """
         attempt = 0
         while True:
-            wait_seconds = min(self._backoff_seconds * 2**attempt, limits.BACKOFF_SECONDS)
-            is_last = attempt >= self._retries
-            attempt += 1
+            wished: float | None = None
+            is_last = not repeats or attempt >= self._retries
             try:
                 answer = send()
                 if is_last or answer.status not in PASSING_STATUSES:
                     return _used(answer, use)
                 answer.close()
                 wished = retry_after_seconds(answer)
-                wait_seconds = wait_seconds if wished is None else wished
             except EnvError as error:
                 if is_last or error.code not in PASSING:
                     raise
-            if self._over.wait(wait_seconds):
-                raise EnvError("network", "registry", got="the run was ended", want="an answer")
+            self.pause(attempt, wished)
+            attempt += 1
+
+    def pause(self, attempt: int, wished: float | None = None) -> None:
+        """Wait before asking again.
+
+        Args:
+            attempt: how often it was asked again already.
+            wished: seconds that the registry wishes (`retry_after_seconds`).
+
+        Raises:
+            EnvError: the run was ended meanwhile (code ``network``).
+        """
+        seconds = min(self._backoff_seconds * 2**attempt, limits.BACKOFF_SECONDS) if wished is None else wished
+        if self._over.wait(seconds):
+            raise EnvError("network", "registry", got="the run was ended", want="an answer")
 
     def end(self) -> None:
         """Wake whoever waits; nobody asks again."""

@@ -7,7 +7,10 @@ Rules of this module:
   registry could have asked for them directly (Basic), so this gives it nothing new. Only challenges from the registry's
   own origin count: never one from a host that we were redirected to. A redirect of the realm is refused.
 - Without credentials an anonymous token is asked for, as public registries want it.
-- The scope is the registry's, or else pulling from this repository; never more than one challenge asks for.
+- Who reads asks for the challenge's scopes, or else for pulling from this repository; never more than one challenge
+  asks for. Who writes asks for its own scopes too: some registries' challenges name pulling whatever was asked.
+- Several scopes are several parameters of a query (distribution "Token Authentication Specification"), and one text
+  with spaces in a form (RFC 6749, 3.3).
 - A token is used for `expires_in` seconds (60 when absent), less a tenth, by the monotonic clock; at most a day.
 """
 
@@ -86,20 +89,54 @@ def parse_challenges(text: str) -> tuple[Challenge, ...]:
     return tuple(found)
 
 
-def token_request(challenge: Challenge, login: Login | None, scope: str, *, registry: Origin, which: str) -> Request:
+@dataclass(frozen=True, slots=True)
+class Scopes:
+    """What an authorization is for: `repository:NAME:pull`.
+
+    Attributes:
+        own: what we need.
+        insists: whether that is asked for beside what a challenge names, or only where it names nothing.
+    """
+
+    own: tuple[str, ...]
+    insists: bool = False
+
+    def asked(self, challenge: Challenge) -> list[str]:
+        """What to ask the realm for, each once; a challenge's scope within one of ours is dropped."""
+        said = challenge.parameters.get("scope", "").split()
+        if said and not self.insists:
+            return list(dict.fromkeys(said))
+        return [
+            *self.own,
+            *(scope for scope in dict.fromkeys(said) if not any(_within(scope, own) for own in self.own)),
+        ]
+
+
+def _within(scope: str, other: str) -> bool:
+    name, _, actions = scope.rpartition(":")
+    other_name, _, other_actions = other.rpartition(":")
+    return name == other_name and set(actions.split(",")) <= set(other_actions.split(","))
+
+
+def token_request(
+    challenge: Challenge, login: Login | None, scopes: Scopes, *, registry: Origin, which: str
+) -> Request:
     """What to ask the realm.
 
     Raises:
         EnvError: a realm that is no URL, or not https (code ``registry-auth``).
     """
     realm = _parse_realm(challenge, registry, which)
-    asked = {"service": challenge.parameters.get("service", ""), "scope": challenge.parameters.get("scope", scope)}
-    asked = {name: value for name, value in asked.items() if value}
+    service = challenge.parameters.get("service", "")
+    asked = [("service", service)] if service else []
+    wanted = scopes.asked(challenge)
     if login is not None and login.identity_token is not None:
-        form = {"grant_type": "refresh_token", "client_id": _CLIENT, "refresh_token": login.identity_token, **asked}
+        form = {"grant_type": "refresh_token", "client_id": _CLIENT, "refresh_token": login.identity_token}
         headers = {"Content-Type": "application/x-www-form-urlencoded"}
-        return Request("POST", realm, which, headers, urlencode(form).encode("ascii"))
-    query = "&".join(part for part in (realm.query, urlencode(asked)) if part)
+        parts = [*form.items(), *asked, ("scope", " ".join(wanted))]
+        return Request("POST", realm, which, headers, urlencode(parts).encode("ascii"))
+    parts = [*asked, *(("scope", scope) for scope in wanted)]
+    query = "&".join(part for part in (realm.query, urlencode(parts)) if part)
     headers = {} if login is None else {"Authorization": login.basic}
     return Request("GET", Url(realm.origin, realm.path, query or None), which, headers)
 

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from bundler.errors import EnvError, MalformedError, SealiftError
 from bundler.network.access import Access
 from bundler.network.registry import Registries
-from bundler.network.tokens import Authorization, Challenge, parse_challenges, parse_token, token_request
+from bundler.network.tokens import Authorization, Challenge, Scopes, parse_challenges, parse_token, token_request
 from bundler.network.urls import parse_url
 from bundler.oci.reference import parse_reference
 from tests.simulators import registry_lies as lies
@@ -131,14 +131,14 @@ REGISTRY = parse_url("https://registry.example.org/", "test").origin
 )
 def test_realms_that_get_nothing(realm: str) -> None:
     with pytest.raises(EnvError) as caught:
-        token_request(Challenge("bearer", {"realm": realm}), None, "scope", registry=REGISTRY, which="x")
+        token_request(Challenge("bearer", {"realm": realm}), None, Scopes(("scope",)), registry=REGISTRY, which="x")
     assert caught.value.code == "registry-auth"
 
 
 def test_a_plain_realm_only_for_a_plain_registry() -> None:
     plain = parse_url("http://registry.example.org/", "test").origin
     asked = token_request(
-        Challenge("bearer", {"realm": "http://a/t?x=1"}), None, "r:a b:pull", registry=plain, which="x"
+        Challenge("bearer", {"realm": "http://a/t?x=1"}), None, Scopes(("r:a b:pull",)), registry=plain, which="x"
     )
     assert str(asked.url) == "http://a/t?x=1&scope=r%3Aa+b%3Apull"
     assert asked.headers == {}
