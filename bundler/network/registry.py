@@ -153,7 +153,7 @@ class Repository:
             UnsupportedError: Docker schema 1.
             EnvError: anything but a manifest or a sound absence.
         """
-        wanted, part = _check_target(str(tag_or_digest))
+        wanted, part = check_target(str(tag_or_digest))
         codes = {MANIFEST_UNKNOWN} if served or self._serving is not None else {MANIFEST_UNKNOWN, NAME_UNKNOWN}
 
         def use(answer: Answer) -> FetchedManifest | None:
@@ -355,7 +355,12 @@ class Repository:
                 self._unknowing.add(endpoint)
 
 
-def _check_target(text: str) -> tuple[Digest | None, str]:
+def check_target(text: str) -> tuple[Digest | None, str]:
+    """The digest that was asked for, if it is one, and what becomes part of a URL.
+
+    Raises:
+        MalformedError: neither tag nor digest (codes ``tag``, ``digest``).
+    """
     if ":" in text:
         digest = parse_digest(text)
         return digest, str(digest)
