@@ -18,14 +18,19 @@ import click
 from bundler.errors import MalformedError, UsageError
 
 if TYPE_CHECKING:
+    from bundler.network.access import Access
     from bundler.network.connection import Connection
 
 COSIGN_REPOSITORY = "COSIGN_REPOSITORY"
 _Command = TypeVar("_Command", bound=Callable[..., Any])
-_OPTIONS = (
+_ACCESS = (
     click.option("--authfile", metavar="FILE", help="Credentials for registries [as skopeo finds them]."),
     click.option("--cert-dir", metavar="DIR", help="Certificates: *.crt are authorities, *.cert and *.key ours."),
     click.option("--tls-verify", type=bool, default=True, metavar="BOOL", help="false: accept any, or no, TLS [true]."),
+    click.option("--retry-times", type=click.IntRange(0, 20), default=4, help="How often a request is repeated [4]."),
+)
+_OPTIONS = (
+    *_ACCESS[:3],
     click.option(
         "--registry-mirror",
         "mirrors",
@@ -33,7 +38,7 @@ _OPTIONS = (
         multiple=True,
         help="Mirror of docker.io, asked first; repeatable.",
     ),
-    click.option("--retry-times", type=click.IntRange(0, 20), default=4, help="How often a request is repeated [4]."),
+    *_ACCESS[3:],
     click.option("--cache", "cache_folder", metavar="DIR", help="Blobs fetched before [$XDG_CACHE_HOME/sealift]."),
     click.option(
         "--evidence-repository",
@@ -67,6 +72,19 @@ def registry_options(command: _Command) -> _Command:
     return command
 
 
+def access_options(command: _Command) -> _Command:
+    """Give a command the options by which a registry is reached, and no more."""
+    for option in reversed(_ACCESS):
+        command = option(command)
+    return command
+
+
+def take_access(typed: dict[str, Any]) -> Access:
+    """Take the options of `access_options` out of all that was typed."""
+    names = ("authfile", "cert_dir", "tls_verify", "retry_times")
+    return _access(**{name: typed.pop(name) for name in names})
+
+
 def take_reach(typed: dict[str, Any]) -> Reach:
     """Take the options of `Reach` out of all that was typed."""
     return Reach(**{name: typed.pop(name) for name in Reach.__slots__})
@@ -79,15 +97,10 @@ def connect(reach: Reach, environ: Mapping[str, str] = os.environ) -> Connection
         UsageError: an option that cannot be.
     """
     from bundler import limits
-    from bundler.network.access import Access
     from bundler.network.blob_cache import default_cache_folder
     from bundler.network.connection import Connection
     from bundler.oci.reference import parse_reference
 
-    if not reach.tls_verify:
-        click.echo(
-            "sealift: warning: --tls-verify=false: nobody knows who answers; digests are checked all the same", err=True
-        )
     repository = reach.evidence_repository or environ.get(COSIGN_REPOSITORY) or None
     try:
         evidence = parse_reference(repository) if repository else None
@@ -95,19 +108,31 @@ def connect(reach: Reach, environ: Mapping[str, str] = os.environ) -> Connection
         raise UsageError(
             error.code, "evidence repository", str(repository)[:160], got=error.got, want=error.want
         ) from error
-    access = Access(
-        authfile=Path(reach.authfile) if reach.authfile else None,
-        cert_dir=Path(reach.cert_dir) if reach.cert_dir else None,
-        tls_verify=reach.tls_verify,
-        mirrors=reach.mirrors,
-        retries=reach.retry_times,
-    )
+    access = _access(reach.authfile, reach.cert_dir, reach.tls_verify, reach.retry_times, reach.mirrors)
     typed = reach.cache_folder
     return Connection(
         access,
         lambda: Path(typed) if typed else default_cache_folder(environ),
         evidence_repository=evidence,
         large_bytes=parse_size(reach.large, "--large-blobs") if reach.large else limits.LARGE_BLOB_BYTES,
+    )
+
+
+def _access(
+    authfile: str | None, cert_dir: str | None, tls_verify: bool, retry_times: int, mirrors: tuple[str, ...] = ()
+) -> Access:
+    from bundler.network.access import Access
+
+    if not tls_verify:
+        click.echo(
+            "sealift: warning: --tls-verify=false: nobody knows who answers; digests are checked all the same", err=True
+        )
+    return Access(
+        authfile=Path(authfile) if authfile else None,
+        cert_dir=Path(cert_dir) if cert_dir else None,
+        tls_verify=tls_verify,
+        mirrors=mirrors,
+        retries=retry_times,
     )
 
 

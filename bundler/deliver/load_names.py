@@ -135,6 +135,14 @@ def place(images: Iterable[HeldImage], target: RegistryTarget, naming: Naming) -
     return placed
 
 
+def renamed(name: str, naming: Naming) -> str:
+    """A repository's name with its registry, as a layout or a storage gets it: only rewrites apply there."""
+    for before, after in naming.rewrites:
+        if name == before or name.startswith(f"{before}/"):
+            return after + name[len(before) :]
+    return name
+
+
 def path_of_registry(registry: str) -> str:
     """A registry as part of a path: lower case, each run of characters that no path may hold as one `_`."""
     return re.sub(r"[^a-z0-9.-]+", "_", registry.lower()).strip("._-")
@@ -155,9 +163,7 @@ def _name(reference: Reference, target: RegistryTarget, naming: Naming) -> Refer
 
 def _path(reference: Reference, naming: Naming) -> str:
     for before, after in naming.rewrites:
-        if reference.name == before:
-            return after
-        if reference.name.startswith(f"{before}/"):
+        if reference.name == before or reference.name.startswith(f"{before}/"):
             return after + reference.name[len(before) :]
     parts = _parts(reference, keep_registry=naming.keep_registry)
     if naming.strip >= len(parts):

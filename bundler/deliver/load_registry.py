@@ -12,26 +12,30 @@ Rules of this module:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 from bundler.deliver.holdings import Document
-from bundler.deliver.load_plan import Fallback, Plan, PlannedImage, PlannedTag
-from bundler.deliver.load_sparse import derive_indexes
+from bundler.deliver.load_fallback import Fallback, fallbacks_of
+from bundler.deliver.load_plan import Plan, PlannedImage, PlannedTag
+from bundler.deliver.load_sparse import Derived, derive_indexes
 from bundler.deliver.verified import VerifiedBundle
-from bundler.digest import Digest, sha256_of
+from bundler.digest import Digest
 from bundler.errors import EnvError, RejectedError
-from bundler.network.registry import Repository
+from bundler.network.push import Target
 from bundler.network.threads import in_threads
 from bundler.oci.descriptor import Descriptor
-from bundler.oci.manifest import OCI_INDEX, ImageIndex
+from bundler.oci.manifest import OCI_INDEX
 
 REFUSED_SPARSE = frozenset({"push-blob-unknown"})
 
 
 @dataclass(slots=True)
 class Loaded:
-    """What became of one image: counts, and the derived index that stands under its tag, if one had to be made."""
+    """What became of one image: counts, the indexes under fallback tags, and what takes the place of sparse indexes.
+
+    `is_listed`: the registry lists its referrers by itself.
+    """
 
     planned: PlannedImage
     blobs_pushed: int = 0
@@ -39,13 +43,22 @@ class Loaded:
     documents_pushed: int = 0
     bytes_pushed: int = 0
     tags_set: tuple[str, ...] = ()
-    derived: Mapping[Digest, ImageIndex] = field(default_factory=dict)
+    is_listed: bool = False
+    fallbacks: tuple[Fallback, ...] = ()
+    derived: Derived = field(default_factory=Derived)
 
     @property
     def digest(self) -> Digest:
         """What the image's tag stands for at the target."""
         own = self.planned.held.image.digest
-        return self.derived[own].digest if own in self.derived else own
+        return self.derived.indexes[own].digest if own in self.derived.indexes else own
+
+    @property
+    def documents(self) -> tuple[Document, ...]:
+        """What the target holds of the image and its evidence now."""
+        every = self.planned.held.all_documents
+        kept = (document for document in every if document.digest not in self.derived.dropped)
+        return tuple(self.derived.indexes.get(document.digest, document) for document in kept)
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +79,7 @@ class Terms:
 
 
 def load_registry(
-    plan: Plan, bundle: VerifiedBundle, repository: Callable[[PlannedImage], Repository], terms: Terms
+    plan: Plan, bundle: VerifiedBundle, repository: Callable[[PlannedImage], Target], terms: Terms
 ) -> tuple[Loaded, ...]:
     """Carry out a plan.
 
@@ -85,7 +98,7 @@ def load_registry(
     holders: dict[Digest, list[str]] = {}
     done = tuple(_push_image(image, bundle, repository(image), holders, terms) for image in plan.images)
     for loaded in done:
-        _read_back(loaded, repository(loaded.planned), terms.jobs, lists=plan.lists_referrers)
+        _read_back(loaded, repository(loaded.planned), terms.jobs)
     for is_own in (False, True):
         for loaded in done:
             _set_tags(loaded, repository(loaded.planned), terms, own=is_own)
@@ -93,7 +106,7 @@ def load_registry(
 
 
 def _push_image(
-    image: PlannedImage, bundle: VerifiedBundle, client: Repository, holders: dict[Digest, list[str]], terms: Terms
+    image: PlannedImage, bundle: VerifiedBundle, client: Target, holders: dict[Digest, list[str]], terms: Terms
 ) -> Loaded:
     loaded = Loaded(image)
 
@@ -113,33 +126,37 @@ def _push_image(
         holders.setdefault(blob.digest, []).append(client.name)
     for document in image.documents:
         _push_document(document, loaded, client, terms)
-    for fallback in image.fallbacks:
-        _push_fallback(fallback, loaded, client)
+    if any(document.subject is not None for document in image.held.all_documents):
+        loaded.is_listed = client.abilities().referrers_api
+        if not loaded.is_listed:
+            loaded.fallbacks = tuple(_push_fallbacks(loaded, client))
     return loaded
 
 
-def _push_document(document: Document, loaded: Loaded, client: Repository, terms: Terms) -> None:
-    held = loaded.planned.held
-    stands_for = loaded.derived.get(document.digest)
-    if stands_for is None:
+def _push_document(document: Document, loaded: Loaded, client: Target, terms: Terms) -> None:
+    if document.digest not in loaded.derived.indexes.keys() | loaded.derived.dropped:
         try:
-            client.push_manifest(document.raw, document.media_type, document.digest)
+            _push(document, loaded, client)
         except EnvError as error:
-            if error.code not in REFUSED_SPARSE or not held.is_sparse or not isinstance(document, ImageIndex):
+            if error.code not in REFUSED_SPARSE or not loaded.planned.held.is_sparse:
                 raise
             loaded.derived = _derived(loaded, error, terms)
-            stands_for = loaded.derived.get(document.digest)
-            if stands_for is None:
+            if document.digest not in loaded.derived.indexes.keys() | loaded.derived.dropped:
                 raise
-    if stands_for is not None:
-        if client.find_manifest(stands_for.digest) is not None:
+        else:
             return
-        client.push_manifest(stands_for.raw, stands_for.media_type, stands_for.digest)
+    made = loaded.derived.indexes.get(document.digest)
+    if made is not None and client.find_manifest(made.digest) is None:
+        _push(made, loaded, client)
+
+
+def _push(document: Document, loaded: Loaded, client: Target) -> None:
+    client.push_manifest(document.raw, document.media_type, document.digest)
     loaded.documents_pushed += 1
     loaded.bytes_pushed += len(document.raw)
 
 
-def _derived(loaded: Loaded, error: EnvError, terms: Terms) -> Mapping[Digest, ImageIndex]:
+def _derived(loaded: Loaded, error: EnvError, terms: Terms) -> Derived:
     if not terms.derive_sparse:
         held = loaded.planned.held
         raise RejectedError(
@@ -154,17 +171,18 @@ def _derived(loaded: Loaded, error: EnvError, terms: Terms) -> Mapping[Digest, I
     return derive_indexes(loaded.planned.held)
 
 
-def _push_fallback(fallback: Fallback, loaded: Loaded, client: Repository) -> None:
-    if not fallback.is_done:
-        client.push_manifest(fallback.raw, OCI_INDEX, fallback.tag)
-        loaded.documents_pushed += 1
-        loaded.tags_set += (fallback.tag,)
+def _push_fallbacks(loaded: Loaded, client: Target) -> Iterator[Fallback]:
+    for fallback in fallbacks_of(loaded.planned.held, client):
+        if not fallback.is_done:
+            client.push_manifest(fallback.raw, OCI_INDEX, fallback.tag)
+            loaded.documents_pushed += 1
+            loaded.tags_set += (fallback.tag,)
+        yield fallback
 
 
-def _read_back(loaded: Loaded, client: Repository, jobs: int, *, lists: Mapping[str, bool]) -> None:
+def _read_back(loaded: Loaded, client: Target, jobs: int) -> None:
     """Everything of an image that the registry should hold now, whoever brought it."""
     held = loaded.planned.held
-    documents = [loaded.derived.get(document.digest, document) for document in held.all_documents]
 
     def check(document: Document) -> None:
         found = client.find_manifest(document.digest)
@@ -175,17 +193,16 @@ def _read_back(loaded: Loaded, client: Repository, jobs: int, *, lists: Mapping[
         if not client.has_blob(blob):
             raise _lost(client, f"blob {blob.digest}", "absent, or of another size")
 
-    in_threads(check, documents, jobs)
+    in_threads(check, loaded.documents, jobs)
     in_threads(check_blob, list(held.blobs()), jobs)
-    for fallback in loaded.planned.fallbacks:
-        found = client.find_manifest(fallback.tag)
-        if found is None or found.digest != sha256_of(fallback.raw):
-            raise _lost(client, f"tag {fallback.tag}", "another index" if found else "absent")
-    if lists[client.name]:
+    for fallback in fallbacks_of(held, client) if loaded.fallbacks else ():
+        if not fallback.is_done:
+            raise _lost(client, f"tag {fallback.tag}", "without all of its entries")
+    if loaded.is_listed:
         _check_listed(held.all_documents, client)
 
 
-def _check_listed(documents: tuple[Document, ...], client: Repository) -> None:
+def _check_listed(documents: tuple[Document, ...], client: Target) -> None:
     wanted: dict[Digest, set[Digest]] = {}
     for document in documents:
         if document.subject is not None:
@@ -196,16 +213,16 @@ def _check_listed(documents: tuple[Document, ...], client: Repository) -> None:
             raise _lost(client, f"referrer {digest} of {subject}", "not listed")
 
 
-def _set_tags(loaded: Loaded, client: Repository, terms: Terms, *, own: bool) -> None:
+def _set_tags(loaded: Loaded, client: Target, terms: Terms, *, own: bool) -> None:
     held = loaded.planned.held
-    documents = {document.digest: document for document in held.all_documents} | dict(loaded.derived)
+    documents = {document.digest: document for document in held.all_documents} | dict(loaded.derived.indexes)
     for tag in loaded.planned.tags:
         if (tag.digest == held.image.digest) is own:
             wanted = documents[tag.digest]
             _set_tag(tag, wanted, loaded, client, terms)
 
 
-def _set_tag(tag: PlannedTag, document: Document, loaded: Loaded, client: Repository, terms: Terms) -> None:
+def _set_tag(tag: PlannedTag, document: Document, loaded: Loaded, client: Target, terms: Terms) -> None:
     found = client.find_manifest(tag.tag)
     if found is not None and found.digest == document.digest:
         return
@@ -222,7 +239,7 @@ def _set_tag(tag: PlannedTag, document: Document, loaded: Loaded, client: Reposi
     loaded.tags_set += (tag.tag,)
 
 
-def _lost(client: Repository, which: str, got: str) -> RejectedError:
+def _lost(client: Target, which: str, got: str) -> RejectedError:
     return RejectedError(
         "load-lost", "registry", f"{client.name} {which}", got=f"{got} when read back", want="what was pushed",
         hints=["the registry does not keep what it is given; no image's tag was moved"],

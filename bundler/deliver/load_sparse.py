@@ -5,52 +5,63 @@ Rules of this module:
   signatures of the original do not cover it.
 - Nothing is invented: the derived index is the original's JSON less the absent entries, with one annotation that names
   the digest of the original. The same input gives the same bytes.
-- An index above a derived one names the derived one in its place, and so is derived itself.
+- An index above a derived one names the derived one in its place, and so is derived itself. An index within the image
+  of which nothing is in the bundle is dropped.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, field
 from typing import Any, cast
 
 from bundler import limits
 from bundler.deliver.holdings import HeldImage
 from bundler.digest import Digest
-from bundler.errors import RejectedError
-from bundler.oci.manifest import OCI_INDEX, ImageIndex, parse_manifest
+from bundler.oci.manifest import ImageIndex, parse_manifest
 from bundler.strict_json import parse_foreign
 
 DERIVED_FROM = "dev.sealift.index.derived-from"
 
 
-def derive_indexes(image: HeldImage) -> Mapping[Digest, ImageIndex]:
-    """What takes the place of each sparse index of an image, and of each index above one, by the original's digest.
+@dataclass(frozen=True, slots=True)
+class Derived:
+    """What takes the place of sparse indexes.
 
-    Raises:
-        RejectedError: every child of an index was left at home (code ``load-sparse``).
+    Attributes:
+        indexes: the derived index by the original's digest.
+        dropped: indexes of which no child is in the bundle; those above them do without.
     """
-    derived: dict[Digest, ImageIndex] = {}
+
+    indexes: Mapping[Digest, ImageIndex] = field(default_factory=dict)
+    dropped: frozenset[Digest] = frozenset()
+
+
+def derive_indexes(image: HeldImage) -> Derived:
+    """What takes the place of each sparse index of an image, and of each index above one; nothing for a whole image."""
+    indexes: dict[Digest, ImageIndex] = {}
+    absent = set(image.omitted)
     for document in image.documents:  # children come before the indexes that name them
-        if isinstance(document, ImageIndex):
-            made = _derive(document, image.omitted, derived)
-            if made is not None:
-                derived[document.digest] = made
-    return derived
+        if not isinstance(document, ImageIndex):
+            continue
+        children = {child.digest for child in document.manifests}
+        if children and children <= absent:
+            absent.add(document.digest)
+        elif children & absent or not indexes.keys().isdisjoint(children):
+            indexes[document.digest] = _derive(document, absent, indexes)
+    return Derived(indexes, frozenset(absent - image.omitted))
 
 
-def _derive(index: ImageIndex, omitted: frozenset[Digest], known: Mapping[Digest, ImageIndex]) -> ImageIndex | None:
-    if not any(child.digest in omitted or child.digest in known for child in index.manifests):
-        return None
+def _derive(index: ImageIndex, absent: AbstractSet[Digest], known: Mapping[Digest, ImageIndex]) -> ImageIndex:
     value: dict[str, Any] = parse_foreign(index.raw, "index", max_bytes=limits.MANIFEST_BYTES)
     pairs = zip(value["manifests"], index.manifests, strict=True)
-    kept = [_entry(entry, known.get(child.digest)) for entry, child in pairs if child.digest not in omitted]
-    if not kept:
-        raise RejectedError("load-sparse", "index", str(index.digest), got="no child in the bundle", want="one or more")
+    kept = [_entry(entry, known.get(child.digest)) for entry, child in pairs if child.digest not in absent]
     annotations = {**(value.get("annotations") or {}), DERIVED_FROM: str(index.digest)}
-    value |= {"manifests": kept, "annotations": annotations, "mediaType": OCI_INDEX}
+    value |= {"manifests": kept, "annotations": annotations}
     raw = json.dumps(value, separators=(",", ":"), sort_keys=True, ensure_ascii=False).encode()
-    return cast("ImageIndex", parse_manifest(raw, OCI_INDEX))
+    return cast("ImageIndex", parse_manifest(raw, index.media_type))
 
 
 def _entry(entry: dict[str, Any], made: ImageIndex | None) -> dict[str, Any]:

@@ -1,0 +1,201 @@
+"""`sealift load`: bring a verified bundle's images, with their evidence, into a registry, a layout or a storage."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from bundler.cli.connected import access_options, take_access
+from bundler.cli.judging import Judging, judging_options, print_report, size_of
+from bundler.cli.options import clock
+
+if TYPE_CHECKING:
+    from bundler.deliver.load_names import LayoutTarget, Naming, RegistryTarget, Target
+    from bundler.deliver.verified import Opened, VerifiedBundle
+    from bundler.network.access import Access
+    from trust_root.site import Site
+
+_EPILOG = """\b
+Examples:
+  sealift load app.bundle.tar --to registry.plant.example:5000 --policy policy.toml --dry-run
+  sealift load app.bundle.tar --to registry.plant.example:5000/mirror --keep-registry
+  sealift load app.bundle.tar --to harbor.example/line3 --rewrite registry.example.org/team=tools
+  sealift load app.bundle.tar --to oci:/srv/images
+  sealift load app.bundle.tar --to containers-storage: --platform linux/amd64
+
+There is no --at: what is loaded must hold today. Exit codes: 0 loaded, 1 rejected, 2 usage, 3 damaged, 4 trust,
+5 unsupported, 6 environment.
+"""
+
+
+@click.command(epilog=_EPILOG)
+@click.argument("file", metavar="FILE")
+@click.option("--to", "to", required=True, metavar="TARGET", help="REGISTRY[/PREFIX], oci:DIR, containers-storage: …")
+@click.option("--rewrite", multiple=True, metavar="FROM=TO", help="Load names at or below FROM as TO; repeatable.")
+@click.option("--strip", type=click.IntRange(0, 20), default=0, help="Drop so many leading parts of each name [0].")
+@click.option("--keep-registry", is_flag=True, help="Make the image's registry the first part of its path.")
+@click.option("--overwrite-tags", is_flag=True, help="Move tags that stand for something else.")
+@click.option(
+    "--derive-index", is_flag=True, help="If a sparse index is refused, load one without its absent children."
+)
+@click.option("--platform", metavar="OS/ARCH", help="The platform for a storage [this machine's].")
+@click.option("--allow-digest-change", is_flag=True, help="For docker-daemon:, which cannot keep digests.")
+@click.option("--jobs", type=click.IntRange(1, 32), default=4, help="Blobs at once [4].")
+@click.option("--dry-run", is_flag=True, help="Verify, ask the target, print the plan; change nothing.")
+@judging_options
+@access_options
+@click.option("--json", "as_json", is_flag=True, help="Print JSON (sealift help load).")
+@click.option("--quiet", is_flag=True, help="Show no progress.")
+def load(file: str, as_json: bool, quiet: bool, **typed: Any) -> int:
+    """Verify the bundle FILE, then load its images and all their evidence into TARGET.
+
+    Nothing is pushed before trust, every byte and the policy have passed. Tags come last; what is there already is not
+    pushed again; everything is read back and compared by digest.
+    """
+    access = take_access(typed)
+    judging = Judging(**{name: typed.pop(name) for name in Judging.__slots__})
+    task = _Task(access=access, as_json=as_json, quiet=quiet, **typed)
+    target = task.target()
+    site = judging.site(read_only=task.dry_run)
+    with ExitStack() as stack:
+        opened = stack.enter_context(_verified(file, judging, site, quiet=quiet))
+        if opened.bundle is None:
+            print_report(opened.run.report, as_json=as_json)
+            return opened.run.report.exit_code
+        return _load(opened.bundle, target, task, site)
+
+
+@dataclass(frozen=True, slots=True)
+class _Task:
+    """What was typed, beside FILE and what it is judged by."""
+
+    to: str
+    rewrite: tuple[str, ...]
+    strip: int
+    keep_registry: bool
+    overwrite_tags: bool
+    derive_index: bool
+    platform: str | None
+    allow_digest_change: bool
+    jobs: int
+    dry_run: bool
+    access: Access
+    as_json: bool
+    quiet: bool
+
+    def target(self) -> Target:
+        from bundler.deliver.load_names import parse_target
+
+        return parse_target(self.to)
+
+    def naming(self) -> Naming:
+        from bundler.deliver.load_names import Naming, parse_rewrite
+
+        return Naming(self.strip, self.keep_registry, tuple(map(parse_rewrite, self.rewrite)))
+
+
+@contextmanager
+def _verified(file: str, judging: Judging, site: Site, *, quiet: bool) -> Iterator[Opened]:
+    """The verified bundle, kept open; the bar ends when the verification does."""
+    from bundler.cli.console import progress
+    from bundler.deliver.verified import open_verified
+
+    with ExitStack() as stack:
+        with progress("verifying", size_of(file), quiet=quiet) as bar:
+            opened = stack.enter_context(open_verified(Path(file), judging.request(site, bar.reach), site))
+        yield opened
+
+
+def _load(bundle: VerifiedBundle, target: Target, task: _Task, site: Site) -> int:
+    from bundler.deliver.load_document import head_document
+    from bundler.deliver.load_names import LayoutTarget, RegistryTarget
+
+    document = head_document(bundle, task.to, dry_run=task.dry_run)
+    if isinstance(target, RegistryTarget):
+        code = _into_registry(bundle, target, task, document)
+    elif isinstance(target, LayoutTarget):
+        code = _into_layout(bundle, target, task, document)
+    else:
+        code = _into_storage(bundle, target, task, document)
+    if not task.dry_run:
+        site.note_load(_log_line(document), clock())
+    _print(document, as_json=task.as_json)
+    return code
+
+
+def _into_registry(bundle: VerifiedBundle, target: RegistryTarget, task: _Task, document: dict[str, Any]) -> int:
+    from bundler.cli.console import progress
+    from bundler.deliver.load_document import loaded_document, plan_document
+    from bundler.deliver.load_names import place
+    from bundler.deliver.load_plan import plan_load
+    from bundler.deliver.load_registry import Terms, load_registry
+    from bundler.network.push import Targets
+    from bundler.network.registry import Registries
+
+    placed = place(bundle.images, target, task.naming())
+    with Registries(task.access) as registries:
+        targets = Targets(registries)
+        plan = plan_load(placed, lambda item: targets.repository(item.name), task.jobs)
+        if task.dry_run:
+            document["images"] = plan_document(plan, overwrite=task.overwrite_tags)
+            return 1 if any(image.get("conflict") for image in document["images"]) else 0
+        total = sum(image.missing_bytes for image in plan.images)
+        with progress("pushing", total, quiet=task.quiet) as bar:
+            terms = Terms(task.overwrite_tags, task.derive_index, task.jobs, _one_at_a_time(bar.advance))
+            loaded = load_registry(plan, bundle, lambda image: targets.repository(image.placed.name), terms)
+        document["images"] = loaded_document(loaded)
+    return 0
+
+
+def _into_layout(bundle: VerifiedBundle, target: LayoutTarget, task: _Task, document: dict[str, Any]) -> int:
+    from bundler.cli.console import progress
+    from bundler.deliver.load_document import layout_document
+    from bundler.deliver.load_layout import load_layout, names_of
+    from bundler.deliver.load_names import renamed
+
+    listed = list(names_of(bundle.images, lambda name: renamed(name, task.naming())))
+    total = sum(blob.size_bytes for image in bundle.images for blob in image.blobs())
+    with progress("writing", total, quiet=task.quiet) as bar:
+        written = load_layout(
+            target.folder, bundle, listed, overwrite=task.overwrite_tags, dry_run=task.dry_run, watch=bar.advance
+        )
+    document["layout"] = layout_document(written)
+    return 0
+
+
+def _one_at_a_time(call: Callable[[int], None]) -> Callable[[int], None]:
+    """For several threads: never two in `call` at once."""
+    lock = threading.Lock()
+
+    def locked_call(count: int) -> None:
+        with lock:
+            call(count)
+
+    return locked_call
+
+
+def _log_line(document: dict[str, Any]) -> dict[str, Any]:
+    """What the site's log keeps of a load: what went where, by digest."""
+    kept = {key: document[key] for key in ("target", "stream", "sequence", "inventory")}
+    images = [{key: image[key] for key in ("name", "to", "digest")} for image in document.get("images", ())]
+    names = list(document.get("layout", {}).get("names_set", ()))
+    return kept | ({"images": images} if images else {}) | ({"names": names} if names else {})
+
+
+def _print(document: dict[str, Any], *, as_json: bool) -> None:
+    from bundler.deliver.load_document import load_lines
+    from bundler.escaping import escape
+
+    if as_json:
+        import json
+
+        click.echo(json.dumps(document, indent=2))
+        return
+    for line in load_lines(document):
+        click.echo(escape(line))
