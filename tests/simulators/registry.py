@@ -9,7 +9,7 @@
         assert registry.asked("GET", "/manifests/")
 
 Speaks HTTP/1.1 or TLS, without, with basic or with bearer authentication, with pages and ranges. Everything that was
-asked is in `registry.log`. Lies are in registry_lies.py.
+asked is in `registry.log`. Lies are in registry_lies.py, writing is in registry_writes.py.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Protocol, Self
 from urllib.parse import parse_qs, urlsplit
 
 from bundler.digest import Digest, parse_digest, sha256_of
@@ -118,6 +118,7 @@ class Bearer:
     Attributes:
         user_name, password: who gets tokens; without a user name everybody does.
         refresh_token: also gets tokens, by POST (an identity token).
+        may_push: whether tokens are for writing too, when that is asked for.
         seconds: how long tokens live.
         expires_in: what the answer says; as `seconds` when None.
     """
@@ -125,6 +126,7 @@ class Bearer:
     user_name: str = ""
     password: str = ""
     refresh_token: str | None = None
+    may_push: bool = True
     seconds: float = 300
     expires_in: int | None = None
     realm: str | None = None
@@ -178,6 +180,13 @@ class Store:
         return found
 
 
+class Writer(Protocol):
+    """Answers requests that write (registry_writes.py)."""
+
+    def answer(self, registry: Registry, exchange: Exchange) -> Reply | None:
+        """None: it is no such request."""
+
+
 class Registry:
     """The server. A context manager; every connection is closed when it ends."""
 
@@ -188,15 +197,18 @@ class Registry:
         auth: Basic | Bearer | None = None,
         tls: ssl.SSLContext | None = None,
         page_size: int | None = None,
+        writes: Writer | None = None,
     ) -> None:
         self.referrers_api = referrers_api
         self.auth = auth
         self.tls = tls
         self.page_size = page_size
+        self.writes = writes
         self.repositories: dict[str, Store] = {}
         self.log: list[Logged] = []
         self.stopped = threading.Event()
         self._rules: list[_Rule] = []
+        self._numbered: dict[int, Behaviour] = {}
         self._lock = threading.Lock()
 
     def __enter__(self) -> Self:
@@ -234,10 +246,16 @@ class Registry:
         with self._lock:
             self._rules.insert(0, _Rule(re.compile(pattern), method, behaviour, times))
 
+    def at(self, number: int, behaviour: Behaviour) -> None:
+        """Misbehave at the request with this number, from 1 on, once; counted since the start or `reform`."""
+        with self._lock:
+            self._numbered[number] = behaviour
+
     def reform(self) -> None:
         """Be honest again, and forget what was asked."""
         with self._lock:
             self._rules.clear()
+            self._numbered.clear()
             self.log.clear()
 
     def asked(self, method: str, pattern: str) -> list[Logged]:
@@ -249,10 +267,13 @@ class Registry:
         """Log a request, and answer it by the first rule that fits, or honestly."""
         with self._lock:
             self.log.append(Logged(exchange.method, target, exchange.headers, exchange.body))
+            numbered = self._numbered.get(len(self.log))
             rule = next((rule for rule in self._rules if self._fits(rule, exchange.method, target)), None)
             if rule and rule.left is not None:
                 rule.left -= 1
-        if rule:
+        if numbered:
+            numbered(exchange)
+        elif rule:
             rule.behaviour(exchange)
         else:
             exchange.send(exchange.normal())
@@ -265,6 +286,8 @@ class Registry:
             return refusal
         if exchange.path in ("/v2", "/v2/"):
             return Reply(200, {"Content-Type": "application/json"}, b"{}")
+        if self.writes is not None and (reply := self.writes.answer(self, exchange)) is not None:
+            return reply
         match = re.fullmatch(r"/v2/(.+)/(manifests|blobs|referrers|tags)/([^/]+)", exchange.path)
         if match is None or exchange.method not in ("GET", "HEAD"):
             return Reply(404, {"Content-Type": "text/plain"}, b"404 page not found\n")
@@ -337,14 +360,29 @@ def _authenticate(registry: Registry, exchange: Exchange) -> Reply | None:
     if isinstance(auth, Basic) and sent != _basic(auth.user_name, auth.password):
         return _refusal('Basic realm="registry"')
     if isinstance(auth, Bearer):
-        scope, until = auth.issued.get(sent.removeprefix("Bearer "), ("", 0.0))
-        match = re.fullmatch(r"/v2/(.+)/(?:manifests|blobs|referrers|tags)/[^/]+", exchange.path)
-        wanted = f"repository:{match[1]}:pull" if match else scope
-        if not sent or until < time.monotonic() or scope != wanted:
+        scopes, until = auth.issued.get(sent.removeprefix("Bearer "), ("", 0.0))
+        wanted = _needed(exchange)
+        if not sent or until < time.monotonic() or not all(_covers(scopes, scope) for scope in wanted):
             realm = auth.realm or f"{registry.url}/token"
-            asked = f',scope="{wanted}"' if match else ""
+            asked = f',scope="{" ".join(wanted)}"' if wanted else ""
             return _refusal(f'Bearer realm="{realm}",service="{auth.service}"{asked}')
     return None
+
+
+def _needed(exchange: Exchange) -> list[str]:
+    """The scopes that a request needs."""
+    match = re.fullmatch(r"/v2/(.+?)/(?:manifests|blobs/uploads|blobs|referrers|tags)/[^/]*", exchange.path)
+    if match is None:
+        return []
+    actions = "pull" if exchange.method in ("GET", "HEAD") else "pull,push"
+    sources = [f"repository:{name}:pull" for name in exchange.query.get("from", ())]
+    return [f"repository:{match[1]}:{actions}", *sources]
+
+
+def _covers(scopes: str, wanted: str) -> bool:
+    name, _, actions = wanted.rpartition(":")
+    granted = (scope.rpartition(":") for scope in scopes.split())
+    return any(name == own and set(actions.split(",")) <= set(has.split(",")) for own, _, has in granted)
 
 
 def _refusal(challenge: str) -> Reply:
@@ -364,7 +402,8 @@ def _give_token(auth: Bearer, exchange: Exchange) -> Reply:
     if not allowed:
         return fault(401, "UNAUTHORIZED", "incorrect username or password")
     token = secrets.token_urlsafe(24)
-    auth.issued[token] = (given.get("scope", [""])[0], time.monotonic() + auth.seconds)
+    scopes = " ".join(given.get("scope", ()))
+    auth.issued[token] = (scopes if auth.may_push else scopes.replace(",push", ""), time.monotonic() + auth.seconds)
     said = int(auth.seconds) if auth.expires_in is None else auth.expires_in
     body = {("access_token" if exchange.method == "POST" else "token"): token, "expires_in": said}
     return Reply(200, {"Content-Type": "application/json"}, json.dumps(body).encode())
@@ -410,6 +449,15 @@ class _Handler(BaseHTTPRequestHandler):
         self._handle()
 
     def do_POST(self) -> None:
+        self._handle()
+
+    def do_PUT(self) -> None:
+        self._handle()
+
+    def do_PATCH(self) -> None:
+        self._handle()
+
+    def do_DELETE(self) -> None:
         self._handle()
 
     def log_message(self, *args: Any) -> None:

@@ -90,6 +90,12 @@ def drop_unasked(exchange: Exchange) -> None:
     exchange.drop()
 
 
+def drop_when_done(exchange: Exchange) -> None:
+    """What was asked is done, but the connection ends without an answer."""
+    exchange.normal()
+    exchange.drop()
+
+
 def stall(exchange: Exchange) -> None:
     """No answer at all."""
     exchange.wait(30)
