@@ -83,6 +83,10 @@ class Judging:
             progress=reach,
         )
 
+    def again(self) -> Request:
+        """What to judge by now, at the site as it is now; nothing is written."""
+        return self.request(self.site(read_only=True))
+
 
 def load_policy(policy_file: str | None, site: Site | None, *, require_proofs: bool) -> Policy | None:
     """`--policy`, else the one that site.toml names, with the digest that it names.

@@ -24,6 +24,7 @@ from trust_root.cli_group import LazyGroup
 _COMMANDS = {
     "export": ("bundler.cli.export", "export", "Export images with their evidence into one signed bundle file."),
     "verify": ("bundler.cli.verify", "verify", "Verify a bundle offline, against the pinned root and your policy."),
+    "serve": ("bundler.cli.serve", "serve", "Serve a bundle's images as a read-only registry, without unpacking."),
     "verify-blob": ("bundler.cli.verify_blob", "verify_blob", "Verify one Sigstore bundle for one file or digest."),
     "inspect": ("bundler.cli.inspect", "inspect", "Show what a bundle holds, without reading its layers."),
     "diff": ("bundler.cli.diff", "diff", "Show what differs between two bundles, without reading their layers."),

@@ -26,6 +26,8 @@ from bundler.verify.result import Report
 from bundler.verify.settle import settle
 from trust_root.site import Site
 
+Stream = tuple[Digest | None, str]
+
 
 @dataclass(frozen=True, slots=True)
 class VerifiedBundle:
@@ -35,6 +37,12 @@ class VerifiedBundle:
     report: Report
     images: tuple[HeldImage, ...]
     archive: ArchiveReader
+
+    @property
+    def stream(self) -> Stream:
+        """The stream, below the pin by which it is known: two trust roots may use one name."""
+        trust = self.report.trust
+        return (trust.pin if trust else None, self.inventory.stream)
 
     def blob(self, digest: Digest) -> ProvedBlob:
         """A blob, proved chunk by chunk as it is read.

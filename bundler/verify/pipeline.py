@@ -36,6 +36,7 @@ from bundler.verify.result import Check, DamageFact, Outcome, Report, TimeFact
 from bundler.version import TOOL
 from trust_root.delivery import Delivery, TimeBasis
 from trust_root.site import Site, compare_with_site, open_for_site
+from trust_root.standing import stand_again
 
 _ANYTHING = ("^.*$", "^.+$", "^(.*)$", "^(.+)$")
 
@@ -113,6 +114,38 @@ def verify_archive(archive: ArchiveReader, name: str, request: Request) -> Verif
     except SealiftError as error:
         run.report.failure = error
     return run
+
+
+def verify_again(archive: ArchiveReader, before: Verification, request: Request) -> Verification:
+    """Judge a bundle again that passed and is still open: its head and its claims, by what the site knows by now.
+
+    No blob is hashed again but manifests and evidence; whoever hands out others proves them as they go out (`prove`).
+    Nothing is recorded. A delivery that the site has accepted does not become worse because a newer one came after it:
+    keys that no longer count, metadata that has expired and a policy that no longer holds do.
+
+    Args:
+        archive: the open bundle.
+        before: the verification that passed.
+        request: as for `verify_bundle`, as of now.
+    """
+    run = _begin(before.report.file, request)
+    try:
+        _go_through_again(archive, before, request, run)
+    except SealiftError as error:
+        run.report.failure = error
+    return run
+
+
+def _go_through_again(archive: ArchiveReader, before: Verification, request: Request, run: Verification) -> None:
+    site, inventory, delivery = request.site, before.inventory, before.head.delivery
+    if site is None or inventory is None or delivery is None:
+        raise RuntimeError("only a bundle that passed at a site is judged again")
+    run.inventory, run.head.delivery = inventory, delivery
+    opened = run.head.opened = open_for_site(site, archive.trust_files, request.basis)
+    run.head.standing = stand_again(site, opened, delivery, request.basis, historic=request.historic)
+    run.report.trust = trust_facts(site, opened, run.head.standing)
+    run.report.bundle = bundle_facts(inventory, opened.trusted.inventory_digest)
+    _judge_claims(archive, inventory, frozenset(), request, run)
 
 
 def _begin(name: str, request: Request) -> Verification:

@@ -1,0 +1,164 @@
+"""Chunks of content in memory: each proved once, shared by all who send it, and never more than there is room for.
+
+Rules of this module:
+- A chunk is handed out only after it was proved in the buffer that is handed out (archive/chunks.py); a failure reaches
+  everybody who waits for that chunk, and is not kept: who asks again, reads again.
+- All chunks together stay below `limits.SERVE_CHUNKS_BYTES`. Chunks that nobody holds stay until room is wanted, the
+  one that was wanted longest ago goes first. Who needs room waits in line, for a bounded time.
+- Reading ahead never takes room that somebody waits for, and never the room of a chunk in use.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections import OrderedDict, deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from bundler import limits
+from bundler.deliver.serving.content import Content
+from bundler.digest import Digest
+from bundler.errors import DamagedError, EnvError
+
+_AHEAD = 32  # chunks waiting to be read ahead; more would be forgotten before they are sent
+
+Key = tuple[Digest, int]
+
+
+@dataclass(slots=True, eq=False)
+class _Entry:
+    """A chunk with those who use it; no view while the first of them reads it."""
+
+    size_bytes: int
+    users: int = 1
+    view: memoryview | None = None
+
+
+class ChunkPool:
+    """The chunks of all answers of a server. Thread-safe."""
+
+    def __init__(self, limit_bytes: int = limits.SERVE_CHUNKS_BYTES, *, threads: int = 2) -> None:
+        self._limit_bytes = limit_bytes
+        self._used_bytes = 0
+        self._entries: OrderedDict[Key, _Entry] = OrderedDict()
+        self._changed = threading.Condition()
+        self._line: deque[object] = deque()
+        self._ahead = ThreadPoolExecutor(threads, thread_name_prefix="prove")
+        self._planned: set[Key] = set()
+        self.peak_bytes = 0
+
+    @contextmanager
+    def lease(self, content: Content, number: int) -> Iterator[memoryview]:
+        """One chunk, for as long as the block lasts; whoever keeps the view longer breaks the bound.
+
+        Raises:
+            DamagedError: the file no longer holds what was verified. EnvError: no room in time (``serve-busy``).
+        """
+        entry = self._hold(content, number)
+        try:
+            view = entry.view
+            if view is None:
+                view = self._read(entry, content, number)
+            yield view
+        finally:
+            del view
+            self._release(entry)
+
+    def prepare(self, content: Content, number: int) -> None:
+        """Read a chunk ahead if there is room for it."""
+        key = (content.digest, number)
+        with self._changed:
+            if key in self._entries or key in self._planned or self._line or len(self._planned) >= _AHEAD:
+                return
+            self._planned.add(key)
+        with contextlib.suppress(RuntimeError):  # closed meanwhile
+            self._ahead.submit(self._read_ahead, content, number)
+
+    def close(self) -> None:
+        """No reading ahead any more; what is being read is waited for."""
+        self._ahead.shutdown(cancel_futures=True)
+
+    def _hold(self, content: Content, number: int) -> _Entry:
+        """The entry of a chunk, held. Without a view it is the caller's to read."""
+        key = (content.digest, number)
+        with self._changed:
+            while True:
+                entry = self._entries.get(key)
+                if entry is None:
+                    if self._wait_for_room(key, content.chunk_size(number)):
+                        return self._add(key, content.chunk_size(number))
+                elif entry.view is not None:
+                    entry.users += 1
+                    self._entries.move_to_end(key)
+                    return entry
+                else:  # somebody reads it; when that fails, the entry goes and we read ourselves
+                    self._wait_until(lambda: self._is_settled(key))
+
+    def _is_settled(self, key: Key) -> bool:
+        entry = self._entries.get(key)
+        return entry is None or entry.view is not None
+
+    def _wait_for_room(self, key: Key, size_bytes: int) -> bool:
+        """Wait in line for room; False when somebody else has begun this chunk meanwhile."""
+        if not self._line and self._make_room(size_bytes):
+            return True
+        ticket = object()
+        self._line.append(ticket)
+        try:
+            self._wait_until(lambda: key in self._entries or (self._line[0] is ticket and self._make_room(size_bytes)))
+            return key not in self._entries
+        finally:
+            self._line.remove(ticket)
+            self._changed.notify_all()
+
+    def _wait_until(self, holds: Callable[[], bool]) -> None:
+        if not self._changed.wait_for(holds, limits.SERVE_CHUNK_WAIT_SECONDS):
+            raise EnvError("serve-busy", "server", got="no room for another chunk in time", want="fewer clients")
+
+    def _make_room(self, size_bytes: int) -> bool:
+        """Drop chunks that nobody holds until this one fits; False when it does not."""
+        if self._used_bytes + size_bytes > self._limit_bytes:
+            for key in [key for key, entry in self._entries.items() if not entry.users]:
+                self._used_bytes -= self._entries.pop(key).size_bytes
+                if self._used_bytes + size_bytes <= self._limit_bytes:
+                    break
+        return self._used_bytes + size_bytes <= self._limit_bytes
+
+    def _add(self, key: Key, size_bytes: int) -> _Entry:
+        entry = self._entries[key] = _Entry(size_bytes)
+        self._used_bytes += size_bytes
+        self.peak_bytes = max(self.peak_bytes, self._used_bytes)
+        return entry
+
+    def _read(self, entry: _Entry, content: Content, number: int) -> memoryview:
+        """Read and prove a chunk; when that fails, the entry goes."""
+        try:
+            entry.view = content.read_chunk(number)
+        finally:
+            with self._changed:
+                if entry.view is None:
+                    del self._entries[content.digest, number]
+                    self._used_bytes -= entry.size_bytes
+                self._changed.notify_all()
+        return entry.view
+
+    def _release(self, entry: _Entry) -> None:
+        with self._changed:
+            entry.users -= 1
+            if not entry.users:
+                self._changed.notify_all()
+
+    def _read_ahead(self, content: Content, number: int) -> None:
+        key = (content.digest, number)
+        with self._changed:
+            self._planned.discard(key)
+            if key in self._entries or self._line or not self._make_room(content.chunk_size(number)):
+                return
+            entry = self._add(key, content.chunk_size(number))
+        # A failure is told to whoever sends the chunk, who then reads it again; here nobody listens.
+        with contextlib.suppress(DamagedError):
+            self._read(entry, content, number)
+        self._release(entry)
