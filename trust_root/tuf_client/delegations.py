@@ -11,10 +11,10 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
 from bundler.errors import MalformedError
+from bundler.value import dataclass
 from trust_root.tuf_client.signers import Authority
 
 _PREFIX = re.compile(r"[a-f0-9]{0,64}", re.ASCII)

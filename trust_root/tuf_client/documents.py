@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -27,6 +26,7 @@ from bundler.errors import MalformedError, UnsupportedError
 from bundler.fields import Fields
 from bundler.moment import parse_foreign_moment
 from bundler.strict_json import parse_foreign
+from bundler.value import dataclass, field
 from trust_root.roles import ROOT, SNAPSHOT, TARGETS, TIMESTAMP, TOP_LEVEL_ROLES
 from trust_root.tuf_client.delegations import Bins, Delegate, Delegations, parse_pattern, parse_prefix
 from trust_root.tuf_client.keys import VerifyingKey, parse_key

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
@@ -25,6 +24,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat,
 from bundler import limits
 from bundler.digest import Digest, sha256_of
 from bundler.fields import Fields
+from bundler.value import dataclass, field
 from trust_root.keys import InvalidKeySignatureError
 
 _Verify = Callable[[bytes, bytes], None]

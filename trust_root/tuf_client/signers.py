@@ -9,10 +9,10 @@ Rules of this module:
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 
 from bundler.digest import Digest
 from bundler.errors import TrustError
+from bundler.value import dataclass, field
 from trust_root.keys import InvalidKeySignatureError
 from trust_root.tuf_client.keys import VerifyingKey
 

@@ -10,10 +10,9 @@ Rules of this module:
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from bundler import limits
 from bundler.errors import TrustError, UnsupportedError
+from bundler.value import dataclass
 from trust_root.fetch import Fetch
 from trust_root.roles import ROOT, SNAPSHOT, TIMESTAMP
 from trust_root.tuf_client import workflow

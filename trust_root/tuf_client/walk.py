@@ -19,12 +19,12 @@ Rules of this module:
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime
 
 from bundler import limits
 from bundler.digest import Digest
 from bundler.errors import TrustError
+from bundler.value import dataclass
 from trust_root.fetch import Fetch
 from trust_root.roles import TARGETS
 from trust_root.tuf_client import workflow

@@ -16,12 +16,12 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TypeVar
 
 from bundler.errors import MalformedError, TrustError
 from bundler.moment import format_moment
+from bundler.value import dataclass, field
 from trust_root.roles import ROOT, SNAPSHOT, TIMESTAMP
 from trust_root.tuf_client.documents import (
     Body,
