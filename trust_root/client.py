@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from types import MappingProxyType
 
@@ -27,8 +26,8 @@ from bundler import limits
 from bundler.digest import Digest, sha256_of
 from bundler.errors import TrustError
 from bundler.moment import format_moment
+from bundler.value import dataclass
 from trust_root.metadata import (
-    SNAPSHOT_FILES,
     AnySignedFile,
     SignedFile,
     is_development,
@@ -41,6 +40,7 @@ from trust_root.metadata import (
     stream_authority,
     verify_signatures,
 )
+from trust_root.metadata_form import SNAPSHOT_FILES
 from trust_root.roles import ROOT, SNAPSHOT, TARGETS, TIMESTAMP, parse_inventory_path
 
 STREAM = "stream"  # the fifth role in `TrustedTargets.roles`, whatever the stream's name
@@ -180,7 +180,7 @@ def open_targets(
     if len(listed) != 1:
         raise TrustError("delegation", "stream", verified.stream_name, got="no inventory", want="one inventory")
     path, target = next(iter(listed.items()))
-    targets = _open_target_files(verified, files)
+    targets = open_target_files(verified, files)
     stale = check_expiry(verified.roles, at, grace)
     return TrustedTargets(
         pin_digest=pin_digest,
@@ -366,7 +366,12 @@ def _check_listed_root(files: Mapping[str, bytes], meta: MetaFile, *, newer_root
         raise TrustError("version-mismatch", "trust metadata", "roots", got=f"1 to {newest}", want=f"1 to {name}")
 
 
-def _open_target_files(verified: VerifiedMetadata, files: Mapping[str, bytes]) -> dict[str, bytes]:
+def open_target_files(verified: VerifiedMetadata, files: Mapping[str, bytes]) -> dict[str, bytes]:
+    """Contents of the top-level targets by target path.
+
+    Raises:
+        TrustError: ``target-hash``, ``missing-trust-member``.
+    """
     return {path: _open_target(path, target, files) for path, target in verified.targets.signed.targets.items()}
 
 
