@@ -9,9 +9,9 @@ Rules of this module:
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from bundler.value import dataclass
 from securesystemslib.signer import Key
 from tuf.api.metadata import DelegatedRole, Delegations, MetaFile, Role, Root, Signed, Snapshot, TargetFile, Targets
 from tuf.api.metadata import Timestamp as TufTimestamp

@@ -14,9 +14,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
+
+from bundler.value import dataclass, field
 
 from bundler import limits
 from bundler.encoding import decode_base64, encode_base64

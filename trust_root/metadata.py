@@ -17,9 +17,9 @@ import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from copy import deepcopy
-from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
+from bundler.value import dataclass
 from securesystemslib.signer import Key
 from tuf.api.exceptions import RepositoryError
 from tuf.api.metadata import Role, Root, Snapshot, Targets, Timestamp

@@ -8,9 +8,10 @@ file's name may hold bytes that JSON cannot.
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote_from_bytes, unquote_to_bytes
+
+from bundler.value import dataclass
 
 from bundler import limits
 from bundler.digest import Digest, parse_digest

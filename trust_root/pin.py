@@ -10,10 +10,10 @@ Rules of this module:
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
+from bundler.value import dataclass
 from tuf.api.metadata import Root
 
 from bundler.digest import Digest, sha256_of

@@ -21,10 +21,11 @@ from __future__ import annotations
 import contextlib
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 from types import MappingProxyType
+
+from bundler.value import dataclass
 
 from bundler import limits
 from bundler.digest import Digest, sha256_of

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +14,7 @@ from bundler.cli.connected import Reach, connect, registry_options, take_reach
 from bundler.cli.options import ask_passphrase, clock, read_settings_file
 from bundler.errors import RejectedError, UsageError
 from bundler.escaping import escape
+from bundler.value import dataclass, replace
 
 if TYPE_CHECKING:
     from datetime import datetime

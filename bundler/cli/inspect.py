@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from bundler.cli.options import clock, state_folder
 from bundler.errors import SealiftError, TrustError, UsageError
+from bundler.value import dataclass
 
 if TYPE_CHECKING:
     from bundler.deliver.image_inspection import ImageInspection

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -12,6 +11,7 @@ import click
 
 from bundler.cli.options import clock, read_settings_file, state_folder
 from bundler.errors import MalformedError, TrustError, UsageError
+from bundler.value import dataclass, replace
 
 if TYPE_CHECKING:
     from bundler.verify.pipeline import Request, Verification

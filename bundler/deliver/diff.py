@@ -15,7 +15,6 @@ Rules of this module:
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
@@ -28,6 +27,7 @@ from bundler.digest import Digest
 from bundler.errors import DamagedError, TrustError
 from bundler.evidence.sbom import Package
 from bundler.oci.reference import parse_reference
+from bundler.value import dataclass
 from bundler.verify.completeness import open_image
 from bundler.verify.exhibits import Exhibits, gather_exhibits
 from bundler.verify.facts import evidence_facts

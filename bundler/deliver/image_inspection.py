@@ -12,7 +12,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bundler import limits
@@ -26,6 +25,7 @@ from bundler.evidence.kind import BUILDKIT_ATTESTATION
 from bundler.oci.descriptor import parse_platform
 from bundler.oci.platforms import UNKNOWN
 from bundler.oci.reference import parse_reference
+from bundler.value import dataclass, replace
 from bundler.verify.appraisal import ITEM_FAILURES
 from bundler.verify.completeness import CompleteImage, open_image
 from bundler.verify.documents import is_document

@@ -16,7 +16,6 @@ Rules of this module:
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from typing import Literal
 
 from bundler.digest import Digest
@@ -36,6 +35,7 @@ from bundler.evidence.referrer import BundleItem
 from bundler.evidence.sbom import Sbom, media_type_format, parse_sbom, read_sbom
 from bundler.evidence.statement import Statement, parse_statement
 from bundler.oci.manifest import ImageManifest
+from bundler.value import dataclass, field
 from bundler.verify.appraisal import ITEM_FAILURES, Appraisal, ReadBlob
 from bundler.verify.completeness import CompleteImage
 from bundler.verify.opened import FoundStatement, ImageEvidence

@@ -18,7 +18,6 @@ Rules of this module:
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 
 from bundler import limits
 from bundler.errors import MalformedError
@@ -27,6 +26,7 @@ from bundler.evidence.statement import Statement
 from bundler.fields import Fields
 from bundler.oci.spelling import check_spelling
 from bundler.strict_json import parse_foreign
+from bundler.value import dataclass
 
 _WHAT = "provenance"
 _ADDRESS = re.compile(r"(?:git\+)?([a-z][a-z0-9+.-]*://[^/@#]+/[^@#]+)(?:([@#])(.*))?", re.ASCII | re.DOTALL)

@@ -17,7 +17,6 @@ Rules of this module:
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from datetime import datetime
 from types import MappingProxyType
 from typing import Any
@@ -31,6 +30,7 @@ from bundler.fields import Fields
 from bundler.moment import parse_foreign_moment
 from bundler.oci.spelling import check_spelling
 from bundler.strict_json import parse_foreign
+from bundler.value import dataclass, field
 
 _WHAT = "provenance"
 _SOURCES_1 = ("workflow", "buildConfigSource", "configSource", "source")

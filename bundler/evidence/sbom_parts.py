@@ -9,13 +9,13 @@ Rules of this module:
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, NamedTuple
 
 from bundler import limits
 from bundler.errors import MalformedError
 from bundler.evidence.kind import SbomFormat
+from bundler.value import dataclass, field
 
 WHAT = "SBOM"
 SPDX: SbomFormat = "SPDX"

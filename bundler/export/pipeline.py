@@ -19,7 +19,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Literal
@@ -44,6 +43,7 @@ from bundler.export.workspace import workspace
 from bundler.network.connection import Connection
 from bundler.network.source import Source
 from bundler.safe_file import disk_errors, temporary_beside
+from bundler.value import dataclass
 from bundler.version import TOOL
 from trust_root.key_files import EXPORTER, check_folders_apart, load_key
 from trust_root.repository import Publication, Repository, open_repository

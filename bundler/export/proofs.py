@@ -12,7 +12,6 @@ Rules of this module:
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 
 from bundler.archive.inventory import Evidence
 from bundler.archive.layout import BLOB_TYPES
@@ -29,6 +28,7 @@ from bundler.oci.manifest import ImageManifest
 from bundler.transparency.log import TransparencyLog
 from bundler.transparency.log_entry import TransparencyLogEntry
 from bundler.transparency.promise import Promise, open_promise, parse_promise
+from bundler.value import dataclass, field
 from bundler.verify.material import TrustedMaterial
 
 FOUND_BY = "rekor"

@@ -11,12 +11,12 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from typing import Any
 
 from bundler.evidence.sbom import Sbom
 from bundler.report.chain_picture import Picture, draw_chain
 from bundler.report.html_page import short
+from bundler.value import dataclass, field
 from bundler.verify.exhibits import Chain, Exhibits, Paper
 from bundler.verify.result import Check, EvidenceFact, ImageResult, Outcome, Report, Verdict
 

@@ -10,7 +10,6 @@ Rules of this module:
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from bundler.digest import Digest
 from bundler.errors import SealiftError
@@ -22,6 +21,7 @@ from bundler.evidence.sbom import Sbom, media_type_format, parse_sbom, read_sbom
 from bundler.evidence.statement import Statement
 from bundler.identity.keys import KeyIdentity
 from bundler.oci.manifest import ImageManifest
+from bundler.value import dataclass
 from bundler.verify.appraisal import ITEM_FAILURES, Appraisal, ReadBlob
 from bundler.verify.completeness import CompleteImage
 from bundler.verify.opened import FoundStatement, ImageEvidence

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime
 
 from bundler.digest import Digest
+from bundler.value import dataclass
 
 
 @dataclass(frozen=True, slots=True)

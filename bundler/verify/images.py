@@ -9,12 +9,12 @@ Rules of this module:
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import datetime
 
 from bundler.archive.inventory import Image, Inventory
 from bundler.digest import Digest
 from bundler.errors import DamagedError
+from bundler.value import dataclass
 from bundler.verify.appraisal import ITEM_FAILURES
 from bundler.verify.completeness import CompleteImage, open_image
 from bundler.verify.demands import check_image

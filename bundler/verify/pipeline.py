@@ -15,7 +15,6 @@ Rules of this module:
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import BinaryIO
@@ -25,6 +24,7 @@ from bundler.archive.inventory import Inventory
 from bundler.archive.reader import STANDARD_INPUT, ArchiveReader, open_archive
 from bundler.digest import Digest
 from bundler.errors import DamagedError, RejectedError, SealiftError, TrustError
+from bundler.value import dataclass, field
 from bundler.verify.completeness import check_no_strays
 from bundler.verify.documents import is_document
 from bundler.verify.exhibits import Exhibits

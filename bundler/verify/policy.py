@@ -12,12 +12,12 @@ from __future__ import annotations
 
 import re
 import tomllib
-from dataclasses import dataclass, field, replace
 
 from bundler import limits
 from bundler.digest import Digest, parse_digest, sha256_of
 from bundler.errors import MalformedError, UsageError
 from bundler.fields import Fields
+from bundler.value import dataclass, field, replace
 from bundler.verify.patterns import ImagePattern, covers, covers_all, parse_image_pattern
 from bundler.verify.policy_log import LogDemand, parse_log_demand
 from bundler.verify.policy_provenance import ProvenanceRule, parse_provenance_rule

@@ -8,11 +8,10 @@ Rules of this module:
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from bundler.errors import RejectedError
 from bundler.evidence.provenance import Provenance
 from bundler.fields import Fields
+from bundler.value import dataclass
 from bundler.verify.policy_text import REGEXP, TextRule, has_text_rule, parse_text_rule, wrong
 
 _KEYS = ("builder", "source", "source_ref")

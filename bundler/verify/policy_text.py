@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import re
 import warnings
-from dataclasses import dataclass
 
 from bundler.errors import UsageError
 from bundler.fields import Fields
+from bundler.value import dataclass
 
 REGEXP = "_regexp"
 

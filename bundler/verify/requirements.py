@@ -13,7 +13,6 @@ Rules of this module:
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
 from functools import partial
 
 from bundler.digest import Digest
@@ -21,6 +20,7 @@ from bundler.errors import RejectedError
 from bundler.evidence.kind import provenance_version, sbom_format
 from bundler.evidence.provenance import read_provenance
 from bundler.evidence.statement import Statement
+from bundler.value import dataclass, field
 from bundler.verify.completeness import CompleteImage
 from bundler.verify.meeting import different
 from bundler.verify.opened import FoundStatement, ImageEvidence

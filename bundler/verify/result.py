@@ -9,12 +9,12 @@ Rules of this module:
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
 from bundler.digest import Digest
 from bundler.errors import SealiftError
+from bundler.value import dataclass, field
 from bundler.verify.head_facts import BundleFacts, TrustFacts
 from bundler.verify.policy import RuleTrial
 

@@ -5,9 +5,8 @@ Newer roots are written earlier, by `open_for_site`, because a revocation has to
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from bundler.errors import SealiftError
+from bundler.value import replace
 from bundler.verify.head import trust_facts
 from bundler.verify.pipeline import Verification
 from trust_root.acceptance import Standing
