@@ -24,6 +24,7 @@ ROOT, TARGETS, SNAPSHOT, TIMESTAMP = "root", "targets", "snapshot", "timestamp"
 TOP_LEVEL_ROLES = (ROOT, TARGETS, SNAPSHOT, TIMESTAMP)
 SPEC_VERSION = "1.0.31"  # what we write; a constant, so that another python-tuf writes the same bytes
 DEVELOPMENT_MARK = "x-sealift-development"
+HOLDER_NAMES = "x-sealift-names"  # in a root: key id → who holds it
 
 ROOT_THRESHOLD = 2
 ROOT_HOLDERS = 3
@@ -32,6 +33,7 @@ ONLINE_THRESHOLD = 1
 _YEAR = timedelta(days=365)
 _LIFETIMES = {ROOT: 3 * _YEAR}
 
+_HOLDER = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9 ._@-]{0,62}[A-Za-z0-9._@-])?", re.ASCII)
 _STREAM = re.compile(r"[a-z0-9][a-z0-9-]{0,30}", re.ASCII)
 _TARGET_NAME = r"[a-z0-9][a-z0-9._-]{0,62}"
 _TARGET_PATH = re.compile(
@@ -56,6 +58,23 @@ def parse_stream(name: object) -> str:
     if not isinstance(name, str) or not _STREAM.fullmatch(name) or name in TOP_LEVEL_ROLES:
         raise MalformedError(
             "stream", "stream name", repr(name)[:80], got="not a name", want="[a-z0-9][a-z0-9-]{0,30}, not a TUF role"
+        )
+    return name
+
+
+def parse_holder_name(name: object) -> str:
+    """Name of somebody who holds a key. ASCII only: two names that look alike shall be alike.
+
+    Raises:
+        MalformedError: anything else (code ``holder-name``).
+    """
+    if not isinstance(name, str) or not _HOLDER.fullmatch(name):
+        raise MalformedError(
+            "holder-name",
+            "holder",
+            repr(name)[:80],
+            got="not a name",
+            want="1 to 64 of letters, digits, space . _ @ -",
         )
     return name
 
