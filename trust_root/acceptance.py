@@ -52,7 +52,7 @@ from trust_root.roles import SNAPSHOT, TARGETS, TIMESTAMP
 from trust_root.state import Accepted, OnlineVersion, PinRecord, Retirement, StreamRecord
 
 Status = Literal["first", "next", "gap", "already-accepted", "historic", "audit"]
-ALARMS = frozenset({"root-fork", "targets-fork", "equivocation"})
+ALARMS = frozenset({"root-fork", "targets-fork", "equivocation", "log-fork", "log-rollback"})
 
 
 @dataclass(frozen=True, slots=True)

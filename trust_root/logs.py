@@ -17,14 +17,13 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from bundler.value import dataclass, field
-
 from bundler import limits
 from bundler.encoding import decode_base64, encode_base64
 from bundler.errors import MalformedError
 from bundler.fields import Fields
 from bundler.moment import format_moment, parse_moment
 from bundler.strict_json import MAX_SAFE_INTEGER
+from bundler.value import dataclass, field
 
 _HEX = re.compile(r"(?:[0-9a-f]{2}){1,64}", re.ASCII)
 _ROOT = re.compile(r"[0-9a-f]{64}", re.ASCII)

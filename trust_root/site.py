@@ -12,20 +12,29 @@ Rules of this module (DESIGN §4, "What is written when"):
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from bundler.digest import Digest, sha256_of
 from bundler.errors import TrustError
-from bundler.escaping import escape
 from bundler.moment import format_moment
 from bundler.safe_file import locked, write_atomically
 from bundler.value import replace
+from trust_root import happenings
 from trust_root.acceptance import ALARMS, Standing, advance, compare
 from trust_root.delivery import CLOCK_TOLERANCE, Delivery, SiteRules, TimeBasis
-from trust_root.newest import HeldPin, OpenedPublication, OpenedRoots, OpenedTrust, open_roots, open_under_roots
+from trust_root.logs import LogRecord
+from trust_root.newest import (
+    HeldPin,
+    OpenedPublication,
+    OpenedRoots,
+    OpenedTrust,
+    has_newer_targets,
+    open_roots,
+    open_under_roots,
+)
 from trust_root.settings import SiteSettings, parse_settings
 from trust_root.state import PinRecord, Retirement, SiteState, next_state
 from trust_root.state_folder import (
@@ -38,7 +47,10 @@ from trust_root.state_folder import (
     write_content,
     write_generation,
 )
-from trust_root.state_log import ALARM, repeats
+from trust_root.state_log import repeats
+
+WeighLogs = Callable[[tuple[LogRecord, ...]], tuple[LogRecord, ...]]
+"""Gives the records of logs after a bundle, from those before it; raises TrustError for what contradicts them."""
 
 
 class Site:
@@ -109,17 +121,17 @@ class Site:
                 return
             record = self.held(fresh.pin).record
             added = tuple((version, sha256_of(raw)) for version, raw in fresh.new_roots)
-            line = {
-                "kind": "roots",
-                "pin": str(fresh.pin),
-                "versions": [version for version, _ in added],
-                "digests": [str(digest) for _, digest in added],
-            }
+            line = happenings.new_roots(fresh.pin, added)
             contents = [raw for _, raw in fresh.new_roots]
             self._write(self._with([replace(record, roots=record.roots + added)]), contents, line, basis.clock)
 
     def record(
-        self, opened: OpenedTrust, delivery: Delivery, standing: Standing, evidence_times: Iterable[datetime] = ()
+        self,
+        opened: OpenedTrust,
+        delivery: Delivery,
+        standing: Standing,
+        evidence_times: Iterable[datetime] = (),
+        weigh: WeighLogs | None = None,
     ) -> Standing:
         """Write an accepted bundle down, as one generation; the last thing that a passed verification does.
 
@@ -127,6 +139,7 @@ class Site:
             opened, delivery, standing: what was compared.
             evidence_times: log and timestamp times that were verified; those beyond the clock plus a day are left out,
                 so that no evidence can push the floor past the present.
+            weigh: holds the bundle's checkpoints of logs against those remembered; None: it shows none.
 
         Returns:
             the standing under the lock, with `recorded` set unless nothing is written.
@@ -137,7 +150,7 @@ class Site:
         """
         if self._writes_nothing(standing.basis):
             return standing
-        with self._locked():
+        with alarms(self, standing.basis), self._locked():
             roots = open_roots(self.loaded.pins, opened.files)
             held = self.held(roots.pin)
             current = OpenedTrust(roots, opened.trusted, opened.files)
@@ -151,38 +164,35 @@ class Site:
                 )
             record = advance(held, current, delivery, final)
             floor = self._raised_floor(final, delivery, evidence_times)
-            if record != held.record or floor != self.floor:
-                line = _accepted_line(roots, opened, delivery, final, floor)
-                after = replace(self._with([record]), floor=floor)
+            known = self.loaded.state.logs
+            weighed = weigh(known) if weigh is not None else known
+            logs = known if final.status == "historic" else weighed
+            if (record, floor, logs) != (held.record, self.floor, known):
+                line = happenings.accepted(current, delivery, final, floor)
+                after = replace(self._with([record]), floor=floor, logs=logs)
                 self._write(after, _contents(current), line, final.basis.clock)
             return replace(final, recorded=True)
 
     def record_targets(self, found: OpenedPublication, clock: datetime) -> bool:
-        """Write down newer targets that came without a delivery (refresh.py decided that they may be).
+        """Write down targets that came without a delivery, if they are newer under the lock too (refresh.py).
 
-        Returns:
-            whether they are newer under the lock too.
+        Raises:
+            TrustError: as `has_newer_targets`. EnvError: the disk.
         """
         with self._locked():
-            record = self.held(found.roots.pin).record
-            version, digest = found.targets_version, found.targets_digest
-            if record.retired is not None or (record.targets is not None and record.targets[0] >= version):
+            held = self.held(found.roots.pin)
+            if held.record.retired is not None or not has_newer_targets(held, found):
                 return False
-            line = {
-                "kind": "targets",
-                "pin": str(record.pin),
-                "version": version,
-                "digest": str(digest),
-            }
-            after = self._with([replace(record, targets=(version, digest))])
+            version, digest = found.targets_version, found.targets_digest
+            line = happenings.new_targets(held.record.pin, version, digest)
+            after = self._with([replace(held.record, targets=(version, digest))])
             self._write(after, [found.targets_metadata, *found.targets.values()], line, clock)
             return True
 
     def set_floor(self, floor: datetime, reason: str, clock: datetime) -> None:
         """Set the time floor by hand, on record: the way out after a wrong clock."""
         with self._locked():
-            before = None if self.floor is None else format_moment(self.floor)
-            line = {"kind": "set-floor", "from": before, "to": format_moment(floor), "reason": escape(reason)}
+            line = happenings.new_floor(self.floor, floor, reason)
             self._write(replace(self.loaded.state, floor=floor), [], line, clock)
 
     def accept_settings(self, reason: str, clock: datetime) -> None:
@@ -194,40 +204,27 @@ class Site:
         with self._locked():
             raw = read_settings(self.folder)
             settings, digest = parse_settings(raw), sha256_of(raw)
-            line = {
-                "kind": "settings",
-                "from": str(self.loaded.state.settings),
-                "to": str(digest),
-                "site": settings.name,
-                "reason": escape(reason),
-            }
+            line = happenings.new_settings(self.loaded.state.settings, digest, settings, reason)
             self._write(replace(self.loaded.state, settings=digest), [], line, clock)
             self.settings = settings
 
     def note_alarm(self, error: TrustError, clock: datetime) -> None:
         """Add an alarm to the log, unless the last line tells of it already; nothing else changes."""
         with self._locked():
-            line = {"kind": ALARM, "code": error.code, "text": escape(str(error))}
+            line = happenings.alarm(error)
             if not repeats(self.loaded.log[-1], line):
                 self._write(self.loaded.state, [], line, clock)
 
     def add_pin(self, root: bytes, record: PinRecord, clock: datetime) -> None:
         """Write another pinned root (pin.py decides whether it may be)."""
         with self._locked():
-            line = {"kind": "pin", "pin": str(record.pin), "version": record.roots[0][0]}
+            line = happenings.pinned(record)
             self._write_pins([record], root, line, clock)
 
     def replace_pin(self, root: bytes, record: PinRecord, retired: Digest, how: Retirement) -> None:
         """Write another pinned root in the place of one that is given up (reanchor.py decides whether it may be)."""
         with self._locked():
-            line = {
-                "kind": "reanchor",
-                "pin": str(record.pin),
-                "version": record.roots[0][0],
-                "replaces": str(retired),
-                "operators": list(how.operators),
-                "reason": how.reason,
-            }
+            line = happenings.reanchored(record, retired, how)
             given_up = replace(self.held(retired).record, retired=how)
             self._write_pins([given_up, record], root, line, how.at)
 
@@ -304,7 +301,7 @@ def open_for_site(site: Site, files: Mapping[str, bytes], basis: TimeBasis) -> O
     Raises:
         TrustError: as `open_roots` and `open_trust`; ``root-fork`` leaves an alarm in the log.
     """
-    with _alarms(site, basis):
+    with alarms(site, basis):
         roots = open_roots(site.loaded.pins, files)
         site.persist_roots(roots, basis)
     return open_under_roots(roots, files, basis, site.rules.grace)
@@ -314,9 +311,15 @@ def compare_with_site(
     site: Site, opened: OpenedTrust, delivery: Delivery, basis: TimeBasis, *, historic: bool = False
 ) -> Standing:
     """How an opened bundle stands with this site; raises as `acceptance.compare`, alarms go to the log too."""
-    with _alarms(site, basis):
+    with alarms(site, basis):
         held = site.held(opened.roots.pin)
         return compare(held, opened, delivery, basis, site.rules, historic=historic, judge=site.judge_of(held))
+
+
+def weigh_with_site(site: Site, weigh: WeighLogs, basis: TimeBasis) -> tuple[LogRecord, ...]:
+    """Hold a bundle's checkpoints of logs against those that this site remembers; alarms go to the log too."""
+    with alarms(site, basis):
+        return weigh(site.loaded.state.logs)
 
 
 def _changed_meanwhile(got: str, want: str) -> TrustError:
@@ -342,32 +345,14 @@ def no_pin(folder: Path) -> TrustError:
 
 
 @contextlib.contextmanager
-def _alarms(site: Site, basis: TimeBasis) -> Iterator[None]:
+def alarms(site: Site, basis: TimeBasis) -> Iterator[None]:
+    """Where a TrustError that is an alarm leaves a line in the log, unless nothing is written at all."""
     try:
         yield
     except TrustError as error:
         if error.code in ALARMS and not site.read_only and basis.source != "typed":
             site.note_alarm(error, basis.clock)
         raise
-
-
-def _accepted_line(
-    roots: OpenedRoots, opened: OpenedTrust, delivery: Delivery, standing: Standing, floor: datetime | None
-) -> dict[str, Any]:
-    return {
-        "kind": "accepted" if standing.accepted_at is None else "accepted-again",
-        "status": standing.status,
-        "pin": str(roots.pin),
-        "stream": delivery.stream,
-        "sequence": delivery.sequence,
-        "inventory": str(delivery.inventory),
-        "created": format_moment(delivery.created_at),
-        "versions": {name: facts.version for name, facts in opened.trusted.roles.items()},
-        "floor": None if floor is None else format_moment(floor),
-        "judged_at": format_moment(standing.basis.at.replace(microsecond=0)),
-        "time_source": standing.basis.source,
-        "warnings": [escape(warning) for warning in standing.warnings],
-    }
 
 
 def _contents(opened: OpenedTrust) -> list[bytes]:

@@ -1,7 +1,8 @@
 """What a site remembers, as one document: parse beside format, nothing of disks.
 
-    state.json   canonical JSON: generation, time floor, digest of site.toml, the log's last line, and per pin
-                 roots, newest targets, versions of the exporters' keys, and the streams' accepted inventories
+    state.json   canonical JSON: generation, time floor, digest of site.toml, the log's last line, per pin roots,
+                 newest targets, versions of the exporters' keys, and the streams' accepted inventories; and the
+                 checkpoints of transparency logs (logs.py)
 
 Rules of this module:
 - The document holds digests; the bytes that they name (settings, roots, targets) lie beside it.
@@ -25,6 +26,7 @@ from bundler.fields import Fields
 from bundler.moment import format_moment, parse_moment
 from bundler.strict_json import MAX_SAFE_INTEGER, format_canonical, parse_canonical
 from bundler.value import dataclass, replace
+from trust_root.logs import LogRecord, format_logs, parse_logs
 from trust_root.roles import SNAPSHOT, TIMESTAMP, parse_stream
 from trust_root.state_log import damaged, format_log_line
 
@@ -117,6 +119,7 @@ class SiteState:
         pins: one record per pinned root, sorted by digest.
         log_lines: how many lines the log has, this generation's included.
         log_line: the last of them, without its line feed.
+        logs: checkpoints of transparency logs, sorted by tree.
     """
 
     generation: int
@@ -125,6 +128,7 @@ class SiteState:
     pins: tuple[PinRecord, ...]
     log_lines: int = 0
     log_line: str = ""
+    logs: tuple[LogRecord, ...] = ()
 
 
 def parse_state(raw: bytes) -> SiteState:
@@ -135,7 +139,7 @@ def parse_state(raw: bytes) -> SiteState:
     """
     with damaged("state.json"):
         fields = Fields(parse_canonical(raw, "state.json", max_bytes=limits.STATE_FILE_BYTES), "state.json")
-        fields.exactly("format", "generation", "floor", "settings", "log", "pins")
+        fields.exactly("format", "generation", "floor", "settings", "log", "pins", "logs")
         if fields.integer("format") != STATE_FORMAT:
             raise MalformedError("state-format", "state.json", got=str(fields.integer("format")), want="1")
         log = fields.fields("log")
@@ -149,6 +153,7 @@ def parse_state(raw: bytes) -> SiteState:
             pins,
             log.integer("lines", minimum=1),
             log.text("last"),
+            parse_logs(fields, "logs"),
         )
         _check_log_line(state)
         return state
@@ -181,6 +186,7 @@ def _body(state: SiteState) -> dict[str, Any]:
         "floor": None if state.floor is None else format_moment(state.floor),
         "settings": str(state.settings),
         "pins": [_format_pin(pin) for pin in state.pins],
+        "logs": format_logs(state.logs),
     }
 
 
