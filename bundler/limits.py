@@ -63,6 +63,7 @@ SBOM_PACKAGES = 250_000  # a whole distribution's archive has some 60 000
 SBOM_ITEMS = 2_000_000  # relationships and files of one; what can stand in EVIDENCE_BLOB_BYTES
 SBOM_TOOLS = 1000
 SBOM_TEXT_CHARACTERS = 64 * KIB  # one name, licence or identifier; licence texts are never read
+SBOM_LICENCE_DEPTH = 32  # licences made of licences; real ones have two or three levels
 PROVENANCE_MATERIALS = 100_000  # a hermetic build lists each of its inputs
 TRUSTED_ROOT_BYTES = 1 * MIB
 TRUSTED_ROOT_AUTHORITIES = 256

@@ -69,6 +69,8 @@ def provenance_lines(document: dict[str, Any], most: int | None) -> Iterator[Sho
             ("build type", details["build_type"]),
             ("source", details["source"] or "not named"),
             ("source ref", details["source_ref"]),
+            ("source branch", details["source_branch"]),
+            ("source tag", details["source_tag"]),
             ("source digest", digests),
             ("entry point", details["entry_point"]),
             ("invocation", details["invocation"]),

@@ -6,6 +6,7 @@
 
 Rules of this module:
 - A document says by itself what it is; the predicate type that it travels under must say the same.
+- cosign 1 put the document under `Data` of its own predicate, beside a `Timestamp`: there it is read as well.
 - No packages is no SBOM: an empty one vouches for nothing, and looks like an image without risks.
 - Malformed, of an unknown version, or read differently by a parser that ignores case: refused, with a reason.
 - What is told is what the document claims. Whoever shows it says how strong it is bound and signed.
@@ -47,7 +48,14 @@ def read_sbom(statement: Statement) -> Sbom:
     if declared is None:
         raise RejectedError("sbom-format", WHAT, got=statement.predicate_type[:160], want="SPDX or CycloneDX")
     document = parse_foreign(statement.raw, WHAT, max_bytes=limits.EVIDENCE_BLOB_BYTES)
-    return parse_sbom_document(document.get("predicate"), declared)
+    return parse_sbom_document(_predicate(document.get("predicate")), declared)
+
+
+def _predicate(value: Any) -> Any:
+    """The document of a statement (cosign specs/COSIGN_PREDICATE_SPEC.md for the older form)."""
+    if isinstance(value, dict) and "Data" in value and value.keys() <= {"Data", "Timestamp"}:
+        return value["Data"]
+    return value
 
 
 def parse_sbom(raw: bytes, declared: SbomFormat | None = None) -> Sbom:

@@ -156,8 +156,10 @@ class _Place:
             return ""
         provenance = read_provenance(statement)
         self.rule.provenance.check(provenance)
-        said = (provenance.builder, provenance.source, provenance.source_ref)
-        named = zip(("builder", "source", "ref"), said, strict=True)
+        # Of a build at a tag, the branch is told too: nothing else shows that it was demanded and held.
+        branch = provenance.source_branch if provenance.source_tag else None
+        said = (provenance.builder, provenance.source, provenance.source_ref, branch)
+        named = zip(("builder", "source", "ref", "branch"), said, strict=True)
         return "".join(f", {name} {value}" for name, value in named if value is not None)
 
     def _nothing(self, statements: list[FoundStatement], evidence: ImageEvidence) -> Check:
