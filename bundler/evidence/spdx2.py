@@ -95,9 +95,10 @@ def _count_relationships(document: JsonObject) -> int:
     """Edges, with the short ones that are not written out too."""
     relationships = list_of(document, "relationships", "document")
     short = {("DESCRIBES", document["SPDXID"], end) for end in texts_of(document, "documentDescribes", "document")}
-    for package, where in objects_of(document, "packages", "document"):
+    for package in list_of(document, "packages", "document"):  # objects all: they were read before
         if package.get("hasFiles"):
-            short.update(("CONTAINS", package["SPDXID"], end) for end in texts_of(package, "hasFiles", where))
+            name = package["SPDXID"]
+            short.update(("CONTAINS", name, end) for end in texts_of(package, "hasFiles", name))
     if short:
         for relationship, where in objects_of(document, "relationships", "document"):
             kind, start, end = (text_of(relationship, key, where) for key in _RELATIONSHIP_KEYS)

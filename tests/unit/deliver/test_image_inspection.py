@@ -210,6 +210,61 @@ def test_sboms_under_a_tag(world: World, signed: bool) -> None:
     assert world.failure("provenance") == "provenance-missing"
 
 
+CYCLONEDX_JSON = "application/vnd.cyclonedx+json"
+
+
+def attached(world: World, raw: bytes, media_type: str, artifact_type: str) -> Descriptor:
+    """A file in a referrer, as `oras attach` puts it there."""
+    config = world.layout.blob(b"{}", EMPTY_CONFIG)
+    made = world.layout.manifest(
+        config, [world.layout.blob(raw, media_type)], artifact_type=artifact_type, subject=world.top
+    )
+    return world.layout.name(replace(made, artifact_type=artifact_type))
+
+
+@pytest.mark.parametrize(
+    ("make", "media_type", "artifact_type", "found"),
+    [
+        (cyclonedx, CYCLONEDX_JSON, CYCLONEDX_JSON, "CycloneDX"),
+        (spdx2, "application/spdx+json", "application/vnd.example", "SPDX"),
+        (spdx3, "application/json", "application/spdx+json", "SPDX"),
+    ],
+)
+def test_files_in_referrers(
+    world: World, make: Callable[[], dict[str, Any]], media_type: str, artifact_type: str, found: str
+) -> None:
+    world.finish()
+    world.sign()
+    attached(world, to_json(make()), media_type, artifact_type)
+    (reading,) = world.readings("sbom")
+    assert told([reading]) == [("", "referrer", UNSIGNED, "")]
+    assert reading.sbom is not None
+    assert reading.sbom.format == found
+    assert world.failure("sbom") == ""
+    assert world.failure("provenance") == "provenance-missing"
+
+
+def test_a_signed_referrer(world: World) -> None:
+    world.finish()
+    world.sign(attached(world, to_json(cyclonedx()), CYCLONEDX_JSON, CYCLONEDX_JSON))
+    (reading,) = world.readings("sbom")
+    assert (reading.strength, reading.signers) == ("signed, in a referrer of the image", (IDENTITY,))
+
+
+@pytest.mark.parametrize(
+    ("raw", "media_type", "code"),
+    [
+        (to_json(spdx2()), CYCLONEDX_JSON, "sbom-format"),
+        (b"<bom/>", "application/vnd.cyclonedx+xml", "evidence-type"),
+        (b"{}", "application/vnd.example+json", "sbom-missing"),
+    ],
+)
+def test_bad_files_in_referrers(world: World, raw: bytes, media_type: str, code: str) -> None:
+    world.finish()
+    attached(world, raw, media_type, media_type)
+    assert world.failure("sbom") == code
+
+
 # -- failures ---------------------------------------------------------------------------------------------------------
 
 
