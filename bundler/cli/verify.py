@@ -44,6 +44,9 @@ Exit codes: 0 verified, 1 rejected, 2 usage, 3 damaged, 4 trust, 5 unsupported, 
 @click.option(
     "--require-inclusion-proof", is_flag=True, help="Demand a log's proof behind every signature that the policy names."
 )
+@click.option(
+    "--require-log-growth", is_flag=True, help="Demand proof that logs have only grown since this site saw them."
+)
 @click.option("--explain", is_flag=True, help="Say which rule decided about each image, and why.")
 @click.option(
     "--integrity-only", is_flag=True, help="Check bytes against the file's own metadata; proves nothing else."
@@ -88,6 +91,7 @@ class _Options:
     read_only: bool
     integrity_only: bool
     require_inclusion_proof: bool
+    require_log_growth: bool
     explain: bool
     state: str | None
     threads: int | None
@@ -99,8 +103,8 @@ def _load_site(options: _Options) -> Site | None:
 
     if not options.integrity_only:
         return load_site(state_folder(options.state), read_only=options.read_only)
-    beside = (options.policy_file, options.at, options.historic, options.require_inclusion_proof, options.explain)
-    if any(beside):
+    demands = (options.require_inclusion_proof, options.require_log_growth)
+    if any((options.policy_file, options.at, options.historic, *demands, options.explain)):
         raise UsageError(
             "usage", "option", "--integrity-only", got="with an option about claims", want="alone",
             hints=["--integrity-only proves nothing about claims; leave it out to verify"],
@@ -150,7 +154,11 @@ def _load_policy(options: _Options, site: Site | None) -> Policy | None:
 
 
 def _strengthened(policy: Policy | None, options: _Options) -> Policy | None:
-    return policy.requiring_proofs() if policy is not None and options.require_inclusion_proof else policy
+    if policy is not None and options.require_inclusion_proof:
+        policy = policy.requiring_proofs()
+    if policy is not None and options.require_log_growth:
+        policy = policy.requiring_log_growth()
+    return policy
 
 
 @contextmanager

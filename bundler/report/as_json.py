@@ -13,7 +13,7 @@ from typing import Any
 from bundler.digest import Digest
 from bundler.moment import format_moment
 from bundler.verify.head_facts import TrustFacts
-from bundler.verify.result import Check, EvidenceFact, Explanation, ImageResult, Report
+from bundler.verify.result import Check, EvidenceFact, Explanation, ImageResult, LogGrowthFact, Report
 
 REPORT_VERSION = 1
 
@@ -57,6 +57,7 @@ def report_document(report: Report) -> dict[str, Any]:
             ],
         },
         "checks": [_check(check) for check in report.checks],
+        "logs": [_growth(fact) for fact in report.logs],
         "images": [_image(image) for image in report.images],
     }
 
@@ -94,6 +95,20 @@ def _bundle(report: Report) -> dict[str, Any] | None:
         "images": bundle.images,
         "blobs": bundle.blobs,
         "size": bundle.size_bytes,
+    }
+
+
+def _growth(fact: LogGrowthFact) -> dict[str, Any]:
+    return {
+        "log": fact.log,
+        "log_id": fact.log_id.hex(),
+        "origin": fact.origin,
+        "growth": fact.status,
+        "from": fact.from_size,
+        "to": fact.to_size,
+        "unproved": fact.unproved,
+        "fetched_at": _time(fact.fetched_at),
+        "detail": fact.told,
     }
 
 

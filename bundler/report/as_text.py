@@ -39,6 +39,7 @@ _STANDINGS = {
     "historic": "historic, accepted",
     "audit": "audit at a typed time; rollback was checked, not recorded",
 }
+_GROWTH_MARKS = {"proved": "ok", "unchanged": "ok", "first": "note", "older": "note", "unproved": "note"}
 _MOST_DAMAGES = 20
 _MOST_TRIALS = 20
 _DEVELOPMENT = "DEVELOPMENT TRUST ROOT: its keys were made for trying things out; this proves nothing to anybody"
@@ -60,6 +61,8 @@ def _lines(report: Report) -> Iterator[str]:
         yield from broken("  damaged: ", f"{damage.member}: {damage.detail} ({damage.code})", 4)
     if len(report.damages) > _MOST_DAMAGES:
         yield f"  damaged: {len(report.damages) - _MOST_DAMAGES} more members (--json lists all)"
+    for fact in report.logs:
+        yield from _told(f"  {_GROWTH_MARKS[fact.status]:<{_MARK_COLUMNS}}", f"log {fact.origin}", fact.told)
     for check in report.checks:
         yield from _check(check)
     for image in report.images:

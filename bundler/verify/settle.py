@@ -23,7 +23,8 @@ def settle(run: Verification, site: Site) -> None:
     if report.exit_code != 0 or head.opened is None or head.delivery is None or head.standing is None:
         return
     try:
-        standing = site.record(head.opened, head.delivery, head.standing, run.times)
+        weigh = run.logs.weigh_again if run.logs is not None else None
+        standing = site.record(head.opened, head.delivery, head.standing, run.times, weigh)
     except SealiftError as error:
         report.failure = error
         return
