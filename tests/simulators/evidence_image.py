@@ -197,7 +197,8 @@ def proved_entry(log: Log, body: bytes) -> TransparencyLogEntry:
     """An entry as Rekor 1 gives it, with promise and proof; its log has one entry before it."""
     tree = Tree([b"before", body])
     host = log.url.removeprefix("https://")
-    checkpoint = signed_checkpoint(f"{host} - 7", 2, tree.root, log.key)
+    tree_id = int.from_bytes(sha256_of(body).raw[:6], "big") + 1  # a tree of its own: two of one size would be a fork
+    checkpoint = signed_checkpoint(f"{host} - {tree_id}", 2, tree.root, log.key)
     promise = log.promise(body, at=AT, index=1)
     proof = InclusionProof(1, tree.root, 2, tree.path(1), checkpoint.encode())
     return TransparencyLogEntry(
