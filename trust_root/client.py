@@ -228,13 +228,8 @@ def verify_chain(raws: Sequence[bytes]) -> RootChain:
     return RootChain((first,), (signers,)).extended(raws[1:])
 
 
-def verify_metadata(
-    chain: RootChain, files: Mapping[str, bytes], *, newer_root_allowed: bool = False
-) -> VerifiedMetadata:
-    """Verify the metadata under the newest root, and that nothing else is there.
-
-    `newer_root_allowed` is for a repository between two ceremonies, whose snapshot still names the root before.
-    """
+def verify_metadata(chain: RootChain, files: Mapping[str, bytes]) -> VerifiedMetadata:
+    """Verify the metadata under the newest root, and that nothing else is there."""
     root = chain.newest.signed
     timestamp = parse_timestamp(_member(files, _TIMESTAMP_NAME), "timestamp.json")
     who_timestamp = verify_signatures(timestamp, root_authority(root, TIMESTAMP))
@@ -245,7 +240,7 @@ def verify_metadata(
     who_snapshot = verify_signatures(snapshot, root_authority(root, SNAPSHOT))
     _check_version(name, snapshot.signed.version, meta.version)
 
-    _check_listed_root(files, snapshot.signed.meta["root.json"], newer_root_allowed=newer_root_allowed)
+    _check_listed_root(files, snapshot.signed.meta["root.json"])
 
     meta = snapshot.signed.meta["targets.json"]
     name = f"{meta.version}.targets.json"
@@ -358,11 +353,11 @@ def _described(files: Mapping[str, bytes], name: str, meta: MetaFile) -> bytes:
     return raw
 
 
-def _check_listed_root(files: Mapping[str, bytes], meta: MetaFile, *, newer_root_allowed: bool) -> None:
+def _check_listed_root(files: Mapping[str, bytes], meta: MetaFile) -> None:
     """The newest root is the one that the snapshot names, so that no carrier can leave a revocation out."""
     name, newest = f"{meta.version}.root.json", len(_listed_roots(files))
     _described(files, name, meta)
-    if meta.version != newest and not newer_root_allowed:
+    if meta.version != newest:
         raise TrustError("version-mismatch", "trust metadata", "roots", got=f"1 to {newest}", want=f"1 to {name}")
 
 

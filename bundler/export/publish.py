@@ -26,7 +26,7 @@ from bundler.export.staging import Staged
 from bundler.safe_file import disk_errors, remove, sync_file, sync_folder
 from bundler.value import dataclass
 from bundler.verify.completeness import check_no_strays, open_image
-from trust_root.keys import SigningKey
+from trust_root.keys import Signer
 from trust_root.repository import Publication, Repository
 
 _BLOCK = 512
@@ -61,7 +61,7 @@ class Signing:
 
     repository: Repository
     publication: Publication
-    signer: SigningKey
+    signer: Signer
 
 
 def publish(draft: Draft, signing: Signing, hooks: Hooks) -> int:
