@@ -35,6 +35,7 @@ class Reanchored:
         expires_at: when that ends.
         development: it is for development only.
         replaces: the pin that was given up.
+        state: digest of the state after it.
     """
 
     pin: Digest
@@ -42,6 +43,7 @@ class Reanchored:
     expires_at: datetime
     development: bool
     replaces: Digest
+    state: Digest
 
 
 def reanchor(
@@ -79,9 +81,8 @@ def reanchor(
     check_not_covered(site.loaded.pins, root)
     record = PinRecord(fingerprint, clock, ((root.signed.version, fingerprint),), None, (), {})
     site.replace_pin(raw, record, old.record.pin, Retirement(clock, fingerprint, names, why))
-    return Reanchored(
-        fingerprint, root.signed.version, root.signed.expires, is_development(root.signed), old.record.pin
-    )
+    facts = root.signed.version, root.signed.expires, is_development(root.signed)
+    return Reanchored(fingerprint, *facts, old.record.pin, site.loaded.digest)
 
 
 def check_operators(typed: tuple[str, ...]) -> tuple[str, ...]:

@@ -195,17 +195,32 @@ class Site:
             line = happenings.new_floor(self.floor, floor, reason)
             self._write(replace(self.loaded.state, floor=floor), [], line, clock)
 
-    def accept_settings(self, reason: str, clock: datetime) -> None:
+    def accept_settings(self, reason: str, clock: datetime, *, rename: bool = False) -> None:
         """Believe `site.toml` as it is now, on record.
 
+        Args:
+            reason: why it was edited.
+            clock: the time for the log.
+            rename: a site that has a name may get another one.
+
         Raises:
-            UsageError: it makes no sense (``site-settings``). EnvError: the disk.
+            UsageError: it makes no sense (``site-settings``). TrustError: another site's (``site-renamed``).
+            EnvError: the disk.
         """
         with self._locked():
-            raw = read_settings(self.folder)
+            raw, state = read_settings(self.folder), self.loaded.state
             settings, digest = parse_settings(raw), sha256_of(raw)
-            line = happenings.new_settings(self.loaded.state.settings, digest, settings, reason)
-            self._write(replace(self.loaded.state, settings=digest), [], line, clock)
+            if state.site not in (None, settings.name) and not rename:
+                raise TrustError(
+                    "site-renamed", "site", settings.name or "without a name",
+                    got=f"state of site {state.site}", want="the same name",
+                    hints=[
+                        "a state is never copied from another site: pin anew there (sealift trust pin)",
+                        "if this very site got a new name: --rename-site",
+                    ],
+                )  # fmt: skip
+            line = happenings.new_settings(state.settings, digest, settings, reason)
+            self._write(replace(state, site=settings.name, settings=digest), [], line, clock)
             self.settings = settings
 
     def note_alarm(self, error: TrustError, clock: datetime) -> None:

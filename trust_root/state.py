@@ -28,6 +28,7 @@ from bundler.strict_json import MAX_SAFE_INTEGER, format_canonical, parse_canoni
 from bundler.value import dataclass, replace
 from trust_root.logs import LogRecord, format_logs, parse_logs
 from trust_root.roles import SNAPSHOT, TIMESTAMP, parse_stream
+from trust_root.settings import parse_site_name
 from trust_root.state_log import damaged, format_log_line
 
 STATE_FORMAT = 1
@@ -115,6 +116,7 @@ class SiteState:
     Attributes:
         generation: counts up by one with each change.
         floor: the latest time that an accepted bundle proved, or None.
+        site: the site's name, or None.
         settings: SHA-256 of `site.toml`, as it was last accepted by hand.
         pins: one record per pinned root, sorted by digest.
         log_lines: how many lines the log has, this generation's included.
@@ -124,6 +126,7 @@ class SiteState:
 
     generation: int
     floor: datetime | None
+    site: str | None
     settings: Digest
     pins: tuple[PinRecord, ...]
     log_lines: int = 0
@@ -139,7 +142,7 @@ def parse_state(raw: bytes) -> SiteState:
     """
     with damaged("state.json"):
         fields = Fields(parse_canonical(raw, "state.json", max_bytes=limits.STATE_FILE_BYTES), "state.json")
-        fields.exactly("format", "generation", "floor", "settings", "log", "pins", "logs")
+        fields.exactly("format", "generation", "floor", "site", "settings", "log", "pins", "logs")
         if fields.integer("format") != STATE_FORMAT:
             raise MalformedError("state-format", "state.json", got=str(fields.integer("format")), want="1")
         log = fields.fields("log")
@@ -149,6 +152,7 @@ def parse_state(raw: bytes) -> SiteState:
         state = SiteState(
             fields.integer("generation", minimum=1),
             None if fields.raw("floor") is None else parse_moment(fields.text("floor")),
+            None if fields.raw("site") is None else parse_site_name(fields.text("site")),
             parse_digest(fields.text("settings")),
             pins,
             log.integer("lines", minimum=1),
@@ -184,6 +188,7 @@ def _body(state: SiteState) -> dict[str, Any]:
         "format": STATE_FORMAT,
         "generation": state.generation,
         "floor": None if state.floor is None else format_moment(state.floor),
+        "site": state.site,
         "settings": str(state.settings),
         "pins": [_format_pin(pin) for pin in state.pins],
         "logs": format_logs(state.logs),

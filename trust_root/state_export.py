@@ -74,7 +74,8 @@ class SiteHeads:
 def heads_of(name: str | None, loaded: Snapshot) -> SiteHeads:
     """How far the site `name` has come, from the generation in hand."""
     state = loaded.state
-    return SiteHeads(name, state.generation, loaded.digest, state.floor, tuple(map(_head, state.pins)))
+    pins = tuple(map(_head, state.pins))
+    return SiteHeads(name, state.generation, loaded.digest, state.floor, pins, state.logs)
 
 
 def format_heads(heads: SiteHeads) -> bytes:

@@ -30,6 +30,7 @@ from bundler.value import dataclass
 from trust_root.client import RootChain, verify_chain
 from trust_root.metadata import parse_root, parse_targets, verify_alone
 from trust_root.newest import HeldPin
+from trust_root.settings import parse_settings
 from trust_root.state import PinRecord, SiteState, format_state, next_state, parse_state
 from trust_root.state_log import damaged, format_log, parse_log, state_damaged
 
@@ -110,8 +111,9 @@ def create_site(folder: Path, settings: bytes, root: bytes, record: PinRecord, c
         "version": record.roots[0][0],
         "at": format_moment(clock),
     }
-    settled = sha256_of(read_settings(folder))
-    write_generation(folder, next_state(SiteState(0, None, settled, (record,)), (), line), ())
+    raw = read_settings(folder)
+    state = SiteState(0, None, parse_settings(raw).name, sha256_of(raw), (record,))
+    write_generation(folder, next_state(state, (), line), ())
 
 
 def read_settings(folder: Path) -> bytes:

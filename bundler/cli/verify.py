@@ -40,6 +40,13 @@ Exit codes: 0 verified, 1 rejected, 2 usage, 3 damaged, 4 trust, 5 unsupported, 
 )
 @click.option("--reason", metavar="TEXT", help="Why --at was typed; stands in the report.")
 @click.option("--historic", is_flag=True, help="Accept an older delivery that this site has accepted before.")
+@click.option(
+    "--min-sequence",
+    type=click.IntRange(1),
+    default=1,
+    metavar="N",
+    help="Accept no new delivery below sequence N: for a site whose state was lost.",
+)
 @click.option("--read-only", is_flag=True, help="Write nothing to the state; rollback is checked, not recorded.")
 @click.option(
     "--require-inclusion-proof", is_flag=True, help="Demand a log's proof behind every signature that the policy names."
@@ -88,6 +95,7 @@ class _Options:
     at: str | None
     reason: str | None
     historic: bool
+    min_sequence: int
     read_only: bool
     integrity_only: bool
     require_inclusion_proof: bool
@@ -102,7 +110,8 @@ def _load_site(options: _Options) -> Site | None:
     from trust_root.site import load_site
 
     if not options.integrity_only:
-        return load_site(state_folder(options.state), read_only=options.read_only)
+        folder = state_folder(options.state)
+        return load_site(folder, read_only=options.read_only, min_sequence=options.min_sequence)
     demands = (options.require_inclusion_proof, options.require_log_growth)
     if any((options.policy_file, options.at, options.historic, *demands, options.explain)):
         raise UsageError(

@@ -71,6 +71,7 @@ def _trust(trust: TrustFacts) -> dict[str, Any]:
         "standing": trust.standing,
         "accepted_at": _time(trust.accepted_at),
         "recorded": trust.recorded,
+        "state": _text(trust.state),
         "today": trust.today,
         "warnings": [{"reason": code, "detail": detail} for code, detail in trust.warnings],
         "roles": [

@@ -104,6 +104,8 @@ def _trust(trust: TrustFacts, *, verified: bool) -> Iterator[str]:
         recorded = f"; {trust.recorded}" if trust.recorded else ""
         seen = "verified, " if verified and trust.accepted_at else ""
         yield from broken("  standing: ", f"{seen}{_STANDINGS[trust.standing]}{accepted}{recorded}", 4)
+    if trust.state is not None:
+        yield f"  state {trust.state}"  # for the paper log book
     if trust.today:
         yield from broken("  today: ", trust.today, 4)
     for code, detail in trust.warnings:

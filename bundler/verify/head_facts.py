@@ -32,6 +32,7 @@ class TrustFacts:
     warnings: tuple[tuple[str, str], ...] = ()
     today: str = ""
     recorded: str = ""
+    state: Digest | None = None  # of the site's state after this delivery was accepted, for the paper log book
 
 
 @dataclass(frozen=True, slots=True)

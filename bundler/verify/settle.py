@@ -28,7 +28,8 @@ def settle(run: Verification, site: Site) -> None:
     except SealiftError as error:
         report.failure = error
         return
-    report.trust = replace(trust_facts(site, head.opened, standing), recorded=_recorded(standing))
+    state = site.loaded.digest if standing.recorded and standing.status != "historic" else None
+    report.trust = replace(trust_facts(site, head.opened, standing), recorded=_recorded(standing), state=state)
 
 
 def _recorded(standing: Standing) -> str:

@@ -233,6 +233,7 @@ states = st.builds(
         SiteState,
         numbers.map(lambda number: number - 1),
         st.none() | moments,
+        st.sampled_from([None, "plant-7"]),
         digests,
         st.lists(pins, max_size=3, unique_by=lambda pin: pin.pin).map(
             lambda items: tuple(sorted(items, key=lambda pin: str(pin.pin)))
