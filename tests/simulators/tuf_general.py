@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import hashlib
+import json
 import threading
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
@@ -33,6 +34,11 @@ from tuf.api.metadata import (
     Timestamp,
 )
 from tuf.api.serialization.json import JSONSerializer
+
+from bundler.errors import SealiftError
+from trust_root.fetch import below
+from trust_root.tuf_client.store import MemoryStore, Store
+from trust_root.tuf_client.walk import Walk, refresh
 
 NOW = datetime(2026, 11, 1, 12, 0, 0, tzinfo=UTC)
 LATER = NOW + timedelta(days=365)
@@ -235,7 +241,10 @@ class GeneralRepository:
 
     def roles_asked(self) -> list[str]:
         """Names of delegated roles that were asked for, in order, and the list is emptied."""
-        names = [unquote(path.split(".", 1)[-1].removesuffix(".json")) for path in self.asked if "targets/" not in path]
+        names = [name.removesuffix(".json") for name in self.asked if not name.startswith("targets/")]
+        if self.root.consistent_snapshot:
+            names = [name.partition(".")[2] for name in names]
+        names = [unquote(name) for name in names]
         self.asked.clear()
         return [name for name in names if name in self.delegates]
 
@@ -279,3 +288,59 @@ def served(repository: GeneralRepository, status_of: dict[str, int] | None = Non
         server.shutdown()
         thread.join()
         server.server_close()
+
+
+class Client:
+    """A client of one repository, started anew for each refresh, with its folder kept between.
+
+    Attributes:
+        store: what it keeps.
+        walk: its last refresh that succeeded.
+    """
+
+    def __init__(self, repository: GeneralRepository, store: Store | None = None) -> None:
+        self.repository = repository
+        self.store = store if store is not None else MemoryStore()
+        self.store.save("root", repository.pin)
+        self.walk: Walk | None = None
+
+    def refresh(self, at: datetime = NOW) -> str:
+        """Refresh; gives `ok`, or the reason code of the refusal."""
+        root = self.store.load("root")
+        assert root is not None
+        self.repository.asked.clear()
+        try:
+            self.walk = refresh(root, self.repository, at, self.store)
+        except SealiftError as error:
+            return error.code
+        return "ok"
+
+    def search(self, path: str, at: datetime = NOW) -> str:
+        """Refresh, then search a target; gives the role that lists it, or the reason code."""
+        code = self.refresh(at)
+        if code != "ok" or self.walk is None:
+            return code
+        try:
+            return self.walk.find_target(path).role
+        except SealiftError as error:
+            return error.code
+
+    def download(self, path: str, at: datetime = NOW) -> bytes | str:
+        """Refresh, search and fetch a target; gives its bytes, or the reason code."""
+        code = self.refresh(at)
+        if code != "ok" or self.walk is None:
+            return code
+        try:
+            return self.walk.download(self.walk.find_target(path), below(self.repository, "targets"))
+        except SealiftError as error:
+            return error.code
+
+    def version(self, role: str) -> int | None:
+        """Version of what is kept of a role."""
+        raw = self.store.load(role)
+        return None if raw is None else int(json.loads(raw)["signed"]["version"])
+
+    @property
+    def versions(self) -> tuple[int | None, ...]:
+        """Versions kept of root, timestamp, snapshot and targets."""
+        return tuple(map(self.version, ("root", "timestamp", "snapshot", "targets")))
