@@ -33,8 +33,8 @@ _COMMANDS = {
     "trust": ("bundler.cli.trust", "trust", "Make, publish, pin and show trust roots."),
     "help": ("bundler.cli.pages", "pages", "Print a manual page: format, policy, export, report, …"),
 }
-# Objects made before the collector of cycles runs. With Python's 700 it walks everything 75 times while a command starts,
-# a tenth of its time, and finds nothing, since what was imported stays. So many objects are some 10 MB.
+# Objects made before the collector of cycles runs. With Python's 700 it walks everything 75 times while a command
+# starts, a tenth of its time, for nothing, since what was imported stays. So many objects are some 10 MB.
 _COLLECT_AFTER = 50_000
 _INTERRUPTED = 130  # as shells report SIGINT
 _READER_GONE = 141  # as shells report SIGPIPE
