@@ -87,9 +87,10 @@ class Place:
         typed: datetime | None = None,
         read_only: bool = False,
         evidence_times: Iterable[datetime] = (),
+        min_sequence: int = 1,
     ) -> Standing:
         """Open, compare and record, as a verification that passes everything else."""
-        site = self.site(read_only=read_only)
+        site = load_site(self.state, read_only=read_only, min_sequence=min_sequence)
         basis = time_basis(at, site.floor, typed, "audit 12" if typed else None)
         opened = open_for_site(site, parcel.files, basis)
         standing = compare_with_site(site, opened, parcel.delivery, basis, historic=historic)
