@@ -17,6 +17,7 @@ from bundler import limits
 from bundler.archive.contents import (
     Blob,
     Evidence,
+    GrowthProof,
     Image,
     Inventory,
     LogGrowth,
@@ -39,6 +40,7 @@ from bundler.version import FORMAT_VERSION
 __all__ = [
     "Blob",
     "Evidence",
+    "GrowthProof",
     "Image",
     "Inventory",
     "LogGrowth",
