@@ -10,14 +10,16 @@ Rules of this module:
   the same (tests/unit/test_value.py compares the two).
 - What is not carried out is refused when the class is made: class variables, init-only fields, inherited fields, other
   flags. Fields are always slots.
-- The text that is compiled is made of names that stand in our own source, and of nothing else.
+- The text that is compiled holds numbers and no name from elsewhere. Classes of one shape share it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import cache
 from operator import attrgetter, ge, gt, le, lt
 from reprlib import recursive_repr
+from types import CodeType, FunctionType
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 _T = TypeVar("_T")
@@ -35,6 +37,11 @@ class _Spec:
     def __init__(self, default: Any, factory: Any, *, repr: bool, hash: bool, compare: bool) -> None:  # noqa: A002
         self.default, self.factory = default, factory
         self.repr, self.hash, self.compare = repr, hash, compare
+
+    @property
+    def optional(self) -> bool:
+        """Whether an instance can be made without it."""
+        return self.default is not _MISSING or self.factory is not _MISSING
 
 
 class _Fields:
@@ -117,16 +124,15 @@ def _specs(cls: type) -> dict[str, _Spec]:
     specs: dict[str, _Spec] = {}
     optional = False
     for name, annotation in cls.__annotations__.items():
-        if name == "self" or name.startswith("__") or any(word in str(annotation) for word in _NOT_FIELDS):
+        if name == "self" or any(word in str(annotation) for word in _NOT_FIELDS):
             raise TypeError(f"{cls.__name__}.{name}: not carried out")
         given = cls.__dict__.get(name, _MISSING)
         spec = given if isinstance(given, _Spec) else _field(default=given)
         if spec.default is not _MISSING and type(spec.default).__hash__ is None:
             raise ValueError(f"{cls.__name__}.{name}: mutable default, use default_factory")
-        required = spec.default is _MISSING and spec.factory is _MISSING
-        if required and optional:
+        if optional and not spec.optional:
             raise TypeError(f"{cls.__name__}.{name}: non-default argument follows default argument")
-        optional = not required
+        optional = spec.optional
         specs[name] = spec
     return specs
 
@@ -210,36 +216,40 @@ def _first_init(cls: type, specs: Mapping[str, _Spec]) -> Callable[..., None]:
     """An `__init__` that puts the real one in its place when it is first called."""
 
     def __init__(self: Any, /, *args: Any, **kwargs: Any) -> None:  # noqa: N807
-        real = _compiled_init(cls, specs)
+        real = _real_init(cls, specs)
         cls.__init__ = real  # type: ignore[misc]
         real(self, *args, **kwargs)
 
     return __init__
 
 
-def _compiled_init(cls: type, specs: Mapping[str, _Spec]) -> Callable[..., None]:
-    # Setting by the slot itself takes half the time of object.__setattr__. No field's name starts with two underscores.
-    scope: dict[str, Any] = {"__missing": _MISSING}
-    parameters, lines = ["self"], []
+def _real_init(cls: type, specs: Mapping[str, _Spec]) -> Callable[..., None]:
+    scope: dict[str, Any] = {"missing": _MISSING}
+    optional = []
     for number, (name, spec) in enumerate(specs.items()):
-        scope[f"__set{number}"] = cls.__dict__[name].__set__
-        value = name
-        if spec.factory is not _MISSING:
-            scope[f"__make{number}"] = spec.factory
-            parameters.append(f"{name}=__missing")
-            value = f"__make{number}() if {name} is __missing else {name}"
-        elif spec.default is not _MISSING:
-            scope[f"__default{number}"] = spec.default
-            parameters.append(f"{name}=__default{number}")
-        else:
-            parameters.append(name)
-        lines.append(f" __set{number}(self, {value})")
-    if hasattr(cls, "__post_init__"):
-        lines.append(" self.__post_init__()")
-    exec(f"def __init__({', '.join(parameters)}):\n" + "\n".join(lines or [" pass"]), scope)  # noqa: S102  see the rules
-    init: Callable[..., None] = scope["__init__"]
-    init.__qualname__ = f"{cls.__qualname__}.__init__"
-    return init
+        scope[f"set{number}"] = cls.__dict__[name].__set__  # takes half the time of object.__setattr__
+        scope[f"make{number}"] = spec.factory
+        if spec.optional:
+            optional.append(spec.default)  # that is "missing" too where there is a factory
+    made = tuple(number for number, spec in enumerate(specs.values()) if spec.factory is not _MISSING)
+    code = _template(len(specs), made, checks=hasattr(cls, "__post_init__"))
+    named = code.replace(co_varnames=("self", *specs), co_qualname=f"{cls.__qualname__}.__init__")
+    return FunctionType(named, scope, "__init__", tuple(optional))
+
+
+@cache
+def _template(count: int, made: tuple[int, ...], *, checks: bool) -> CodeType:
+    """Code of an `__init__` with so many fields, some of them with factories. Its classes differ in names only."""
+    lines = ["def __init__(" + ", ".join(["self", *[f"field{number}" for number in range(count)]]) + "):"]
+    for number in range(count):
+        given = f"field{number}"
+        value = f"make{number}() if {given} is missing else {given}" if number in made else given
+        lines.append(f" set{number}(self, {value})")
+    lines.append(" self.__post_init__()" if checks else " return")
+    scope: dict[str, Any] = {}
+    exec("\n".join(lines), scope)  # noqa: S102  see the rules
+    code: CodeType = scope["__init__"].__code__
+    return code
 
 
 if TYPE_CHECKING:

@@ -274,6 +274,15 @@ def test_plain_subclasses_have_attributes_of_their_own() -> None:
     assert child != plain(OURS)(1, "a")
 
 
+def test_names_of_fields_do_not_disturb() -> None:
+    names = ("set0", "make0", "missing", "field1", "cls", "object")
+    body = {"__annotations__": dict.fromkeys(names, "int"), "set0": 7}
+    body |= {name: number for number, name in enumerate(names[2:])}
+    for m in (OURS, dataclasses):
+        made = m.dataclass(**FROZEN)(type("Odd", (), body | {"make0": m.field(default_factory=list)}))
+        assert repr(made()).endswith("Odd(set0=7, make0=[], missing=0, field1=1, cls=2, object=3)")
+
+
 def test_factories_make_a_new_value_each_time() -> None:
     first, second = changing(OURS)(1), changing(OURS)(1)
     first.items.append(1)
@@ -364,7 +373,6 @@ FROZEN = {"frozen": True, "slots": True}
         (FROZEN, {"a": "InitVar[int]"}, {}),
         (FROZEN, {"_": "KW_ONLY", "a": "int"}, {}),
         (FROZEN, {"self": "int"}, {}),
-        (FROZEN, {"__set0": "int"}, {}),
         (FROZEN, {"a": "int", "b": "int"}, {"a": 1}),
         (FROZEN, {}, {"a": OURS.field()}),
         (FROZEN, {}, {"__slots__": ()}),
