@@ -2,14 +2,15 @@
 
 Rules of this module:
 - Pure: no clock, no disk. With Ed25519 keys the same state and the same time give the same bytes.
-- `expires` is the time of signing plus the role's lifetime (roles.py), unless a test asks for another.
+- `expires` is the time of signing plus the role's lifetime (roles.py), unless a test asks for another; the calendar's
+  last second at most.
 - What is written here is read back by metadata.py; python-tuf's classes give the form.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from securesystemslib.signer import Key
 from tuf.api.metadata import DelegatedRole, Delegations, MetaFile, Role, Root, Signed, Snapshot, TargetFile, Targets
@@ -32,6 +33,8 @@ from trust_root.roles import (
     format_inventory_path,
     lifetime,
 )
+
+_LAST = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,7 +191,8 @@ def key_group(signers: Sequence[Signer], threshold: int = 1) -> KeyGroup:
 
 
 def _expires(role: str, signed_at: datetime, lives: timedelta | None) -> datetime:
-    return signed_at.replace(microsecond=0) + (lifetime(role) if lives is None else lives)
+    at, lasting = signed_at.replace(microsecond=0), lifetime(role) if lives is None else lives
+    return _LAST if lasting > _LAST - at else at + lasting
 
 
 def _target(path: str, size_bytes: int, digest: Digest) -> TargetFile:

@@ -217,7 +217,7 @@ def _floor(typed: str) -> datetime:
 
     with cli_common.as_usage():
         floor = parse_typed_moment(typed)
-    if floor > cli_common.clock() + cli_common.DAY:
+    if floor - cli_common.clock() > cli_common.DAY:
         raise UsageError(
             "set-floor",
             "option",

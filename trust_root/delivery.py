@@ -5,6 +5,7 @@ Rules of this module (DESIGN §4, "Time basis", "Site settings"):
   never the clock.
 - An inventory from more than a day in the future is refused; so is one for other sites, or older than the site allows.
 - With a typed time, that time stands in the clock's place.
+- Times are subtracted, never added to: the calendar ends in 9999, and began in 1, and signed times may lie there.
 """
 
 from __future__ import annotations
@@ -90,7 +91,7 @@ def time_basis(
         return TimeBasis(at, "typed", reason, clock, today)
     if reason is not None:
         raise UsageError("at-reason", "option", "--reason", got="no time", want="--at TIME beside it")
-    if floor is not None and clock < floor - CLOCK_TOLERANCE:
+    if floor is not None and floor - clock > CLOCK_TOLERANCE:
         raise TrustError(
             "clock-behind",
             "clock",
@@ -127,7 +128,7 @@ def check_identity(trusted: TrustedTargets, delivery: Delivery) -> None:
 
 def check_created(delivery: Delivery, clock: datetime) -> None:
     """Raise TrustError (``created-in-future``) if it was made more than a day after `clock`."""
-    if delivery.created_at > clock + CLOCK_TOLERANCE:
+    if delivery.created_at - clock > CLOCK_TOLERANCE:
         raise TrustError(
             "created-in-future",
             "inventory",

@@ -145,12 +145,12 @@ class Repository:
         Raises:
             TrustError: code ``expires-soon``.
         """
-        until = created_at + timedelta(days=days)
+        least = timedelta(days=days)
         soon = [
             (ROOT, self.chain.newest.signed.expires),
             (TARGETS, self.metadata.roles[TARGETS].expires_at),
         ]
-        soon = [(role, when) for role, when in soon if when <= until]
+        soon = [(role, when) for role, when in soon if when - created_at <= least]
         if soon:
             listed = ", ".join(f"{role} on {format_moment(when)}" for role, when in soon)
             raise TrustError(

@@ -259,8 +259,7 @@ class Site:
     def _raised_floor(self, standing: Standing, delivery: Delivery, times: Iterable[datetime]) -> datetime | None:
         if standing.status == "historic":
             return self.floor
-        latest = standing.basis.clock + CLOCK_TOLERANCE
-        proved = [delivery.created_at, *(time for time in times if time <= latest)]
+        proved = [delivery.created_at, *(time for time in times if time - standing.basis.clock <= CLOCK_TOLERANCE)]
         return max([*proved, *([self.floor] if self.floor else [])]).replace(microsecond=0)
 
     def _with(self, records: Sequence[PinRecord]) -> SiteState:

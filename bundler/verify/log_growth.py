@@ -219,7 +219,7 @@ def _check_rollback(log: TransparencyLog, seen: Iterable[LogCheckpoint], points:
 def _is_later(point: LogCheckpoint, other: LogCheckpoint) -> bool:
     if point.stream == other.stream:
         return point.seen_at > other.seen_at
-    return point.seen_at - CLOCK_TOLERANCE > other.seen_at
+    return point.seen_at - other.seen_at > CLOCK_TOLERANCE
 
 
 def _fork(log: TransparencyLog, got: str, want: str) -> TrustError:

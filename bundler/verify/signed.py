@@ -166,7 +166,7 @@ def _promised_times(promised: Sequence[PromisedEntry]) -> tuple[VerifiedTime, ..
 
 def _check_not_future(times: Sequence[VerifiedTime], at: datetime | None) -> None:
     for time in times:
-        if at is not None and time.at > at + FUTURE_ALLOWED:
+        if at is not None and time.at - at > FUTURE_ALLOWED:
             raise RejectedError(
                 "time-in-future", "signature", got=f"{time.at.isoformat()} by {time.source}",
                 want=f"at most a day after {at.isoformat()}",
