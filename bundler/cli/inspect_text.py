@@ -44,6 +44,7 @@ def _bundle_image(image: dict[str, Any]) -> Iterator[Shown]:
     yield ""
     yield from broken("", image["name"], 2)
     yield f"  {image['digest']}"
+    yield from _origin(image)
     yield from broken("  ", image["media_type"], 4)
     for word, children in (("platform", image["platforms"]), ("omitted", image["omitted"])):
         for child in children:
@@ -53,6 +54,11 @@ def _bundle_image(image: dict[str, Any]) -> Iterator[Shown]:
         claims = f"; claims {', '.join(item['claims'])} (not judged here)" if item["claims"] else "; not judged here"
         yield from broken("  ", f"{item['kind']} about {about}, found by {item['found_by']}{claims}", 4)
     yield _searched(image["searches"])
+
+
+def _origin(image: dict[str, Any]) -> Iterator[Shown]:
+    if image["digest_origin"] != "source":
+        yield from broken("  !! ", "made by the exporter: no registry has this digest, nobody outside signed it", 5)
 
 
 def _with_digest(start: str, child: dict[str, Any]) -> Iterator[Shown]:
@@ -72,6 +78,7 @@ def head_lines(document: dict[str, Any]) -> Iterator[Shown]:
         yield from broken("  !! ", _DEVELOPMENT, 5)
     yield from broken("", document["image"], 2)
     yield f"  {document['digest']}"
+    yield from _origin(document)
 
 
 def _first_line(document: dict[str, Any], how: str) -> Iterator[Shown]:

@@ -94,6 +94,7 @@ def _head(inspection: ImageInspection) -> dict[str, Any]:
         "sequence": head.inventory.sequence,
         "image": image.name,
         "digest": str(image.digest),
+        "digest_origin": image.digest_origin,
         "platform": inspection.platform,
     }
 

@@ -169,6 +169,7 @@ def _image(image: Image, inspection: Inspection) -> dict[str, Any]:
     return {
         "name": image.name,
         "digest": str(image.digest),
+        "digest_origin": image.digest_origin,
         "media_type": image.media_type,
         "source": image.source,
         "platforms": [{"platform": child.platform, "digest": str(child.digest)} for child in image.platforms],

@@ -117,6 +117,7 @@ def _image(image: ImageResult) -> dict[str, Any]:
     return {
         "name": image.name,
         "digest": str(image.digest),
+        "digest_origin": image.digest_origin,
         "media_type": image.media_type,
         "size": image.size_bytes,
         "verdict": image.verdict.value,

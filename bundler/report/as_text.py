@@ -115,6 +115,8 @@ def _trust(trust: TrustFacts, *, verified: bool) -> Iterator[str]:
 def _image(image: ImageResult, bundle: BundleFacts | None) -> Iterator[str]:
     yield from broken(f"{_HEADLINE[image.verdict]}{_coded(image.reason)}  ", image.name, 4)
     yield f"  {image.digest}"
+    if image.digest_origin != "source":
+        yield "  !! made by the exporter: no registry has this digest, nobody outside signed it"
     yield f"  name asserted by stream {bundle.stream if bundle else '?'}"
     if image.rule:
         yield from broken("  rule: ", image.rule, 4)

@@ -115,6 +115,7 @@ def _result(
         searches=tuple((search.subject, search.place, search.answer) for search in image.searches),
         size_bytes=size_bytes,
         explanation=_explain(image, bench) if bench.explain else None,
+        digest_origin=image.digest_origin,
     )
 
 

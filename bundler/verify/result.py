@@ -125,7 +125,11 @@ class Explanation:
 
 @dataclass(frozen=True, slots=True)
 class ImageResult:
-    """All checks of one image."""
+    """All checks of one image.
+
+    Attributes:
+        digest_origin: `source`, or `synthesised`: the exporter made the manifest, and no registry knows its digest.
+    """
 
     name: str
     digest: Digest
@@ -138,6 +142,7 @@ class ImageResult:
     searches: tuple[tuple[Digest, str, str], ...]
     size_bytes: int
     explanation: Explanation | None = None
+    digest_origin: str = "source"
 
     @property
     def verdict(self) -> Verdict:
