@@ -2,7 +2,7 @@
 
 Rules of this module:
 - Trust starts at the site's newest root, or at the root typed after `--root`; never at one that the repository offers.
-- Which pin the repository belongs to is seen by its roots: it shows one of the roots that the site holds, byte for byte.
+- Which pin the repository belongs to is seen by its roots: it shows a newest root of the site's, byte for byte.
 - Nothing is recorded. `--from` is asked for what is needed, and no version that a site has seen is checked but the
   root's; `trust refresh` is for the site's own trust.
 """
@@ -38,13 +38,13 @@ if TYPE_CHECKING:
 @cli_common.STATE
 @cli_common.AS_JSON
 def get(
+    *,
     target: str,
     source: str,
     roots: tuple[str, ...],
     targets_place: str | None,
     output: str | None,
     state: str | None,
-    *,
     as_json: bool,
 ) -> None:
     """Fetch TARGET from a TUF repository and verify it from a root that is trusted here.
