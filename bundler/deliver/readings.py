@@ -135,7 +135,7 @@ def _attested(kind: ReadingKind, judged: Judged) -> Iterator[Reading]:
         signers = (fact.signer,) if fact.signer else ()
         base = _Base(kind, fact, form, appraisal.claimed_type, signers)
         try:
-            statement = _statement_of(appraisal)
+            statement = claimed_statement(appraisal)
             statement.check_subject(appraisal.subject)
         except ITEM_FAILURES as error:
             yield base.failed(error)
@@ -143,7 +143,12 @@ def _attested(kind: ReadingKind, judged: Judged) -> Iterator[Reading]:
         yield base.read(statement)
 
 
-def _statement_of(appraisal: Appraisal) -> Statement:
+def claimed_statement(appraisal: Appraisal) -> Statement:
+    """The statement of an attestation, whether or not its signature holds.
+
+    Raises:
+        MalformedError: it holds none (code ``evidence-type``), or one that does not parse.
+    """
     if appraisal.held is not None and appraisal.held.statement is not None:
         return appraisal.held.statement
     item = appraisal.item
