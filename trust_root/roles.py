@@ -9,7 +9,8 @@
 
 Rules of this module:
 - A stream is a delegated role; its name is the stream's name and never one of the four.
-- A target path says what the target is for: Sigstore's trusted material, a publisher's key, a policy for the record.
+- A target path says what the target is for: Sigstore's trusted material and where it came from (origins.py), a
+  publisher's key, a witness of logs, a policy for the record.
 - Names are data: they are checked here before they become part of a path.
 """
 
@@ -38,7 +39,7 @@ _STREAM = re.compile(r"[a-z0-9][a-z0-9-]{0,30}", re.ASCII)
 _TARGET_NAME = r"[a-z0-9][a-z0-9._-]{0,62}"
 _TARGET_PATH = re.compile(
     rf"trusted_root/{_TARGET_NAME}\.json|keys/{_TARGET_NAME}\.pub|policies/{_TARGET_NAME}\.toml"
-    rf"|witnesses/{_TARGET_NAME}\.vkey",
+    rf"|witnesses/{_TARGET_NAME}\.vkey|origins/{_TARGET_NAME}\.json",
     re.ASCII,
 )
 _INVENTORY_PATH = re.compile(r"bundles/([a-z0-9][a-z0-9-]{0,30})/([1-9][0-9]{0,15})\.json", re.ASCII)
@@ -80,8 +81,8 @@ def parse_holder_name(name: object) -> str:
 
 
 def parse_target_path(path: object) -> str:
-    """Path of a top-level target: `trusted_root/<name>.json`, `keys/<name>.pub`, `policies/<name>.toml` or
-    `witnesses/<name>.vkey`.
+    """Path of a top-level target: `trusted_root/<name>.json`, `keys/<name>.pub`, `policies/<name>.toml`,
+    `witnesses/<name>.vkey` or `origins/<name>.json`.
 
     Raises:
         MalformedError: anything else (code ``target-path``).
@@ -92,7 +93,7 @@ def parse_target_path(path: object) -> str:
             "target path",
             repr(path)[:160],
             got="not a path",
-            want="trusted_root/<name>.json, keys/<name>.pub, policies/<name>.toml or witnesses/<name>.vkey",
+            want="trusted_root/, origins/<name>.json, keys/<name>.pub, policies/<name>.toml or witnesses/<name>.vkey",
         )
     return path
 
