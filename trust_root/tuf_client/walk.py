@@ -51,11 +51,13 @@ class FoundTarget:
         facts: path, length, hashes, custom.
         role: who lists it: `targets` or a delegated role.
         role_version: that role's version.
+        role_expires_at: until when its metadata is valid.
     """
 
     facts: TargetFacts
     role: str
     role_version: int
+    role_expires_at: datetime
 
 
 def refresh(
@@ -154,7 +156,7 @@ class Walk:
             visited.add(role.name)
             document = self.open_role(role.name, role.authority)
             if (facts := document.body.targets.get(path)) is not None:
-                return FoundTarget(facts, role.name, document.body.version)
+                return FoundTarget(facts, role.name, document.body.version, document.body.expires_at)
             followers, terminated = _followers(document.body, path)
             waiting = [*([] if terminated else waiting), *reversed(followers)]
         raise TrustError(
