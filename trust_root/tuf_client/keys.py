@@ -6,8 +6,8 @@ Rules of this module:
 - Key ids are names: nothing says that they are hashes, and none is recomputed.
 - A key of a kind that we do not know, or whose value cannot be read, signs nothing. It does not spoil the metadata that
   lists it: who rotates to a new algorithm lists it before all clients know it.
-- Kinds: Ed25519; ECDSA on P-256 and P-384, also under the old type names and as a bare point in hex (Sigstore's roots
-  1 to 4); RSA from 2048 bits with PSS or PKCS #1 1.5 and SHA-256, -384 or -512.
+- Kinds: Ed25519; ECDSA on P-256, P-384 and P-521, also under the old type names and as a bare point in hex (Sigstore's
+  roots 1 to 4); RSA from 2048 bits with PSS or PKCS #1 1.5 and SHA-256, -384 or -512.
 """
 
 from __future__ import annotations
@@ -36,6 +36,7 @@ _HASHES: Mapping[str, Callable[[], hashes.HashAlgorithm]] = {
 _CURVES: Mapping[str, tuple[type[ec.EllipticCurve], Callable[[], ec.EllipticCurve], hashes.HashAlgorithm]] = {
     "ecdsa-sha2-nistp256": (ec.SECP256R1, ec.SECP256R1, hashes.SHA256()),
     "ecdsa-sha2-nistp384": (ec.SECP384R1, ec.SECP384R1, hashes.SHA384()),
+    "ecdsa-sha2-nistp521": (ec.SECP521R1, ec.SECP521R1, hashes.SHA512()),
 }
 _RSA_SCHEME = re.compile(r"(rsassa-pss|rsa-pkcs1v15)-sha(256|384|512)", re.ASCII)
 _RSA_LEAST_BITS = 2048

@@ -3,8 +3,10 @@
 Rules of this module:
 - A kept root is never replaced by a lower one: a repository that now ends before it, or shows another root of its
   version, is refused. Every other kept file that does not hold any more is passed over, and replaced.
-- Timestamp and snapshot are forgotten when a key of theirs was taken out of the root: whoever had it may have raised
-  versions out of reach (5.3.11). They go before the new root is kept, so that an interrupted run cannot leave them.
+- The way back when a thief raised versions out of reach (5.3.11): what was signed by keys that the root has dropped
+  does not hold any more, so that it holds nothing back either. When that is the snapshot, the version of it that the
+  timestamp names is forgotten with it. This needs no memory of the rotation, so that an interrupted run loses nothing;
+  and where enough of the present keys vouch for a kept file, a rotation is no way around it.
 - A kept snapshot is used as it is only if the timestamp still names it, by version, length and hashes.
 """
 
@@ -33,27 +35,25 @@ class Source:
     def roots(self, pinned: bytes) -> tuple[Document[RootBody], ...]:
         """From the pinned root to the newest (5.3). The newest has still to be judged."""
         kept = self._kept_root()
-        kept_version = kept.body.version if kept else 0
         chain = [workflow.open_first_root(pinned)]
         self._keep_root(chain[-1], kept)
         while (raw := self.fetch(f"{chain[-1].body.version + 1}.root.json", limits.TUF_METADATA_BYTES)) is not None:
             if len(chain) > limits.ROOTS:
                 raise TrustError("limits", "trust metadata", "roots", got="more", want=f"{limits.ROOTS} to follow")
             root = workflow.open_next_root(chain[-1], raw)
-            if root.body.version > kept_version and workflow.online_keys_left(chain[-1].body, root.body):
-                self.store.drop(TIMESTAMP)
-                self.store.drop(SNAPSHOT)
             chain.append(root)
             self._keep_root(root, kept)
-        if chain[-1].body.version < kept_version:
+        if kept is not None and chain[-1].body.version < kept.body.version:
             got = f"the newest root is version {chain[-1].body.version}"
-            raise TrustError("rollback", "trust metadata", ROOT, got=got, want=f"{kept_version}, which was seen")
+            raise TrustError("rollback", "trust metadata", ROOT, got=got, want=f"{kept.body.version}, which was seen")
         return tuple(chain)
 
     def timestamp(self, root: Document[RootBody]) -> Document[TimestampBody]:
         """The newest timestamp (5.4)."""
         kept = self._kept_timestamp(root)
-        timestamp = workflow.open_timestamp(root, self._fetched("timestamp.json", limits.TUF_METADATA_BYTES), kept)
+        forgotten = self.store.load(SNAPSHOT) is not None and self._kept_snapshot(root) is None
+        raw = self._fetched("timestamp.json", limits.TUF_METADATA_BYTES)
+        timestamp = workflow.open_timestamp(root, raw, kept, snapshot_forgotten=forgotten)
         self.judge.check(timestamp)
         if timestamp is not kept:
             self.store.save(TIMESTAMP, timestamp.raw)

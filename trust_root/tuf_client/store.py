@@ -14,7 +14,7 @@ from urllib.parse import quote
 
 from bundler import limits
 from bundler.errors import EnvError
-from bundler.safe_file import read_bounded, remove, write_atomically
+from bundler.safe_file import read_bounded, write_atomically
 
 _WHAT = "cached trust metadata"
 
@@ -27,9 +27,6 @@ class Store(Protocol):
 
     def save(self, role: str, raw: bytes) -> None:
         """Keep the bytes for a role."""
-
-    def drop(self, role: str) -> None:
-        """Forget a role."""
 
 
 class MemoryStore:
@@ -45,10 +42,6 @@ class MemoryStore:
     def save(self, role: str, raw: bytes) -> None:
         """Keep the bytes for a role."""
         self._files[role] = raw
-
-    def drop(self, role: str) -> None:
-        """Forget a role."""
-        self._files.pop(role, None)
 
 
 class FolderStore:
@@ -72,10 +65,6 @@ class FolderStore:
     def save(self, role: str, raw: bytes) -> None:
         """Keep the bytes for a role."""
         write_atomically(self._place(role), raw, what=_WHAT)
-
-    def drop(self, role: str) -> None:
-        """Forget a role."""
-        remove(self._place(role))
 
     def _place(self, role: str) -> Path:
         return self._folder / f"{quote_role(role)}.json"

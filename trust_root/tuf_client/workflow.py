@@ -112,15 +112,16 @@ def open_next_root(before: Document[RootBody], raw: bytes) -> Document[RootBody]
     return root
 
 
-def online_keys_left(before: RootBody, after: RootBody) -> bool:
-    """Whether a key of timestamp or snapshot lost its place: then what it signed is forgotten (5.3.11)."""
-    return any(before.roles[role].members - after.roles[role].members for role in (TIMESTAMP, SNAPSHOT))
-
-
 def open_timestamp(
-    root: Document[RootBody], raw: bytes, before: Document[TimestampBody] | None = None
+    root: Document[RootBody],
+    raw: bytes,
+    before: Document[TimestampBody] | None = None,
+    *,
+    snapshot_forgotten: bool = False,
 ) -> Document[TimestampBody]:
     """A timestamp signed as `root` says; the older one itself when their versions are equal (5.4.2, 5.4.3).
+
+    `snapshot_forgotten`: the snapshot that `before` names was signed by keys that `root` has dropped.
 
     Raises:
         TrustError: ``metadata-form``, ``threshold``, or ``rollback`` of its own version or of the snapshot's.
@@ -132,7 +133,8 @@ def open_timestamp(
     if timestamp.body.version == before.body.version:
         return before
     _check_not_lower(TIMESTAMP, timestamp.body.version, before.body.version)
-    _check_not_lower("snapshot.json in timestamp", timestamp.body.snapshot.version, before.body.snapshot.version)
+    if not snapshot_forgotten:
+        _check_not_lower("snapshot.json in timestamp", timestamp.body.snapshot.version, before.body.snapshot.version)
     return timestamp
 
 

@@ -63,10 +63,11 @@ def test_ecdsa_in_all_its_spellings() -> None:
     assert materials == {sha256_of(der)}
 
 
-def test_p384() -> None:
-    private = ec.generate_private_key(ec.SECP384R1())
+@pytest.mark.parametrize("curve", [ec.SECP384R1(), ec.SECP521R1()])
+def test_larger_curves(curve: ec.EllipticCurve) -> None:
+    private = ec.generate_private_key(curve)
     signer = CryptoSigner(private)
-    key = key_of("ecdsa", "ecdsa-sha2-nistp384", pem(private.public_key()))
+    key = key_of("ecdsa", f"ecdsa-sha2-nistp{curve.key_size}", pem(private.public_key()))
     assert key is not None
     key.verify(signer.sign(b"payload").signature, b"payload")
     assert key_of("ecdsa", "ecdsa-sha2-nistp256", pem(private.public_key())) is None

@@ -8,7 +8,7 @@ import pytest
 from tuf.api.metadata import MetaFile
 
 from bundler.errors import TrustError
-from tests.simulators.tuf_general import LATER, NOW, Client, GeneralRepository
+from tests.simulators.tuf_general import LATER, NOW, Client, GeneralRepository, new_signer
 from trust_root.tuf_client.walk import refresh
 
 PAST = NOW - timedelta(days=5)
@@ -272,6 +272,39 @@ def test_the_way_back_for_targets(repository: GeneralRepository, client: Client)
     repository.publish(bump=True)
     assert client.refresh() == "ok"
     assert client.versions == (2, 3, 3, 2)
+
+
+def test_the_way_back_survives_an_interrupted_run(repository: GeneralRepository, client: Client) -> None:
+    repository.snapshot.version = 99_999
+    repository.timestamp.version = 2
+    repository.publish_snapshot()
+    assert client.refresh() == "ok"
+    repository.rotate("snapshot")
+    repository.next_root()
+    timestamp = repository.files.pop("timestamp.json")
+    assert client.refresh() == "metadata-absent"
+    assert client.versions == (2, 2, 99_999, 1)
+    repository.files["timestamp.json"] = timestamp
+    repository.snapshot.version = 2
+    repository.timestamp.version = 3
+    repository.publish_snapshot()
+    assert client.refresh() == "ok"
+    assert client.versions == (2, 3, 2, 1)
+
+
+def test_a_rotation_is_no_way_around_what_present_keys_vouch_for(repository: GeneralRepository, client: Client) -> None:
+    first, second = repository.signers["timestamp"][0], new_signer()
+    repository.add_key("timestamp", second)
+    repository.next_root()
+    repository.timestamp.version = 5
+    repository.publish_timestamp()  # signed by both
+    assert client.refresh() == "ok"
+    repository.root.revoke_key(first.public_key.keyid, "timestamp")
+    repository.next_root()
+    repository.signers["timestamp"] = [second]
+    repository.timestamp.version = 4
+    repository.publish_timestamp()
+    assert client.refresh() == "rollback"
 
 
 def test_a_key_more_is_no_way_back(repository: GeneralRepository, client: Client) -> None:
