@@ -113,6 +113,19 @@ def read_all(kind: ReadingKind, judged: Judged, read_blob: ReadBlob) -> tuple[Re
     return tuple(sorted(readings, key=lambda reading: order.get(reading.subject, -1)))
 
 
+def signed_subjects(evidence: ImageEvidence) -> set[Digest]:
+    """What image signatures that hold are about, whoever made them."""
+    found = set()
+    for appraisal in evidence.appraisals:
+        if appraisal.kind != "signature":
+            continue
+        try:
+            found.add(appraisal.judge_alone().subject)
+        except ITEM_FAILURES:
+            continue  # its fact says why
+    return found
+
+
 def missing_platforms(readings: tuple[Reading, ...], complete: CompleteImage) -> tuple[str, ...]:
     """Platforms that no reading is about, neither by themselves nor by an index over them."""
     told = {reading.subject for reading in readings}
