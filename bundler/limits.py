@@ -55,6 +55,7 @@ LOG_ENTRIES = 32
 LOG_RETRIES = 1  # a log that does not answer is a warning; nobody should wait long for it
 LOG_TREES = 256  # trees of logs that a site remembers; Sigstore's own have some ten, with all old shards
 LOG_LOOSE = 64  # checkpoints of one tree not yet proved to lie on its head's line
+LOG_PROOF_HASHES = 64  # of a consistency proof in the largest tree
 LOG_PROOFS = 1000  # consistency proofs of one tree in a bundle: one for each size that its evidence names
 TIMESTAMPS = 32
 TIMESTAMP_BYTES = 64 * KIB  # one answer of an authority; with certificates some 2 to 8 kB
@@ -62,6 +63,7 @@ SBOM_PACKAGES = 250_000  # a whole distribution's archive has some 60 000
 SBOM_ITEMS = 2_000_000  # relationships and files of one; what can stand in EVIDENCE_BLOB_BYTES
 SBOM_TOOLS = 1000
 SBOM_TEXT_CHARACTERS = 64 * KIB  # one name, licence or identifier; licence texts are never read
+SBOM_LICENCE_DEPTH = 32  # licences made of licences; real ones have two or three levels
 PROVENANCE_MATERIALS = 100_000  # a hermetic build lists each of its inputs
 TRUSTED_ROOT_BYTES = 1 * MIB
 TRUSTED_ROOT_AUTHORITIES = 256
@@ -78,6 +80,14 @@ TRUST_KEYS = 1024  # in one metadata file: every exporter has its keys in it
 TRUST_STREAMS = 256  # one exporter each
 KEY_FILE_BYTES = 64 * KIB
 RSA_KEY_BITS = 8192  # larger ones only cost time
+
+# Trust repositories of others, which can be large: hash bins make snapshots of some MB.
+TUF_METADATA_BYTES = 8 * MIB  # python-tuf takes 5 MB
+TUF_TARGET_BYTES = 256 * MIB  # held in memory; trusted material has some kB
+TUF_SIGNATURES = 1024  # in one file
+TUF_DELEGATED_ROLES = 65_536  # in one file, and patterns of one role: a large repository's hash bins
+TUF_ROLES_VISITED = 64  # in one search; python-tuf stops at 32, without a word
+TUF_ROLE_CHARACTERS = 240  # a role's name is a file's name
 
 # The file.
 INVENTORY_BYTES = 64 * MIB  # about 150 000 blobs

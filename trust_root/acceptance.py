@@ -8,6 +8,9 @@ Rules of this module (DESIGN §4, "Then the result is compared with the site's s
   versions per key that signed them, since every exporter's online keys stand in one root.
 - What the site's newest root and newest targets no longer accept is refused, even if its own chain of roots accepts it.
 - An inventory is known by its digest. The newest known one passes again, an older one only when `historic` is typed.
+- Below a pin that was given up nothing new passes; what was accepted then passes as historic, judged by the trusted
+  material of the pin that stands in its place, once that has any.
+- New deliveries reach the lowest sequence that the site's operator has set.
 - The newest targets known to site or bundle are the trusted material that judges evidence.
 - A typed time is an audit: nothing is refused for its age, nothing is recorded, and what today's verdict would be is
   told as a second fact.
@@ -16,7 +19,6 @@ Rules of this module (DESIGN §4, "Then the result is compared with the site's s
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
 from datetime import datetime
 from types import MappingProxyType
 from typing import Literal
@@ -24,14 +26,33 @@ from typing import Literal
 from bundler.digest import sha256_of
 from bundler.errors import TrustError
 from bundler.moment import format_moment
+from bundler.value import dataclass, replace
 from trust_root.client import STREAM, TrustedTargets, open_stream, open_targets
-from trust_root.delivery import Delivery, SiteRules, TimeBasis, check_age, check_audience, check_created, check_identity
-from trust_root.newest import HeldPin, Newest, OpenedTrust, check_targets_fork, find_newest, newest_material
+from trust_root.delivery import (
+    Delivery,
+    SiteRules,
+    TimeBasis,
+    check_age,
+    check_audience,
+    check_created,
+    check_identity,
+    check_minimum,
+)
+from trust_root.newest import (
+    HeldPin,
+    Newest,
+    OpenedTrust,
+    check_not_lower,
+    check_online_versions,
+    check_targets_fork,
+    find_newest,
+    newest_material,
+)
 from trust_root.roles import SNAPSHOT, TARGETS, TIMESTAMP
-from trust_root.state import Accepted, OnlineVersion, PinRecord, StreamRecord
+from trust_root.state import Accepted, OnlineVersion, PinRecord, Retirement, StreamRecord
 
 Status = Literal["first", "next", "gap", "already-accepted", "historic", "audit"]
-ALARMS = frozenset({"root-fork", "targets-fork", "equivocation"})
+ALARMS = frozenset({"root-fork", "targets-fork", "equivocation", "log-fork", "log-rollback"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,14 +110,28 @@ class Standing:
 
 
 def compare(
-    pin: HeldPin, opened: OpenedTrust, delivery: Delivery, basis: TimeBasis, rules: SiteRules, *, historic: bool
+    pin: HeldPin,
+    opened: OpenedTrust,
+    delivery: Delivery,
+    basis: TimeBasis,
+    rules: SiteRules,
+    *,
+    historic: bool,
+    judge: HeldPin | None = None,
 ) -> Standing:
     """Hold an opened bundle against what the site remembers below its pin.
+
+    Args:
+        pin: the pin that the bundle was opened from.
+        opened, delivery, basis, rules: the bundle's facts, and by what they are judged.
+        historic: `--historic` was typed.
+        judge: the pin that stands in the place of `pin`, if that was given up.
 
     Raises:
         TrustError: ``inventory-digest``, ``stream-mismatch``, ``sequence-mismatch``; ``created-in-future``,
             ``audience``, ``too-old``; the alarms ``targets-fork`` and ``equivocation``; and unless the time was
-            typed: ``superseded``, ``never-accepted``, ``no-longer-accepted``, ``rollback``, ``expired``.
+            typed: ``superseded``, ``never-accepted``, ``no-longer-accepted``, ``rollback``, ``expired``,
+            ``pin-retired``, ``below-minimum``.
     """
     check_identity(opened.trusted, delivery)
     case = _Case(pin, opened, delivery, rules, find_newest(pin, opened))
@@ -109,7 +144,7 @@ def compare(
     known = _known(case.record, delivery)
     status: Status = "audit" if typed else _status(case, basis.at, historic=historic)
     today = _today(case, basis) if typed else None
-    version, targets, warnings = newest_material(pin, opened, case.newest)
+    version, targets, warnings = _material(case, judge)
     missing = _missing(case.record, delivery) if status == "gap" else None
     if missing is not None:
         warnings = (_gap_warning(delivery.stream, *missing), *warnings)
@@ -220,6 +255,11 @@ def _today(case: _Case, basis: TimeBasis) -> Today:
 
 def _status(case: _Case, at: datetime, *, historic: bool) -> Status:
     known = _known(case.record, case.delivery)
+    retired = case.pin.record.retired
+    if retired is not None:
+        if known is None or not historic:
+            raise _given_up(case, retired, known)
+        return "historic"
     if case.record is not None and known is not None and known is not case.record.newest:
         if historic:
             return "historic"
@@ -233,8 +273,33 @@ def _status(case: _Case, at: datetime, *, historic: bool) -> Status:
     if known is not None:
         return "already-accepted"
     status = _order(case.record, case.delivery)
+    check_minimum(case.delivery, case.rules)
     _check_versions(case)
     return status
+
+
+def _material(case: _Case, judge: HeldPin | None) -> tuple[int, Mapping[str, bytes], tuple[str, ...]]:
+    """The trusted material that judges: of the bundle's own pin, or of the one in its place."""
+    retired = case.pin.record.retired
+    if retired is None:
+        return newest_material(case.pin, case.opened, case.newest)
+    given_up = f"its trust root was given up on {format_moment(retired.at)}: {retired.reason}"
+    if judge is None or judge.record.targets is None:
+        version, targets, warnings = newest_material(case.pin, case.opened, case.newest)
+        return version, targets, (given_up, *warnings)
+    version = judge.record.targets[0]
+    return version, judge.targets, (given_up, f"targets {version} of pin {judge.record.pin} judge the evidence")
+
+
+def _given_up(case: _Case, retired: Retirement, known: Accepted | None) -> TrustError:
+    return TrustError(
+        "pin-retired",
+        "bundle",
+        f"{case.delivery.stream}, sequence {case.delivery.sequence}",
+        got=f"below pin {case.pin.record.pin}, given up on {format_moment(retired.at)}",
+        want=f"a bundle below pin {retired.successor}",
+        hints=["it was accepted before: to use it all the same, as what it is: --historic"] if known else [],
+    )
 
 
 def _superseded(delivery: Delivery, known: Accepted, newest: Accepted) -> TrustError:
@@ -288,25 +353,11 @@ def _order(record: StreamRecord | None, delivery: Delivery) -> Status:
 
 def _check_versions(case: _Case) -> None:
     trusted, record = case.opened.trusted, case.record
-    _check_not_lower("root", trusted.root_version, max(case.pin.roots))
-    _check_not_lower("targets", trusted.roles[TARGETS].version, case.newest.lowest_targets_version)
+    check_not_lower("root", trusted.root_version, max(case.pin.roots))
+    check_not_lower(TARGETS, trusted.roles[TARGETS].version, case.newest.lowest_targets_version)
     if record is not None:
-        _check_not_lower(f"stream {case.delivery.stream}", trusted.roles[STREAM].version, record.version)
-    for item in case.pin.record.online:
-        if item.key in trusted.roles[item.role].signers:
-            _check_not_lower(item.role, trusted.roles[item.role].version, item.version)
-
-
-def _check_not_lower(what: str, got: int, seen: int) -> None:
-    if got < seen:
-        raise TrustError(
-            "rollback",
-            "trust metadata",
-            what,
-            got=f"version {got}",
-            want=f"at least {seen}, which this site has accepted",
-            hints=["the bundle is older than what this site has seen, or its exporter's repository is not up to date"],
-        )
+        check_not_lower(f"stream {case.delivery.stream}", trusted.roles[STREAM].version, record.version)
+    check_online_versions(case.pin.record.online, trusted.roles)
 
 
 def _missing(record: StreamRecord | None, delivery: Delivery) -> tuple[int, int] | None:

@@ -1,16 +1,16 @@
 """Making TUF metadata: pure functions from facts and keys to the bytes of each file.
 
 Rules of this module:
-- Pure and deterministic: no clock, no disk; Ed25519, so the same state and the same time give the same bytes.
-- `expires` is the time of signing plus the role's lifetime (roles.py), unless a test asks for another.
+- Pure: no clock, no disk. With Ed25519 keys the same state and the same time give the same bytes.
+- `expires` is the time of signing plus the role's lifetime (roles.py), unless a test asks for another; the calendar's
+  last second at most.
 - What is written here is read back by metadata.py; python-tuf's classes give the form.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from securesystemslib.signer import Key
 from tuf.api.metadata import DelegatedRole, Delegations, MetaFile, Role, Root, Signed, Snapshot, TargetFile, Targets
@@ -18,10 +18,12 @@ from tuf.api.metadata import Timestamp as TufTimestamp
 
 from bundler.digest import Digest, sha256_of
 from bundler.strict_json import format_canonical
-from trust_root.keys import SigningKey
+from bundler.value import dataclass
+from trust_root.keys import Signer
 from trust_root.metadata import format_metadata
 from trust_root.roles import (
     DEVELOPMENT_MARK,
+    HOLDER_NAMES,
     ROOT,
     SNAPSHOT,
     SPEC_VERSION,
@@ -31,6 +33,8 @@ from trust_root.roles import (
     format_inventory_path,
     lifetime,
 )
+
+_LAST = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,11 +64,13 @@ def make_root(
     signed_at: datetime,
     roles: Mapping[str, KeyGroup],
     *,
+    names: Mapping[str, str] | None = None,
     development: bool = False,
     lives: timedelta | None = None,
 ) -> Root:
-    """A root that gives each of the four roles its keys and threshold."""
+    """A root that gives each of the four roles its keys and threshold; `names` tells who holds a key, by key id."""
     keys = {key.keyid: key for name in sorted(roles) for key in roles[name].keys}
+    named = {key_id: name for key_id, name in (names or {}).items() if key_id in keys}
     return Root(
         version,
         SPEC_VERSION,
@@ -72,7 +78,10 @@ def make_root(
         keys,
         {name: Role(roles[name].key_ids, roles[name].threshold) for name in (ROOT, TARGETS, SNAPSHOT, TIMESTAMP)},
         consistent_snapshot=True,
-        unrecognized_fields={DEVELOPMENT_MARK: True} if development else {},
+        unrecognized_fields={
+            **({DEVELOPMENT_MARK: True} if development else {}),
+            **({HOLDER_NAMES: named} if named else {}),
+        },
     )
 
 
@@ -138,7 +147,7 @@ def make_timestamp(
     return TufTimestamp(version, SPEC_VERSION, _expires(TIMESTAMP, signed_at, lives), _meta(*snapshot))
 
 
-def sign_metadata(signed: Signed, signers: Iterable[SigningKey]) -> bytes:
+def sign_metadata(signed: Signed, signers: Iterable[Signer]) -> bytes:
     """The file: `signed` in canonical form, and a signature by each signer."""
     value = signed.to_dict()
     payload = format_canonical(value)
@@ -152,7 +161,7 @@ def sign_online(
     stream: tuple[str, int, bytes],
     versions: tuple[int, int],
     at: datetime,
-    signer: SigningKey,
+    signer: Signer,
 ) -> dict[str, bytes]:
     """Snapshot and timestamp of what stands, signed by the exporter.
 
@@ -176,13 +185,14 @@ def sign_online(
     }
 
 
-def key_group(signers: Sequence[SigningKey], threshold: int = 1) -> KeyGroup:
+def key_group(signers: Sequence[Signer], threshold: int = 1) -> KeyGroup:
     """The public halves of some signers, as a role's keys."""
     return KeyGroup(tuple(signer.public for signer in signers), threshold)
 
 
 def _expires(role: str, signed_at: datetime, lives: timedelta | None) -> datetime:
-    return signed_at.replace(microsecond=0) + (lifetime(role) if lives is None else lives)
+    at, lasting = signed_at.replace(microsecond=0), lifetime(role) if lives is None else lives
+    return _LAST if lasting > _LAST - at else at + lasting
 
 
 def _target(path: str, size_bytes: int, digest: Digest) -> TargetFile:

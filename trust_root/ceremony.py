@@ -16,7 +16,6 @@ import re
 import shutil
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
@@ -28,6 +27,7 @@ from bundler.digest import Digest, sha256_of
 from bundler.errors import EnvError, MalformedError, UsageError
 from bundler.safe_file import disk_errors, sync_folder, temporary_beside, write_atomically
 from bundler.strict_json import parse_foreign
+from bundler.value import dataclass
 from trust_root.authoring import (
     KeyGroup,
     key_group,
@@ -39,7 +39,8 @@ from trust_root.authoring import (
 )
 from trust_root.key_files import EXPORTER, Passphrase, check_folders_apart, holder_name, load_key, write_key
 from trust_root.keys import SigningKey, generate_key
-from trust_root.repository import METADATA, TARGET_FILES, Repository, open_repository
+from trust_root.repository import Repository, open_repository
+from trust_root.repository_files import METADATA, TARGET_FILES
 from trust_root.roles import ROOT, SNAPSHOT, TARGETS, TIMESTAMP, parse_stream, parse_target_path
 
 MAX_HOLDERS = 16
@@ -140,7 +141,7 @@ def publish(
         signers = _load_holders(opened, keys, passphrase)
         targets = make_targets(version, at.replace(microsecond=0), contents, _delegations(opened))
         exporter = load_key(keys, EXPORTER, passphrase)
-        opened.replace_targets(sign_metadata(targets, signers), contents, exporter, at.replace(microsecond=0))
+        opened.adopt(opened.chain, sign_metadata(targets, signers), contents, exporter, at)
         roles = opened.metadata.roles
         return Published(
             version, roles[SNAPSHOT].version, roles[TIMESTAMP].version, tuple(sorted(contents)), opened.development

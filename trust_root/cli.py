@@ -15,7 +15,8 @@ COMMANDS = {
     "publish": ("trust_root.cli_ceremony", "publish", "Sign new targets of a repository, or renew them."),
     "pin": ("trust_root.cli_site", "pin", "Pin a root at this site: bundles are trusted from it on."),
     "show": ("trust_root.cli_site", "show", "Show who holds which keys and what ends when."),
-    "state": ("trust_root.cli_site", "state", "Show what this site remembers; set its time floor."),
+    "state": ("trust_root.cli_site", "state", "Show or export what this site remembers; accept edited settings."),
+    "reanchor": ("trust_root.cli_site", "reanchor", "Pin a root in the place of one whose keys are lost."),
 }
 EPILOG = """\b
 Examples:

@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from types import MappingProxyType
 
@@ -27,8 +26,8 @@ from bundler import limits
 from bundler.digest import Digest, sha256_of
 from bundler.errors import TrustError
 from bundler.moment import format_moment
+from bundler.value import dataclass
 from trust_root.metadata import (
-    SNAPSHOT_FILES,
     AnySignedFile,
     SignedFile,
     is_development,
@@ -41,6 +40,7 @@ from trust_root.metadata import (
     stream_authority,
     verify_signatures,
 )
+from trust_root.metadata_form import SNAPSHOT_FILES
 from trust_root.roles import ROOT, SNAPSHOT, TARGETS, TIMESTAMP, parse_inventory_path
 
 STREAM = "stream"  # the fifth role in `TrustedTargets.roles`, whatever the stream's name
@@ -180,7 +180,7 @@ def open_targets(
     if len(listed) != 1:
         raise TrustError("delegation", "stream", verified.stream_name, got="no inventory", want="one inventory")
     path, target = next(iter(listed.items()))
-    targets = _open_target_files(verified, files)
+    targets = open_target_files(verified, files)
     stale = check_expiry(verified.roles, at, grace)
     return TrustedTargets(
         pin_digest=pin_digest,
@@ -228,13 +228,8 @@ def verify_chain(raws: Sequence[bytes]) -> RootChain:
     return RootChain((first,), (signers,)).extended(raws[1:])
 
 
-def verify_metadata(
-    chain: RootChain, files: Mapping[str, bytes], *, newer_root_allowed: bool = False
-) -> VerifiedMetadata:
-    """Verify the metadata under the newest root, and that nothing else is there.
-
-    `newer_root_allowed` is for a repository between two ceremonies, whose snapshot still names the root before.
-    """
+def verify_metadata(chain: RootChain, files: Mapping[str, bytes]) -> VerifiedMetadata:
+    """Verify the metadata under the newest root, and that nothing else is there."""
     root = chain.newest.signed
     timestamp = parse_timestamp(_member(files, _TIMESTAMP_NAME), "timestamp.json")
     who_timestamp = verify_signatures(timestamp, root_authority(root, TIMESTAMP))
@@ -245,7 +240,7 @@ def verify_metadata(
     who_snapshot = verify_signatures(snapshot, root_authority(root, SNAPSHOT))
     _check_version(name, snapshot.signed.version, meta.version)
 
-    _check_listed_root(files, snapshot.signed.meta["root.json"], newer_root_allowed=newer_root_allowed)
+    _check_listed_root(files, snapshot.signed.meta["root.json"])
 
     meta = snapshot.signed.meta["targets.json"]
     name = f"{meta.version}.targets.json"
@@ -358,15 +353,20 @@ def _described(files: Mapping[str, bytes], name: str, meta: MetaFile) -> bytes:
     return raw
 
 
-def _check_listed_root(files: Mapping[str, bytes], meta: MetaFile, *, newer_root_allowed: bool) -> None:
+def _check_listed_root(files: Mapping[str, bytes], meta: MetaFile) -> None:
     """The newest root is the one that the snapshot names, so that no carrier can leave a revocation out."""
     name, newest = f"{meta.version}.root.json", len(_listed_roots(files))
     _described(files, name, meta)
-    if meta.version != newest and not newer_root_allowed:
+    if meta.version != newest:
         raise TrustError("version-mismatch", "trust metadata", "roots", got=f"1 to {newest}", want=f"1 to {name}")
 
 
-def _open_target_files(verified: VerifiedMetadata, files: Mapping[str, bytes]) -> dict[str, bytes]:
+def open_target_files(verified: VerifiedMetadata, files: Mapping[str, bytes]) -> dict[str, bytes]:
+    """Contents of the top-level targets by target path.
+
+    Raises:
+        TrustError: ``target-hash``, ``missing-trust-member``.
+    """
     return {path: _open_target(path, target, files) for path, target in verified.targets.signed.targets.items()}
 
 

@@ -5,17 +5,19 @@ Rules of this module (DESIGN §4, "Time basis", "Site settings"):
   never the clock.
 - An inventory from more than a day in the future is refused; so is one for other sites, or older than the site allows.
 - With a typed time, that time stands in the clock's place.
+- Times are subtracted, never added to: the calendar ends in 9999, and began in 1, and signed times may lie there.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Literal
 
 from bundler.digest import Digest
 from bundler.errors import TrustError, UsageError
 from bundler.moment import format_moment
+from bundler.value import dataclass, field
 from trust_root.client import TrustedTargets
 
 CLOCK_TOLERANCE = timedelta(days=1)
@@ -54,11 +56,23 @@ class Delivery:
 
 @dataclass(frozen=True, slots=True)
 class SiteRules:
-    """The site's settings that bear on acceptance."""
+    """The site's settings that bear on acceptance.
+
+    Attributes:
+        name, grace, max_age: as in `SiteSettings`.
+        min_sequence: what every new delivery has to reach, typed for one run.
+        min_sequences: what new deliveries of a stream have to reach, by stream.
+    """
 
     name: str | None = None
     grace: timedelta = timedelta(0)
     max_age: timedelta | None = None
+    min_sequence: int = 1
+    min_sequences: Mapping[str, int] = field(default_factory=dict)
+
+    def lowest_sequence(self, stream: str) -> int:
+        """The lowest sequence that a new delivery of a stream may have."""
+        return max(self.min_sequence, self.min_sequences.get(stream, 1))
 
 
 def time_basis(
@@ -77,7 +91,7 @@ def time_basis(
         return TimeBasis(at, "typed", reason, clock, today)
     if reason is not None:
         raise UsageError("at-reason", "option", "--reason", got="no time", want="--at TIME beside it")
-    if floor is not None and clock < floor - CLOCK_TOLERANCE:
+    if floor is not None and floor - clock > CLOCK_TOLERANCE:
         raise TrustError(
             "clock-behind",
             "clock",
@@ -114,7 +128,7 @@ def check_identity(trusted: TrustedTargets, delivery: Delivery) -> None:
 
 def check_created(delivery: Delivery, clock: datetime) -> None:
     """Raise TrustError (``created-in-future``) if it was made more than a day after `clock`."""
-    if delivery.created_at > clock + CLOCK_TOLERANCE:
+    if delivery.created_at - clock > CLOCK_TOLERANCE:
         raise TrustError(
             "created-in-future",
             "inventory",
@@ -145,4 +159,18 @@ def check_age(delivery: Delivery, at: datetime, rules: SiteRules) -> None:
             got=f"created {format_moment(delivery.created_at)}",
             want=f"at most {rules.max_age.days} days old",
             hints=["max_age_days in site.toml; to judge it as of another time: --at TIME --reason TEXT"],
+        )
+
+
+def check_minimum(delivery: Delivery, rules: SiteRules) -> None:
+    """Raise TrustError (``below-minimum``) if its sequence is lower than the site's operator allows."""
+    lowest = rules.lowest_sequence(delivery.stream)
+    if delivery.sequence < lowest:
+        raise TrustError(
+            "below-minimum",
+            "bundle",
+            f"{delivery.stream}, sequence {delivery.sequence}",
+            got="older than this site accepts",
+            want=f"sequence {lowest} or later (--min-sequence, or [min_sequence] in site.toml)",
+            hints=["this site had seen newer ones before its state was lost; get the newest bundle"],
         )

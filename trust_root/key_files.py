@@ -2,6 +2,7 @@
 
     keys/root-1.pem … root-3.pem   the root holders' keys: they sign root and targets
     keys/exporter.pem              the exporter's: it signs snapshot, timestamp and its stream
+    keys/alice.pem  alice.pub      a key made by itself on its holder's laptop; the public half is what others get
 
 Rules of this module:
 - Files are mode 0600 in a folder of mode 0700, and are never overwritten.
@@ -20,18 +21,18 @@ from collections.abc import Callable
 from pathlib import Path
 
 from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.ciphers import Cipher
 from cryptography.hazmat.primitives.ciphers.algorithms import AES256
 from cryptography.hazmat.primitives.ciphers.modes import CBC
 from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
 from cryptography.hazmat.primitives.padding import PKCS7
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_pem_private_key
+from securesystemslib.signer import Key
 
 from bundler import limits
-from bundler.errors import EnvError, UsageError
+from bundler.errors import EnvError, MalformedError, UsageError
 from bundler.safe_file import disk_errors, read_bounded, write_atomically
-from trust_root.keys import SigningKey, signing_key
+from trust_root.keys import PrivateKey, SigningKey, parse_public_key, signing_key
 
 Passphrase = Callable[[str], bytes]
 """Gives the passphrase for a key file of this name; empty for none."""
@@ -76,37 +77,66 @@ def write_key(folder: Path, name: str, key: SigningKey, passphrase: Passphrase, 
             (``file-exists``), or the disk.
     """
     path = folder / f"{name}.pem"
+    check_absent(path)
     secret = passphrase(name)
     if not secret and not development:
         raise UsageError(
             "passphrase", "key", name, got="an empty passphrase", want="one", hints=["for trials only: --development"]
         )
-    if path.exists():
-        raise EnvError("file-exists", "key", str(path), got="there already", want="no file")
     write_atomically(path, _format_private_key(key.private, secret), mode=0o600, what="key")
 
 
-def load_key(folder: Path, name: str, passphrase: Passphrase) -> SigningKey:
-    """Load the private key in `<name>.pem`; the passphrase is asked for only if it is encrypted.
+def check_absent(path: Path) -> None:
+    """Refuse to overwrite a key.
 
     Raises:
-        UsageError: not an Ed25519 key (``key``), or the wrong passphrase (``passphrase``). EnvError: the file.
+        EnvError: code ``file-exists``.
     """
-    path = folder / f"{name}.pem"
+    if path.exists() or path.is_symlink():
+        raise EnvError("file-exists", "key", str(path), got="there already", want="no file")
+
+
+def load_key(folder: Path, name: str, passphrase: Passphrase) -> SigningKey:
+    """Load the private key in `<name>.pem`; raises as `load_key_file`."""
+    return load_key_file(folder / f"{name}.pem", passphrase)
+
+
+def load_key_file(path: Path, passphrase: Passphrase) -> SigningKey:
+    """Load a private key; the passphrase is asked for (by the file's stem) only if it is encrypted.
+
+    Raises:
+        UsageError: not a key that we know (``key``), or the wrong passphrase (``passphrase``). EnvError: the file.
+    """
     raw = read_bounded(path, limits.KEY_FILE_BYTES, "key")
     encrypted = b"BEGIN ENCRYPTED PRIVATE KEY" in raw
-    secret = passphrase(name) if encrypted else None
+    secret = passphrase(path.stem) if encrypted else None
     try:
         private = load_pem_private_key(raw, secret or (b"" if encrypted else None))
+        if isinstance(private, PrivateKey):
+            return signing_key(private)
     except (ValueError, TypeError, UnsupportedAlgorithm) as error:
         code, want = ("passphrase", "its passphrase") if encrypted else ("key", "a PKCS#8 private key")
         raise UsageError(code, "key", str(path), got="cannot be opened", want=want) from error
-    if not isinstance(private, Ed25519PrivateKey):
-        raise UsageError("key", "key", str(path), got="another kind of key", want="Ed25519")
-    return signing_key(private)
+    except MalformedError as error:
+        raise UsageError("key", "key", str(path), got=error.got, want=error.want) from error
+    raise UsageError("key", "key", str(path), got="another kind of key", want="Ed25519, or ECDSA on P-256 or P-384")
 
 
-def _format_private_key(private: Ed25519PrivateKey, secret: bytes) -> bytes:
+def load_public_file(path: Path) -> Key:
+    """A public key file (`.pub`).
+
+    Raises:
+        UsageError: it cannot be read (``file``), or is no key that we know (``key``).
+    """
+    try:
+        return parse_public_key(read_bounded(path, limits.KEY_FILE_BYTES, "public key"), path.name)
+    except EnvError as error:
+        raise UsageError("file", "public key", str(path), got=error.got, want="a readable file") from error
+    except MalformedError as error:
+        raise UsageError("key", "public key", str(path), got=error.got, want=error.want) from error
+
+
+def _format_private_key(private: PrivateKey, secret: bytes) -> bytes:
     if not secret:
         return private.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
     plain = private.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())

@@ -3,8 +3,9 @@
 Rules of this module:
 - Key ids are hints, never gates: who signed is counted by key material (SHA-256 of the SubjectPublicKeyInfo), so one
   key under two ids counts once.
-- Ed25519 is what we make. ECDSA on P-256 and P-384 is understood too, since hardware tokens often know nothing else;
-  then only the low of the two values of s is a signature, in DER, so that nobody can respell it.
+- Ed25519 is what we make unless told otherwise: its signatures are the same each time, so bundles can be reproduced.
+  ECDSA on P-256 and P-384 is there too, since hardware tokens often know nothing else; then only the low of the two
+  values of s is a signature, in DER, so that nobody can respell it.
 - One spelling per key: Ed25519 as 64 hex digits; ECDSA as a PEM block on one line (canonical JSON has no line breaks).
 """
 
@@ -15,7 +16,7 @@ import binascii
 import hashlib
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from typing import Protocol
 
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
@@ -26,14 +27,18 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat,
 from securesystemslib.signer import Key, SSlibKey
 
 from bundler.digest import Digest, sha256_of
+from bundler.encoding import format_pem, parse_pem
 from bundler.errors import MalformedError
 from bundler.strict_json import format_canonical
+from bundler.value import dataclass
 
 PublicKey = Ed25519PublicKey | ec.EllipticCurvePublicKey
+PrivateKey = Ed25519PrivateKey | ec.EllipticCurvePrivateKey
 
 ED25519 = ("ed25519", "ed25519")
 ECDSA_P256 = ("ecdsa", "ecdsa-sha2-nistp256")
 ECDSA_P384 = ("ecdsa", "ecdsa-sha2-nistp384")
+KINDS: Mapping[str, tuple[str, str]] = {"ed25519": ED25519, "ecdsa-p256": ECDSA_P256, "ecdsa-p384": ECDSA_P384}
 # Order of the group, FIPS 186-5 via SEC 2: a signature's s is taken from the lower half.
 _CURVES: Mapping[tuple[str, str], tuple[type[ec.EllipticCurve], hashes.HashAlgorithm, int]] = {
     ECDSA_P256: (
@@ -57,16 +62,34 @@ class InvalidKeySignatureError(Exception):
     """A signature that does not verify. Only `trust_root.metadata` sees it, and says there whose it was."""
 
 
+class Signer(Protocol):
+    """Somebody who can sign: a key file in hand, a token, a service."""
+
+    @property
+    def public(self) -> Key:
+        """The public half as TUF knows it."""
+
+    @property
+    def material(self) -> Digest:
+        """What this signer counts as."""
+
+    def sign(self, payload: bytes) -> str:
+        """Signature over `payload`, in hex, in the one spelling that `verify_key_signature` takes."""
+
+
 @dataclass(frozen=True, slots=True)
 class SigningKey:
-    """A private Ed25519 key in hand, with its public half as TUF knows it."""
+    """A private key in hand, with its public half as TUF knows it."""
 
-    private: Ed25519PrivateKey
+    private: PrivateKey
     public: Key
 
     def sign(self, payload: bytes) -> str:
-        """Signature over `payload`, 128 hex digits; the same each time (RFC 8032)."""
-        return self.private.sign(payload).hex()
+        """Signature over `payload`, in hex. With Ed25519 it is the same each time (RFC 8032)."""
+        if isinstance(self.private, Ed25519PrivateKey):
+            return self.private.sign(payload).hex()
+        algorithm = _CURVES[self.public.keytype, self.public.scheme][1]
+        return format_ecdsa(self.public, *decode_dss_signature(self.private.sign(payload, ec.ECDSA(algorithm))))
 
     @property
     def material(self) -> Digest:
@@ -74,14 +97,29 @@ class SigningKey:
         return key_material(self.public)
 
 
-def generate_key() -> SigningKey:
-    """A new Ed25519 key from the system's random source."""
-    return signing_key(Ed25519PrivateKey.generate())
+def generate_key(kind: tuple[str, str] = ED25519) -> SigningKey:
+    """A new key of one of the three kinds, from the system's random source."""
+    if kind == ED25519:
+        return signing_key(Ed25519PrivateKey.generate())
+    return signing_key(ec.generate_private_key(_CURVES[kind][0]()))
 
 
-def signing_key(private: Ed25519PrivateKey) -> SigningKey:
-    """Wrap a private key."""
+def signing_key(private: PrivateKey) -> SigningKey:
+    """Wrap a private key; raises as `tuf_key`."""
     return SigningKey(private, tuf_key(private.public_key()))
+
+
+def ecdsa_digest(key: Key, payload: bytes) -> bytes:
+    """The hash that an ECDSA key signs, for a signer that takes hashes only."""
+    digest = hashes.Hash(_CURVES[key.keytype, key.scheme][1])
+    digest.update(payload)
+    return digest.finalize()
+
+
+def format_ecdsa(key: Key, r: int, s: int) -> str:
+    """The one spelling of an ECDSA signature: DER in hex, the lower of the two values of s."""
+    order = _CURVES[key.keytype, key.scheme][2]
+    return encode_dss_signature(r, min(s, order - s)).hex()
 
 
 def tuf_key(public: PublicKey) -> Key:
@@ -100,6 +138,31 @@ def tuf_key(public: PublicKey) -> Key:
         text = _pem_line(_subject_public_key_info(public))
     value = {"keytype": key_type, "keyval": {"public": text}, "scheme": scheme}
     return SSlibKey(hashlib.sha256(format_canonical(value)).hexdigest(), key_type, scheme, {"public": text})
+
+
+def parse_public_key(raw: bytes, which: str) -> Key:
+    """A public key file: one PEM block `PUBLIC KEY`, the inverse of `format_public_key`.
+
+    Args:
+        raw: the file.
+        which: its name.
+
+    Raises:
+        MalformedError: something else, or a key of another kind (codes ``pem``, ``base64``, ``key``).
+    """
+    try:
+        label, der = parse_pem(raw.decode("ascii"), f"public key {which}")
+        public = load_der_public_key(der) if label == "PUBLIC KEY" else None
+    except (ValueError, UnsupportedAlgorithm) as error:
+        raise MalformedError("key", "public key", which, got="not a key", want="a PEM public key") from error
+    if not isinstance(public, PublicKey):
+        raise MalformedError("key", "public key", which, got="another kind", want="Ed25519, or ECDSA on P-256 or P-384")
+    return tuf_key(public)
+
+
+def format_public_key(key: Key) -> bytes:
+    """A public key file, as `openssl pkey -pubout` writes it."""
+    return format_pem("PUBLIC KEY", _subject_public_key_info(load_public_key(key))).encode("ascii")
 
 
 def key_material(key: Key) -> Digest:

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -24,6 +23,7 @@ from bundler.errors import MalformedError
 from bundler.fields import Fields
 from bundler.moment import format_moment, parse_moment
 from bundler.strict_json import MAX_SAFE_INTEGER
+from bundler.value import dataclass, field
 
 _HEX = re.compile(r"(?:[0-9a-f]{2}){1,64}", re.ASCII)
 _ROOT = re.compile(r"[0-9a-f]{64}", re.ASCII)

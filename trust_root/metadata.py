@@ -4,11 +4,11 @@ python-tuf's classes hold the result, but nothing reaches them before it was che
 other spellings, unknown fields, signatures by strangers, and count key ids where we count keys.
 
 Rules of this module (FORMAT, "Nothing in trust/ is slack"):
-- A file is canonical JSON with exactly `signatures` and `signed`; parse, then format, gives the same bytes.
+- A file is canonical JSON with exactly `signatures` and `signed`; parse, then format, gives the same bytes. The form of
+  what is signed is in metadata_form.py.
 - Signatures are sorted by key id, each once; each is by a key of the role and valid; a signature of no use is refused.
 - Thresholds count distinct key material, and are at least 1.
-- Lengths and hashes are there wherever TUF allows them, and the hash is SHA-256.
-- `expires` is whole seconds in UTC. Nothing here reads a clock.
+- Nothing here reads a clock.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from copy import deepcopy
-from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from securesystemslib.signer import Key
@@ -28,18 +27,22 @@ from bundler import limits
 from bundler.digest import Digest, sha256_of
 from bundler.errors import MalformedError, TrustError
 from bundler.fields import Fields
-from bundler.moment import parse_moment
-from bundler.strict_json import MAX_SAFE_INTEGER, format_canonical, parse_canonical
-from trust_root.keys import InvalidKeySignatureError, key_material, load_public_key, verify_key_signature
-from trust_root.roles import DEVELOPMENT_MARK, TOP_LEVEL_ROLES, delegated_paths, parse_inventory_path, parse_stream
-from trust_root.roles import parse_target_path as _parse_target_path
+from bundler.strict_json import format_canonical, parse_canonical
+from bundler.value import dataclass
+from trust_root.keys import InvalidKeySignatureError, key_material, verify_key_signature
+from trust_root.metadata_form import (
+    KEY_ID,
+    check_root,
+    check_snapshot,
+    check_stream,
+    check_targets,
+    check_timestamp,
+    malformed,
+)
+from trust_root.roles import DEVELOPMENT_MARK, HOLDER_NAMES
 
 _T = TypeVar("_T", Root, Timestamp, Snapshot, Targets)
-_KEY_ID = re.compile(r"[a-f0-9]{64}", re.ASCII)
 _SIGNATURE = re.compile(r"(?:[a-f0-9]{2}){8,110}", re.ASCII)
-_SPEC_VERSION = re.compile(r"1(?:\.(?:0|[1-9][0-9]{0,3})){2}", re.ASCII)
-SNAPSHOT_FILES = ("root.json", "targets.json")  # in every snapshot, beside the stream
-_COMMON = ("_type", "version", "spec_version", "expires")
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,27 +101,27 @@ def parse_root(raw: bytes, name: str = "root.json") -> SignedFile[Root]:
     Raises:
         TrustError: codes ``metadata-canonical``, ``metadata-form``.
     """
-    return _parse(raw, name, Root, _check_root)
+    return _parse(raw, name, Root, check_root)
 
 
 def parse_timestamp(raw: bytes, name: str = "timestamp.json") -> SignedFile[Timestamp]:
     """Parse a timestamp's metadata; raises as `parse_root` does."""
-    return _parse(raw, name, Timestamp, _check_timestamp)
+    return _parse(raw, name, Timestamp, check_timestamp)
 
 
 def parse_snapshot(raw: bytes, name: str = "snapshot.json") -> SignedFile[Snapshot]:
     """Parse a snapshot's metadata; raises as `parse_root` does."""
-    return _parse(raw, name, Snapshot, _check_snapshot)
+    return _parse(raw, name, Snapshot, check_snapshot)
 
 
 def parse_targets(raw: bytes, name: str = "targets.json") -> SignedFile[Targets]:
     """Parse the top-level targets' metadata; raises as `parse_root` does."""
-    return _parse(raw, name, Targets, _check_targets)
+    return _parse(raw, name, Targets, check_targets)
 
 
 def parse_stream_metadata(raw: bytes, name: str = "stream.json") -> SignedFile[Targets]:
     """Parse a stream's metadata: at most one target, no delegations; raises as `parse_root` does."""
-    return _parse(raw, name, Targets, _check_stream)
+    return _parse(raw, name, Targets, check_stream)
 
 
 def format_metadata(signed: Mapping[str, Any], signatures: Mapping[str, str]) -> bytes:
@@ -143,7 +146,19 @@ def verify_signatures(file: SignedFile[_T], *authorities: Authority) -> tuple[Di
     Raises:
         TrustError: a signature that is invalid or by a stranger (``metadata-signature``), or too few (``threshold``).
     """
-    verified: list[set[Digest]] = [set() for _ in authorities]
+    verified = gather_signers(file, *authorities)
+    for authority, signers in zip(authorities, verified, strict=True):
+        check_threshold(file.name, authority, signers)
+    return tuple(sorted(set().union(*verified)))
+
+
+def gather_signers(file: SignedFile[_T], *authorities: Authority) -> tuple[set[Digest], ...]:
+    """The key material of those who have signed, for each authority; they may still be too few.
+
+    Raises:
+        TrustError: a signature that is invalid or by a stranger (``metadata-signature``).
+    """
+    verified: tuple[set[Digest], ...] = tuple(set() for _ in authorities)
     for key_id, signature in file.signatures:
         pairs = zip(authorities, verified, strict=True)
         if sum(_signed(file, key_id, signature, *pair) for pair in pairs) == 0:  # all are asked: no short cut
@@ -154,9 +169,7 @@ def verify_signatures(file: SignedFile[_T], *authorities: Authority) -> tuple[Di
                 got=f"a signature under key id {key_id[:16]}… that is invalid or not by a key of the role",
                 want="only valid signatures by keys of the role",
             )
-    for authority, signers in zip(authorities, verified, strict=True):
-        check_threshold(file.name, authority, signers)
-    return tuple(sorted(set().union(*verified)))
+    return verified
 
 
 def verify_alone(file: SignedFile[Root]) -> tuple[Digest, ...]:
@@ -224,6 +237,12 @@ def is_development(root: Root) -> bool:
     return DEVELOPMENT_MARK in root.unrecognized_fields
 
 
+def holder_names(root: Root) -> Mapping[str, str]:
+    """Names of those who hold keys, by key id, as the root says; a key need not have one."""
+    names: Mapping[str, str] = root.unrecognized_fields.get(HOLDER_NAMES, {})
+    return names
+
+
 def _signed(file: SignedFile[_T], key_id: str, signature: str, authority: Authority, signers: set[Digest]) -> bool:
     if key_id not in authority.role.keyids:
         return False
@@ -260,137 +279,9 @@ def _signatures(fields: Fields) -> Iterator[tuple[str, str]]:
     for signature in fields.each("signatures", maximum=2 * limits.ROLE_KEYS):
         signature.exactly("keyid", "sig")
         key_id, text = signature.text("keyid"), signature.text("sig")
-        if not _KEY_ID.fullmatch(key_id) or not _SIGNATURE.fullmatch(text):
-            raise _malformed(signature, "not lower-case hex of the right length", "hex")
+        if not KEY_ID.fullmatch(key_id) or not _SIGNATURE.fullmatch(text):
+            raise malformed(signature, "not lower-case hex of the right length", "hex")
         if key_id <= before:
-            raise _malformed(signature, "out of order or twice", "each key id once, sorted")
+            raise malformed(signature, "out of order or twice", "each key id once, sorted")
         before = key_id
         yield key_id, text
-
-
-def _check_common(signed: Fields, kind: str, *others: str) -> None:
-    signed.exactly(*_COMMON, *others)
-    if signed.text("_type") != kind:
-        raise _malformed(signed, signed.text("_type")[:40], kind)
-    signed.integer("version", minimum=1, maximum=MAX_SAFE_INTEGER)
-    parse_moment(signed.text("expires"))
-    if not _SPEC_VERSION.fullmatch(signed.text("spec_version")):
-        raise _malformed(signed, f"spec_version {signed.text('spec_version')[:40]}", "1.x.y")
-
-
-def _check_root(signed: Fields) -> None:
-    mark = (DEVELOPMENT_MARK,) if DEVELOPMENT_MARK in signed else ()
-    _check_common(signed, "root", "consistent_snapshot", "keys", "roles", *mark)
-    if signed.boolean("consistent_snapshot") is not True or (mark and signed.raw(DEVELOPMENT_MARK) is not True):
-        raise _malformed(signed, "false", "true")
-    keys = _check_keys(signed.fields("keys"))
-    roles = signed.fields("roles")
-    roles.exactly(*TOP_LEVEL_ROLES)
-    for name in TOP_LEVEL_ROLES:
-        role = roles.fields(name)
-        role.exactly("keyids", "threshold")
-        _check_role(role, keys)
-
-
-def _check_keys(keys: Fields) -> frozenset[str]:
-    key_ids = keys.keys()
-    if len(key_ids) > limits.TRUST_KEYS:
-        raise _malformed(keys, f"{len(key_ids)} keys", f"at most {limits.TRUST_KEYS}")
-    for key_id in key_ids:
-        key = keys.fields(key_id)
-        key.exactly("keytype", "keyval", "scheme")
-        key.fields("keyval").exactly("public")
-        if not _KEY_ID.fullmatch(key_id):
-            raise _malformed(keys, f"key id {key_id[:80]!r}", "64 hex digits")
-        try:
-            load_public_key(Key.from_dict(key_id, deepcopy(keys.raw(key_id))))
-        except (ValueError, KeyError, TypeError) as error:
-            raise _malformed(key, str(error)[:120], "a key that we know") from error
-    return frozenset(key_ids)
-
-
-def _check_role(role: Fields, keys: frozenset[str]) -> None:
-    key_ids = role.texts("keyids", maximum=limits.ROLE_KEYS)
-    if len(set(key_ids)) != len(key_ids) or not set(key_ids) <= keys:
-        raise _malformed(role, "key ids twice or without a key", "each once, with its key")
-    role.integer("threshold", minimum=1, maximum=limits.ROLE_KEYS)
-
-
-def _check_meta(meta: Fields) -> None:
-    meta.exactly("version", "length", "hashes")
-    meta.integer("version", minimum=1, maximum=MAX_SAFE_INTEGER)
-    meta.integer("length", maximum=limits.TRUST_METADATA_BYTES)
-    _check_hashes(meta)
-
-
-def _check_hashes(holder: Fields) -> None:
-    hashes = holder.fields("hashes")
-    hashes.exactly("sha256")
-    Digest("sha256", hashes.text("sha256"))
-
-
-def _check_timestamp(signed: Fields) -> None:
-    _check_common(signed, "timestamp", "meta")
-    meta = signed.fields("meta")
-    meta.exactly("snapshot.json")
-    _check_meta(meta.fields("snapshot.json"))
-
-
-def _check_snapshot(signed: Fields) -> None:
-    _check_common(signed, "snapshot", "meta")
-    meta = signed.fields("meta")
-    names = meta.keys()
-    streams = [name.removesuffix(".json") for name in names if name not in SNAPSHOT_FILES]
-    if len(streams) != 1:
-        raise _malformed(meta, f"{len(names)} files", "root.json, targets.json and one stream")
-    parse_stream(streams[0])
-    meta.exactly(*SNAPSHOT_FILES, f"{streams[0]}.json")
-    for name in names:
-        _check_meta(meta.fields(name))
-
-
-def _check_targets(signed: Fields) -> None:
-    _check_common(signed, "targets", "targets", "delegations")
-    targets = signed.fields("targets")
-    paths = targets.keys()
-    if len(paths) > limits.TRUST_TARGETS:
-        raise _malformed(targets, f"{len(paths)} targets", f"at most {limits.TRUST_TARGETS}")
-    for path in paths:
-        _parse_target_path(path)
-        _check_target(targets.fields(path), limits.TRUST_TARGET_BYTES)
-    delegations = signed.fields("delegations")
-    delegations.exactly("keys", "roles")
-    keys = _check_keys(delegations.fields("keys"))
-    names = [_check_delegation(role, keys) for role in delegations.each("roles", maximum=limits.TRUST_STREAMS)]
-    if len(set(names)) != len(names):
-        raise _malformed(delegations, "a stream twice", "each once")
-
-
-def _check_delegation(role: Fields, keys: frozenset[str]) -> str:
-    role.exactly("name", "keyids", "threshold", "terminating", "paths")
-    name = parse_stream(role.text("name"))
-    _check_role(role, keys)
-    if role.boolean("terminating") is not True or role.texts("paths", maximum=1) != (delegated_paths(name),):
-        raise _malformed(role, "another delegation", f"terminating, {delegated_paths(name)}")
-    return name
-
-
-def _check_stream(signed: Fields) -> None:
-    _check_common(signed, "targets", "targets")
-    targets = signed.fields("targets")
-    paths = targets.keys()
-    if len(paths) > 1:
-        raise _malformed(targets, f"{len(paths)} targets", "only the current inventory")
-    for path in paths:
-        parse_inventory_path(path)
-        _check_target(targets.fields(path), limits.INVENTORY_BYTES)
-
-
-def _check_target(target: Fields, max_bytes: int) -> None:
-    target.exactly("length", "hashes")
-    target.integer("length", maximum=max_bytes)
-    _check_hashes(target)
-
-
-def _malformed(fields: Fields, got: str, want: str) -> MalformedError:
-    return MalformedError("metadata-form", fields.what, fields.where, got=got, want=want)

@@ -14,18 +14,27 @@ Rules of this module (DESIGN §4, "Roots never fork", "The newest trusted materi
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from tuf.api.metadata import Root, Targets
 
 from bundler.digest import Digest, sha256_of
 from bundler.errors import TrustError
-from trust_root.client import RootChain, TrustedTargets, open_root_chain, open_targets
+from bundler.value import dataclass
+from trust_root.client import (
+    RoleFacts,
+    RootChain,
+    TrustedTargets,
+    check_expiry,
+    open_root_chain,
+    open_target_files,
+    open_targets,
+    verify_metadata,
+)
 from trust_root.delivery import TimeBasis
 from trust_root.metadata import SignedFile, parse_root, parse_targets, root_authority, signers_left, verify_signatures
 from trust_root.roles import ROOT, TARGETS
-from trust_root.state import PinRecord
+from trust_root.state import OnlineVersion, PinRecord
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +88,26 @@ class OpenedTrust:
 
 
 @dataclass(frozen=True, slots=True)
+class OpenedPublication:
+    """A repository's trust metadata, opened from a pin of this site; what its stream delivers is not looked at."""
+
+    roots: OpenedRoots
+    roles: Mapping[str, RoleFacts]
+    targets: Mapping[str, bytes]
+    targets_metadata: bytes
+
+    @property
+    def targets_version(self) -> int:
+        """Version of the targets' metadata."""
+        return self.roles[TARGETS].version
+
+    @property
+    def targets_digest(self) -> Digest:
+        """SHA-256 of the targets' metadata."""
+        return self.roles[TARGETS].digest
+
+
+@dataclass(frozen=True, slots=True)
 class Newest:
     """The newest root known to site or bundle, and what it makes of the site's targets.
 
@@ -118,6 +147,55 @@ def open_roots(pins: Sequence[HeldPin], files: Mapping[str, bytes]) -> OpenedRoo
 def open_under_roots(roots: OpenedRoots, files: Mapping[str, bytes], basis: TimeBasis, grace: timedelta) -> OpenedTrust:
     """Verify the rest of a bundle's trust metadata under its own newest root; raises as `open_trust` does."""
     return OpenedTrust(roots, open_targets(roots.pin, roots.chain, files, basis.at, grace=grace), files)
+
+
+def open_publication(
+    roots: OpenedRoots, files: Mapping[str, bytes], basis: TimeBasis, grace: timedelta
+) -> OpenedPublication:
+    """Verify a repository's trust metadata under its own newest root; its stream may be empty.
+
+    Raises:
+        TrustError: as `open_trust`.
+    """
+    verified = verify_metadata(roots.chain, files)
+    targets = open_target_files(verified, files)
+    check_expiry(verified.roles, basis.at, grace)
+    return OpenedPublication(roots, verified.roles, targets, verified.targets.raw)
+
+
+def has_newer_targets(pin: HeldPin, found: OpenedPublication) -> bool:
+    """Whether a repository's targets are newer than the site's; false if they are the same.
+
+    Raises:
+        TrustError: root, targets, snapshot or timestamp are older than what the site has seen (``rollback``), or its
+            targets of this version are others (``targets-fork``, an alarm).
+    """
+    check_not_lower("root", len(found.roots.chain.files), max(pin.roots))
+    check_online_versions(pin.record.online, found.roles)
+    newest = _weigh_site_targets(pin, found.roots.chain)
+    check_not_lower(TARGETS, found.targets_version, newest.lowest_targets_version)
+    _check_targets_fork(newest, found.targets_version, found.targets_metadata)
+    return pin.targets_metadata != found.targets_metadata
+
+
+def check_online_versions(seen: Sequence[OnlineVersion], roles: Mapping[str, RoleFacts]) -> None:
+    """Raise TrustError (``rollback``) if timestamp or snapshot are older than what the same key had signed before."""
+    for item in seen:
+        if item.key in roles[item.role].signers:
+            check_not_lower(item.role, roles[item.role].version, item.version)
+
+
+def check_not_lower(what: str, got: int, seen: int) -> None:
+    """Raise TrustError (``rollback``) if a version is lower than the one that was seen."""
+    if got < seen:
+        raise TrustError(
+            "rollback",
+            "trust metadata",
+            what,
+            got=f"version {got}",
+            want=f"at least {seen}, which this site has accepted",
+            hints=["it is older than what this site has seen, or its exporter's repository is not up to date"],
+        )
 
 
 def find_newest(pin: HeldPin, opened: OpenedTrust) -> Newest:
@@ -178,8 +256,11 @@ def accepted_targets(pin: HeldPin, at: datetime, grace: timedelta) -> Mapping[st
 
 def check_targets_fork(newest: Newest, opened: OpenedTrust) -> None:
     """Raise TrustError (``targets-fork``, an alarm) if two targets of one version hold under the newest root."""
-    site, raw = newest.site_targets, opened.trusted.targets_metadata
-    version = opened.trusted.roles[TARGETS].version
+    _check_targets_fork(newest, opened.trusted.roles[TARGETS].version, opened.trusted.targets_metadata)
+
+
+def _check_targets_fork(newest: Newest, version: int, raw: bytes) -> None:
+    site = newest.site_targets
     if site is None or not newest.site_targets_hold or site.raw == raw or site.signed.version != version:
         return
     if _accepts_targets(newest.chain.newest.signed, parse_targets(raw)):

@@ -8,7 +8,6 @@ file's name may hold bytes that JSON cannot.
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote_from_bytes, unquote_to_bytes
 
@@ -17,6 +16,7 @@ from bundler.digest import Digest, parse_digest
 from bundler.errors import MalformedError, TrustError
 from bundler.fields import Fields
 from bundler.strict_json import MAX_SAFE_INTEGER, format_canonical, parse_canonical
+from bundler.value import dataclass
 
 _VERSIONS = ("sequence", "stream_version", "snapshot_version", "timestamp_version")
 

@@ -10,7 +10,7 @@ Rules of this module:
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 
@@ -19,7 +19,9 @@ from tuf.api.metadata import Root
 from bundler.digest import Digest, sha256_of
 from bundler.errors import TrustError, UsageError
 from bundler.safe_file import disk_errors, locked
+from bundler.value import dataclass
 from trust_root.metadata import SignedFile, is_development, parse_root, verify_alone
+from trust_root.newest import HeldPin
 from trust_root.settings import SiteSettings, format_settings, parse_site_name
 from trust_root.site import Site, load_site
 from trust_root.state import PinRecord
@@ -125,8 +127,11 @@ def pin_root(
 def _check_second(site: Site, root: SignedFile[Root], *, add: bool) -> bool:
     """True if it is pinned already; raises unless it may be added."""
     pins = site.loaded.pins
-    if any(pin.record.pin == root.digest for pin in pins):
-        return True
+    for pin in pins:
+        if pin.record.pin == root.digest and pin.record.retired is None:
+            return True
+        if pin.record.pin == root.digest:
+            raise UsageError("pin-retired", "pin", str(root.digest), got="given up for good", want="another root")
     if not add:
         listed = ", ".join(f"root {pin.version} {pin.record.pin}" for pin in pins)
         raise UsageError(
@@ -140,6 +145,12 @@ def _check_second(site: Site, root: SignedFile[Root], *, add: bool) -> bool:
                 "for another trust root beside it: --add",
             ],
         )
+    check_not_covered(pins, root)
+    return False
+
+
+def check_not_covered(pins: Sequence[HeldPin], root: SignedFile[Root]) -> None:
+    """Raise UsageError (``pin-covered``) if a root follows from a pin: then it needs none of its own."""
     for pin in pins:
         if root.raw in pin.roots.values():
             raise UsageError(
@@ -149,4 +160,3 @@ def _check_second(site: Site, root: SignedFile[Root], *, add: bool) -> bool:
                 got=f"follows pin {pin.record.pin}",
                 want="none",
             )
-    return False

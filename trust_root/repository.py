@@ -13,6 +13,7 @@ Rules of this module (FORMAT, "Commit protocol of an export"):
   as `previous`, and removes its temporary file. It is kept until a later commit, also when that export is abandoned.
 - New files are written under new names, then `timestamp.json` is replaced; what is no longer called for goes last.
   Killed at any moment, the repository holds the old state, the new one, or the old one and a pending record.
+- The metadata is judged by the root that its snapshot names; what is signed from now on, by the newest root.
 - No private key is ever here, and nothing depends on a clock: same state, same time, same bytes.
 """
 
@@ -21,25 +22,42 @@ from __future__ import annotations
 import contextlib
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 from types import MappingProxyType
+
+from tuf.api.metadata import Targets
 
 from bundler import limits
 from bundler.digest import Digest, sha256_of
 from bundler.errors import EnvError, TrustError, UsageError
 from bundler.moment import format_moment
 from bundler.safe_file import locked, read_bounded, remove, write_atomically
+from bundler.value import dataclass
 from trust_root.authoring import InventoryFacts, make_stream, sign_metadata, sign_online
-from trust_root.client import RootChain, VerifiedMetadata, open_trust, verify_chain, verify_metadata
-from trust_root.keys import SigningKey
-from trust_root.metadata import parse_snapshot, parse_targets, parse_timestamp
+from trust_root.client import (
+    RootChain,
+    VerifiedMetadata,
+    check_expiry,
+    open_target_files,
+    open_trust,
+    verify_chain,
+    verify_metadata,
+)
+from trust_root.keys import Signer
+from trust_root.metadata import parse_targets, signers_left, stream_authority
 from trust_root.pending import Pending, PendingFile, format_pending, parse_pending
+from trust_root.repository_files import (
+    TARGET_FILES,
+    assemble,
+    check_repository,
+    install,
+    prune,
+    read_files,
+    read_roots,
+)
 from trust_root.roles import ROOT, SNAPSHOT, TARGETS, TIMESTAMP, parse_inventory_path
 
-METADATA, TARGET_FILES = "metadata", "targets"
-_OURS = re.compile(r"[1-9][0-9]*\.[a-z0-9-]+\.json", re.ASCII)
 _TEMPORARY = re.compile(r"\.sealift-[a-f0-9]{16}\.tmp", re.ASCII)
 
 
@@ -127,9 +145,12 @@ class Repository:
         Raises:
             TrustError: code ``expires-soon``.
         """
-        until = created_at + timedelta(days=days)
-        soon = [(role, self.metadata.roles[role].expires_at) for role in (ROOT, TARGETS)]
-        soon = [(role, when) for role, when in soon if when <= until]
+        least = timedelta(days=days)
+        soon = [
+            (ROOT, self.chain.newest.signed.expires),
+            (TARGETS, self.metadata.roles[TARGETS].expires_at),
+        ]
+        soon = [(role, when) for role, when in soon if when - created_at <= least]
         if soon:
             listed = ", ".join(f"{role} on {format_moment(when)}" for role, when in soon)
             raise TrustError(
@@ -158,7 +179,7 @@ class Repository:
         )
         self._write_pending(PendingFile(settled=self._pending, pending=record))
 
-    def sign(self, publication: Publication, inventory_raw: bytes, signer: SigningKey) -> Mapping[str, bytes]:
+    def sign(self, publication: Publication, inventory_raw: bytes, signer: Signer) -> Mapping[str, bytes]:
         """Sign the stream, snapshot and timestamp for an inventory; nothing is written here.
 
         Returns:
@@ -171,7 +192,7 @@ class Repository:
         written = self._read_pending_file()
         if written is None or written.pending is None or written.pending.inventory != sha256_of(inventory_raw):
             raise EnvError("pending", "pending record", got="not of this inventory", want="written before signing")
-        self._check_exporter(signer)
+        check_exporter(self.chain, self.metadata.targets.signed, self.stream, signer)
         facts = InventoryFacts(publication.sequence, len(inventory_raw), sha256_of(inventory_raw))
         stream = make_stream(self.stream, publication.stream_version, publication.created_at, facts)
         stream_raw = sign_metadata(stream, [signer])
@@ -184,7 +205,7 @@ class Repository:
             at=publication.created_at,
             signer=signer,
         )
-        files = _assemble(self.chain, changed, {f"{TARGET_FILES}/{sha256_of(raw).hex}": raw for raw in self._raws()})
+        files = assemble(self.chain, changed, {f"{TARGET_FILES}/{sha256_of(raw).hex}": raw for raw in self._raws()})
         open_trust(self.pin, files, publication.created_at)
         self._signed = (publication, MappingProxyType(files))
         return self._signed[1]
@@ -196,7 +217,7 @@ class Repository:
         self._install(self._signed[1])
         remove(self.folder / "pending")
         self._pending, self._signed = None, None
-        self._prune()
+        prune(self.folder, self._files)
 
     def abandon(self, publication: Publication) -> None:
         """Nothing has left: remove the temporary file, then free the numbers again.
@@ -213,37 +234,53 @@ class Repository:
         else:
             remove(self.folder / "pending")
 
-    def replace_targets(
-        self, targets_raw: bytes, contents: Mapping[str, bytes], signer: SigningKey, at: datetime
+    def adopt(
+        self, chain: RootChain, targets_raw: bytes, contents: Mapping[str, bytes], signer: Signer, at: datetime
     ) -> None:
-        """Put new targets in place, with a new snapshot and timestamp (a publication; no export).
+        """Put newer roots and targets in place, with a new snapshot and timestamp (no export).
+
+        The stream's metadata stays as it is, unless the new targets have given the stream another key: then the same
+        inventory is signed anew.
 
         Args:
+            chain: the roots that shall stand: this repository's, and those that follow.
             targets_raw: the signed targets' metadata.
             contents: all targets by target path.
-            signer: the exporter's key.
+            signer: the exporter's key, as the new roots and targets name it.
             at: the time of signing.
 
         Raises:
-            UsageError: ``exporter-key``. TrustError: the result does not verify. EnvError: the disk.
+            UsageError: ``exporter-key``. TrustError: the result does not verify, or has expired. EnvError: the disk.
         """
-        self._check_exporter(signer)
-        stream = self.metadata.stream
-        _, snapshot_version, timestamp_version = self._next_versions()
+        at = at.replace(microsecond=0)
+        targets = parse_targets(targets_raw)
+        check_exporter(chain, targets.signed, self.stream, signer)
+        stream_version, snapshot_version, timestamp_version = self._next_versions()
+        stream = (self.stream, *self._stream_under(targets.signed, stream_version, at, signer))
         changed = sign_online(
-            root=self._root(),
-            targets=(parse_targets(targets_raw).signed.version, targets_raw),
-            stream=(self.stream, stream.signed.version, stream.raw),
+            root=(chain.newest.signed.version, chain.newest.raw),
+            targets=(targets.signed.version, targets_raw),
+            stream=stream,
             versions=(snapshot_version, timestamp_version),
             at=at,
             signer=signer,
         )
-        files = _assemble(
-            self.chain, changed, {f"{TARGET_FILES}/{sha256_of(raw).hex}": raw for raw in contents.values()}
-        )
-        verify_metadata(self.chain, files)
+        files = assemble(chain, changed, {f"{TARGET_FILES}/{sha256_of(raw).hex}": raw for raw in contents.values()})
+        check_expiry(verify_metadata(chain, files).roles, at, timedelta(0))
         self._install(files)
-        self._prune()
+        prune(self.folder, self._files)
+
+    def _stream_under(self, targets: Targets, version: int, at: datetime, signer: Signer) -> tuple[int, bytes]:
+        standing = self.metadata.stream
+        authority = stream_authority(targets, self.stream)
+        if len(signers_left(standing, authority)) == len(standing.signatures) >= authority.role.threshold:
+            return standing.signed.version, standing.raw
+        listed = next(iter(standing.signed.targets.items()), None)
+        facts = None
+        if listed is not None:
+            sequence, target = parse_inventory_path(listed[0])[1], listed[1]
+            facts = InventoryFacts(sequence, target.length, Digest("sha256", target.hashes["sha256"]))
+        return version, sign_metadata(make_stream(self.stream, version, at, facts), [signer])
 
     def _next_versions(self) -> tuple[int, int, int]:
         pending = self._pending
@@ -255,30 +292,17 @@ class Repository:
             timestamp = max(timestamp, pending.timestamp_version)
         return stream + 1, snapshot + 1, timestamp + 1
 
-    def _check_exporter(self, signer: SigningKey) -> None:
-        root = self.chain.newest.signed
-        delegations = self.metadata.targets.signed.delegations
-        roles = [root.roles[SNAPSHOT], root.roles[TIMESTAMP]]
-        if delegations is not None and delegations.roles is not None:
-            roles.append(delegations.roles[self.stream])
-        if any(signer.public.keyid not in role.keyids for role in roles):
-            raise UsageError(
-                "exporter-key",
-                "key",
-                signer.public.keyid[:16],
-                got="not the exporter's key of this repository",
-                want=f"the key of stream {self.stream}",
-            )
-
-    def _load(self) -> None:
-        roots = tuple(_read_roots(self.folder))
-        self.chain = verify_chain(roots)
-        self._files = _read_files(self.folder, roots)
-        self.metadata: VerifiedMetadata = verify_metadata(self.chain, self._files, newer_root_allowed=True)
-        self.contents = {
-            path: self._files[f"{TARGET_FILES}/{target.hashes['sha256']}"]
-            for path, target in self.metadata.targets.signed.targets.items()
-        }
+    def _load(self, known: RootChain | None = None) -> None:
+        """Read and verify. `known` roots were verified already; those that follow them still have to be."""
+        roots = tuple(read_roots(self.folder))
+        if known is not None and roots[: len(known.roots)] == known.roots:
+            self.chain = known.extended(roots[len(known.roots) :])
+        else:
+            self.chain = verify_chain(roots)
+        self._files, root_version = read_files(self.folder, roots)
+        judge = RootChain(self.chain.files[:root_version], self.chain.signers[:root_version])
+        self.metadata: VerifiedMetadata = verify_metadata(judge, self._files)
+        self.contents = open_target_files(self.metadata, self._files)
 
     def _root(self) -> tuple[int, bytes]:
         newest = self.chain.newest
@@ -288,17 +312,8 @@ class Repository:
         return tuple(self.contents.values())
 
     def _install(self, files: Mapping[str, bytes]) -> None:
-        last = f"{METADATA}/{TIMESTAMP}.json"
-        for name in [*(name for name in files if name != last), last]:
-            if self._files.get(name) != files[name]:
-                write_atomically(self.folder / name, files[name], what="trust repository")
-        self._load()
-
-    def _prune(self) -> None:
-        for folder, grammar in ((METADATA, _OURS), (TARGET_FILES, re.compile("[a-f0-9]{64}"))):
-            for path in sorted((self.folder / folder).iterdir()):
-                if grammar.fullmatch(path.name) and f"{folder}/{path.name}" not in self._files:
-                    remove(path)
+        install(self.folder, self._files, files)
+        self._load(self.chain)
 
     def _read_pending_file(self) -> PendingFile | None:
         path = self.folder / "pending"
@@ -316,7 +331,7 @@ def open_repository(folder: Path) -> Iterator[Repository]:
         UsageError: there is none (``no-repository``). EnvError: another process holds it (``locked``), or the disk.
         TrustError: its metadata does not verify.
     """
-    _check_repository(folder)
+    check_repository(folder)
     with locked(folder / "lock", what="trust repository"):
         repository = Repository(folder)
         repository.sweep()
@@ -325,55 +340,26 @@ def open_repository(folder: Path) -> Iterator[Repository]:
 
 def read_repository(folder: Path) -> Repository:
     """Read a trust repository without its lock, to look at it only; raises as `open_repository`."""
-    _check_repository(folder)
+    check_repository(folder)
     return Repository(folder)
 
 
-def _check_repository(folder: Path) -> None:
-    if not (folder / METADATA / "1.root.json").is_file():
+def check_exporter(chain: RootChain, targets: Targets, stream: str, signer: Signer) -> None:
+    """Refuse a key that may not sign snapshot, timestamp and stream.
+
+    Raises:
+        UsageError: code ``exporter-key``. TrustError: the stream has no delegation (``delegation``).
+    """
+    root = chain.newest.signed
+    roles = [root.roles[SNAPSHOT], root.roles[TIMESTAMP], stream_authority(targets, stream).role]
+    if any(signer.public.keyid not in role.keyids for role in roles):
         raise UsageError(
-            "no-repository",
-            "trust repository",
-            str(folder),
-            got="no metadata/1.root.json",
-            want="a trust repository",
-            hints=["sealift trust init REPO --keys DIR --stream NAME"],
+            "exporter-key",
+            "key",
+            signer.public.keyid[:16],
+            got="not the exporter's key of this repository",
+            want=f"the key of stream {stream}",
         )
-
-
-def _assemble(chain: RootChain, metadata: Mapping[str, bytes], targets: Mapping[str, bytes]) -> dict[str, bytes]:
-    roots = {f"{METADATA}/{version}.root.json": raw for version, raw in enumerate(chain.roots, 1)}
-    return {**roots, **metadata, **{name: targets[name] for name in sorted(targets)}}
-
-
-def _read_roots(folder: Path) -> Iterator[bytes]:
-    for version in range(1, limits.ROOTS + 2):
-        path = folder / METADATA / f"{version}.root.json"
-        if not path.exists():
-            return
-        yield read_bounded(path, limits.TRUST_METADATA_BYTES, "trust metadata")
-
-
-def _read_files(folder: Path, roots: Sequence[bytes]) -> dict[str, bytes]:
-    """The files that `timestamp.json` leads to. They are verified after this; here they only say what to read."""
-
-    def read(name: str, max_bytes: int = limits.TRUST_METADATA_BYTES) -> bytes:
-        return read_bounded(folder / name, max_bytes, "trust metadata")
-
-    timestamp_name = f"{METADATA}/{TIMESTAMP}.json"
-    files = {f"{METADATA}/{version}.root.json": raw for version, raw in enumerate(roots, 1)}
-    files[timestamp_name] = read(timestamp_name)
-    snapshot_name = f"{METADATA}/{parse_timestamp(files[timestamp_name]).signed.snapshot_meta.version}.snapshot.json"
-    files[snapshot_name] = read(snapshot_name)
-    meta = parse_snapshot(files[snapshot_name]).signed.meta
-    targets_name = f"{METADATA}/{meta['targets.json'].version}.targets.json"
-    for name in sorted((name for name in meta if name != "root.json"), key=lambda name: name != "targets.json"):
-        files[f"{METADATA}/{meta[name].version}.{name}"] = read(f"{METADATA}/{meta[name].version}.{name}")
-    listed = {target.hashes["sha256"] for target in parse_targets(files[targets_name]).signed.targets.values()}
-    for hexadecimal in sorted(listed):
-        name = f"{TARGET_FILES}/{hexadecimal}"
-        files[name] = read(name, limits.TRUST_TARGET_BYTES)
-    return files
 
 
 def _remove_temporary(pending: Pending) -> None:

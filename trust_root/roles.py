@@ -9,7 +9,8 @@
 
 Rules of this module:
 - A stream is a delegated role; its name is the stream's name and never one of the four.
-- A target path says what the target is for: Sigstore's trusted material, a publisher's key, a policy for the record.
+- A target path says what the target is for: Sigstore's trusted material and where it came from (origins.py), a
+  publisher's key, a witness of logs, a policy for the record.
 - Names are data: they are checked here before they become part of a path.
 """
 
@@ -24,6 +25,7 @@ ROOT, TARGETS, SNAPSHOT, TIMESTAMP = "root", "targets", "snapshot", "timestamp"
 TOP_LEVEL_ROLES = (ROOT, TARGETS, SNAPSHOT, TIMESTAMP)
 SPEC_VERSION = "1.0.31"  # what we write; a constant, so that another python-tuf writes the same bytes
 DEVELOPMENT_MARK = "x-sealift-development"
+HOLDER_NAMES = "x-sealift-names"  # in a root: key id → who holds it
 
 ROOT_THRESHOLD = 2
 ROOT_HOLDERS = 3
@@ -32,11 +34,12 @@ ONLINE_THRESHOLD = 1
 _YEAR = timedelta(days=365)
 _LIFETIMES = {ROOT: 3 * _YEAR}
 
+_HOLDER = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9 ._@-]{0,62}[A-Za-z0-9._@-])?", re.ASCII)
 _STREAM = re.compile(r"[a-z0-9][a-z0-9-]{0,30}", re.ASCII)
 _TARGET_NAME = r"[a-z0-9][a-z0-9._-]{0,62}"
 _TARGET_PATH = re.compile(
     rf"trusted_root/{_TARGET_NAME}\.json|keys/{_TARGET_NAME}\.pub|policies/{_TARGET_NAME}\.toml"
-    rf"|witnesses/{_TARGET_NAME}\.vkey",
+    rf"|witnesses/{_TARGET_NAME}\.vkey|origins/{_TARGET_NAME}\.json",
     re.ASCII,
 )
 _INVENTORY_PATH = re.compile(r"bundles/([a-z0-9][a-z0-9-]{0,30})/([1-9][0-9]{0,15})\.json", re.ASCII)
@@ -60,9 +63,26 @@ def parse_stream(name: object) -> str:
     return name
 
 
+def parse_holder_name(name: object) -> str:
+    """Name of somebody who holds a key. ASCII only: two names that look alike shall be alike.
+
+    Raises:
+        MalformedError: anything else (code ``holder-name``).
+    """
+    if not isinstance(name, str) or not _HOLDER.fullmatch(name):
+        raise MalformedError(
+            "holder-name",
+            "holder",
+            repr(name)[:80],
+            got="not a name",
+            want="1 to 64 of letters, digits, space . _ @ -",
+        )
+    return name
+
+
 def parse_target_path(path: object) -> str:
-    """Path of a top-level target: `trusted_root/<name>.json`, `keys/<name>.pub`, `policies/<name>.toml` or
-    `witnesses/<name>.vkey`.
+    """Path of a top-level target: `trusted_root/<name>.json`, `keys/<name>.pub`, `policies/<name>.toml`,
+    `witnesses/<name>.vkey` or `origins/<name>.json`.
 
     Raises:
         MalformedError: anything else (code ``target-path``).
@@ -73,7 +93,7 @@ def parse_target_path(path: object) -> str:
             "target path",
             repr(path)[:160],
             got="not a path",
-            want="trusted_root/<name>.json, keys/<name>.pub, policies/<name>.toml or witnesses/<name>.vkey",
+            want="trusted_root/, origins/<name>.json, keys/<name>.pub, policies/<name>.toml or witnesses/<name>.vkey",
         )
     return path
 

@@ -11,6 +11,9 @@
     path = "policy.toml"            # default policy; relative to the state folder
     sha256 = "…64 hex digits…"      # optional: and only with this content
 
+    [min_sequence]                  # optional, after this site's state was lost: by stream, the lowest
+    plant = 120                     # sequence that a new delivery may have
+
 Rule: unknown keys and values of another type are errors (exit 2); what is absent is the strictest choice.
 """
 
@@ -19,7 +22,6 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import PurePosixPath
 
@@ -27,6 +29,9 @@ from bundler import limits
 from bundler.digest import Digest
 from bundler.errors import MalformedError, UsageError
 from bundler.fields import Fields
+from bundler.strict_json import MAX_SAFE_INTEGER
+from bundler.value import dataclass, field
+from trust_root.roles import parse_stream
 
 _NAME = re.compile(rf"[A-Za-z0-9][A-Za-z0-9._-]{{0,{limits.SITE_NAME_CHARACTERS - 1}}}", re.ASCII)
 _MAX_DAYS = 36_500
@@ -42,6 +47,7 @@ class SiteSettings:
         max_age: how old a bundle may be, or None.
         policy_path: the default policy, relative to the state folder, or None.
         policy_digest: the digest that it must have, or None.
+        min_sequences: by stream, the lowest sequence that a new delivery may have.
     """
 
     name: str | None = None
@@ -49,6 +55,7 @@ class SiteSettings:
     max_age: timedelta | None = None
     policy_path: PurePosixPath | None = None
     policy_digest: Digest | None = None
+    min_sequences: Mapping[str, int] = field(default_factory=dict)
 
 
 def parse_site_name(name: object) -> str:
@@ -71,19 +78,20 @@ def parse_settings(raw: bytes) -> SiteSettings:
     """
     try:
         fields = Fields(_load_toml(raw), "site.toml")
-        fields.only("site", "time", "policy")
+        fields.only("site", "time", "policy", "min_sequence")
         name = parse_site_name(fields.text("site")) if "site" in fields else None
         grace, max_age = _parse_time(fields.fields("time")) if "time" in fields else (timedelta(0), None)
         path, digest = _parse_policy(fields.fields("policy")) if "policy" in fields else (None, None)
+        lowest = _parse_lowest(fields.fields("min_sequence")) if "min_sequence" in fields else {}
     except MalformedError as error:
         raise UsageError("site-settings", "settings", "site.toml", got=str(error), want="known keys only") from error
-    return SiteSettings(name, grace, max_age, path, digest)
+    return SiteSettings(name, grace, max_age, path, digest, lowest)
 
 
 def format_settings(settings: SiteSettings) -> bytes:
     """A fresh `site.toml`; `parse_settings` gives back the same settings."""
     lines = [
-        "# Settings of this site. Only people change this file; `sealift trust pin` made it.",
+        "# Settings of this site, made by `sealift trust pin`. After an edit: sealift trust state --accept-settings",
         f'site = "{settings.name}"' if settings.name else '# site = "NAME"',
         "",
         "[time]",
@@ -94,6 +102,9 @@ def format_settings(settings: SiteSettings) -> bytes:
     if settings.policy_path is not None:
         lines += ["", "[policy]", f'path = "{settings.policy_path}"']
         lines += [f'sha256 = "{settings.policy_digest.hex}"'] if settings.policy_digest else []
+    if settings.min_sequences:
+        lines += ["", "[min_sequence]"]
+        lines += [f"{stream} = {settings.min_sequences[stream]}" for stream in sorted(settings.min_sequences)]
     return ("\n".join(lines) + "\n").encode()
 
 
@@ -116,6 +127,11 @@ def _parse_time(time: Fields) -> tuple[timedelta, timedelta | None]:
     grace = time.integer("grace_days", minimum=1, maximum=_MAX_DAYS) if mode == "grace" else 0
     max_age = time.integer("max_age_days", minimum=1, maximum=_MAX_DAYS) if "max_age_days" in time else None
     return timedelta(days=grace), None if max_age is None else timedelta(days=max_age)
+
+
+def _parse_lowest(lowest: Fields) -> Mapping[str, int]:
+    streams = lowest.keys()
+    return {parse_stream(stream): lowest.integer(stream, minimum=1, maximum=MAX_SAFE_INTEGER) for stream in streams}
 
 
 def _parse_policy(policy: Fields) -> tuple[PurePosixPath, Digest | None]:

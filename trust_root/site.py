@@ -5,29 +5,52 @@ Rules of this module (DESIGN §4, "What is written when"):
   and only `record` writes it, after everything else has passed. Refusals change nothing; alarms add a line to the log.
 - Read-only, and audits (a typed time), write nothing at all.
 - `record` compares again under the lock, so two verifications at once cannot lose each other's result.
+- `site.toml` is believed as it was last accepted by hand: who can edit it can weaken this site.
+- A pin that was given up learns nothing more.
 """
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from bundler import limits
 from bundler.digest import Digest, sha256_of
 from bundler.errors import TrustError
-from bundler.escaping import escape
 from bundler.moment import format_moment
-from bundler.safe_file import locked, read_bounded, write_atomically
+from bundler.safe_file import locked, write_atomically
+from bundler.value import replace
+from trust_root import happenings
 from trust_root.acceptance import ALARMS, Standing, advance, compare
 from trust_root.delivery import CLOCK_TOLERANCE, Delivery, SiteRules, TimeBasis
-from trust_root.newest import HeldPin, OpenedRoots, OpenedTrust, open_roots, open_under_roots
+from trust_root.logs import LogRecord
+from trust_root.newest import (
+    HeldPin,
+    OpenedPublication,
+    OpenedRoots,
+    OpenedTrust,
+    has_newer_targets,
+    open_roots,
+    open_under_roots,
+)
 from trust_root.settings import SiteSettings, parse_settings
-from trust_root.state import ALARM, PinRecord, format_log, format_log_line, format_state, next_state
-from trust_root.state_folder import Snapshot, is_pinned, load_snapshot, pin_path, write_content
+from trust_root.state import PinRecord, Retirement, SiteState, next_state
+from trust_root.state_folder import (
+    Snapshot,
+    is_pinned,
+    load_snapshot,
+    pin_path,
+    read_settings,
+    sweep,
+    write_content,
+    write_generation,
+)
+from trust_root.state_log import repeats
+
+WeighLogs = Callable[[tuple[LogRecord, ...]], tuple[LogRecord, ...]]
+"""Gives the records of logs after a bundle, from those before it; raises TrustError for what contradicts them."""
 
 
 class Site:
@@ -37,14 +60,18 @@ class Site:
         folder: the state folder.
         settings: what `site.toml` says.
         read_only: nothing is ever written.
+        min_sequence: what new deliveries have to reach in this run, whatever their stream.
         loaded: the generation in hand.
     """
 
-    def __init__(self, folder: Path, settings: SiteSettings, loaded: Snapshot, *, read_only: bool) -> None:
+    def __init__(
+        self, folder: Path, settings: SiteSettings, loaded: Snapshot, *, read_only: bool, min_sequence: int = 1
+    ) -> None:
         self.folder = folder
         self.settings = settings
         self.loaded = loaded
         self.read_only = read_only
+        self.min_sequence = min_sequence
 
     @property
     def name(self) -> str | None:
@@ -59,7 +86,8 @@ class Site:
     @property
     def rules(self) -> SiteRules:
         """The settings that bear on acceptance."""
-        return SiteRules(self.settings.name, self.settings.grace, self.settings.max_age)
+        settings = self.settings
+        return SiteRules(settings.name, settings.grace, settings.max_age, self.min_sequence, settings.min_sequences)
 
     def held(self, pin: Digest) -> HeldPin:
         """A pin by its digest.
@@ -72,13 +100,19 @@ class Site:
                 return held
         raise no_pin(self.folder)
 
+    def judge_of(self, held: HeldPin) -> HeldPin:
+        """The pin whose trusted material judges: the pin itself, or the one that stands in its place."""
+        while held.record.retired is not None:
+            held = self.held(held.record.retired.successor)
+        return held
+
     def persist_roots(self, roots: OpenedRoots, basis: TimeBasis) -> None:
         """Write a bundle's newer roots, so that a revocation lands even if the bundle is refused.
 
         Raises:
             TrustError: ``root-fork``, when another process wrote other roots meanwhile; EnvError: the disk.
         """
-        if self._writes_nothing(basis) or not roots.new_roots:
+        if self._writes_nothing(basis) or not roots.new_roots or self.held(roots.pin).record.retired is not None:
             return
         with self._locked():
             files = {f"metadata/{number}.root.json": raw for number, raw in enumerate(roots.chain.roots, 1)}
@@ -87,17 +121,17 @@ class Site:
                 return
             record = self.held(fresh.pin).record
             added = tuple((version, sha256_of(raw)) for version, raw in fresh.new_roots)
-            line = {
-                "kind": "roots",
-                "pin": str(fresh.pin),
-                "versions": [version for version, _ in added],
-                "digests": [str(digest) for _, digest in added],
-            }
+            line = happenings.new_roots(fresh.pin, added)
             contents = [raw for _, raw in fresh.new_roots]
-            self._write([replace(record, roots=record.roots + added)], self.floor, contents, line, basis.clock)
+            self._write(self._with([replace(record, roots=record.roots + added)]), contents, line, basis.clock)
 
     def record(
-        self, opened: OpenedTrust, delivery: Delivery, standing: Standing, evidence_times: Iterable[datetime] = ()
+        self,
+        opened: OpenedTrust,
+        delivery: Delivery,
+        standing: Standing,
+        evidence_times: Iterable[datetime] = (),
+        weigh: WeighLogs | None = None,
     ) -> Standing:
         """Write an accepted bundle down, as one generation; the last thing that a passed verification does.
 
@@ -105,6 +139,7 @@ class Site:
             opened, delivery, standing: what was compared.
             evidence_times: log and timestamp times that were verified; those beyond the clock plus a day are left out,
                 so that no evidence can push the floor past the present.
+            weigh: holds the bundle's checkpoints of logs against those remembered; None: it shows none.
 
         Returns:
             the standing under the lock, with `recorded` set unless nothing is written.
@@ -115,42 +150,108 @@ class Site:
         """
         if self._writes_nothing(standing.basis):
             return standing
-        with self._locked():
+        with alarms(self, standing.basis), self._locked():
             roots = open_roots(self.loaded.pins, opened.files)
             held = self.held(roots.pin)
             current = OpenedTrust(roots, opened.trusted, opened.files)
-            final = compare(held, current, delivery, standing.basis, self.rules, historic=standing.historic)
+            final = compare(
+                held, current, delivery, standing.basis, self.rules, historic=standing.historic,
+                judge=self.judge_of(held),
+            )  # fmt: skip
             if final.targets != standing.targets:
-                raise _changed_meanwhile()
+                raise _changed_meanwhile(
+                    "newer trusted material, recorded", "the material that this bundle's evidence was judged by"
+                )
             record = advance(held, current, delivery, final)
             floor = self._raised_floor(final, delivery, evidence_times)
-            if record != held.record or floor != self.floor:
-                line = _accepted_line(roots, opened, delivery, final, floor)
-                self._write([record], floor, _contents(current), line, final.basis.clock)
+            known = self.loaded.state.logs
+            weighed = weigh(known) if weigh is not None else known
+            logs = known if final.status == "historic" else weighed
+            if (record, floor, logs) != (held.record, self.floor, known):
+                line = happenings.accepted(current, delivery, final, floor)
+                after = replace(self._with([record]), floor=floor, logs=logs)
+                self._write(after, _contents(current), line, final.basis.clock)
             return replace(final, recorded=True)
+
+    def record_targets(self, found: OpenedPublication, clock: datetime) -> bool:
+        """Write down targets that came without a delivery, if they are newer under the lock too (refresh.py).
+
+        Raises:
+            TrustError: as `has_newer_targets`. EnvError: the disk.
+        """
+        with self._locked():
+            held = self.held(found.roots.pin)
+            if held.record.retired is not None or not has_newer_targets(held, found):
+                return False
+            version, digest = found.targets_version, found.targets_digest
+            line = happenings.new_targets(held.record.pin, version, digest)
+            after = self._with([replace(held.record, targets=(version, digest))])
+            self._write(after, [found.targets_metadata, *found.targets.values()], line, clock)
+            return True
 
     def set_floor(self, floor: datetime, reason: str, clock: datetime) -> None:
         """Set the time floor by hand, on record: the way out after a wrong clock."""
         with self._locked():
-            before = None if self.floor is None else format_moment(self.floor)
-            line = {"kind": "set-floor", "from": before, "to": format_moment(floor), "reason": escape(reason)}
-            self._write([], floor, [], line, clock)
+            line = happenings.new_floor(self.floor, floor, reason)
+            self._write(replace(self.loaded.state, floor=floor), [], line, clock)
+
+    def accept_settings(self, reason: str, clock: datetime, *, rename: bool = False) -> None:
+        """Believe `site.toml` as it is now, on record.
+
+        Args:
+            reason: why it was edited.
+            clock: the time for the log.
+            rename: a site that has a name may get another one.
+
+        Raises:
+            UsageError: it makes no sense (``site-settings``). TrustError: another site's (``site-renamed``).
+            EnvError: the disk.
+        """
+        with self._locked():
+            raw, state = read_settings(self.folder), self.loaded.state
+            settings, digest = parse_settings(raw), sha256_of(raw)
+            if state.site not in (None, settings.name) and not rename:
+                raise TrustError(
+                    "site-renamed", "site", settings.name or "without a name",
+                    got=f"state of site {state.site}", want="the same name",
+                    hints=[
+                        "a state is never copied from another site: pin anew there (sealift trust pin)",
+                        "if this very site got a new name: --rename-site",
+                    ],
+                )  # fmt: skip
+            line = happenings.new_settings(state.settings, digest, settings, reason)
+            self._write(replace(state, site=settings.name, settings=digest), [], line, clock)
+            self.settings = settings
 
     def note_alarm(self, error: TrustError, clock: datetime) -> None:
-        """Add an alarm to the log; nothing else changes."""
+        """Add an alarm to the log, unless the last line tells of it already; nothing else changes."""
         with self._locked():
-            at = format_moment(clock.replace(microsecond=0))
-            line = {"kind": ALARM, "code": error.code, "text": escape(str(error)), "at": at}
-            lines = (*self.loaded.log, format_log_line(self.loaded.log[-1], line))
-            self._write_log(lines)
-            self.loaded = replace(self.loaded, log=lines)
+            line = happenings.alarm(error)
+            if not repeats(self.loaded.log[-1], line):
+                self._write(self.loaded.state, [], line, clock)
+
+    def note_load(self, facts: Mapping[str, Any], clock: datetime) -> None:
+        """Add to the log what was loaded where; nothing else changes.
+
+        Raises:
+            TrustError: the state is not what this run began with. EnvError: the disk.
+        """
+        if not self.read_only:
+            with self._locked():
+                self._write(self.loaded.state, [], happenings.loaded(facts), clock)
 
     def add_pin(self, root: bytes, record: PinRecord, clock: datetime) -> None:
         """Write another pinned root (pin.py decides whether it may be)."""
         with self._locked():
-            write_atomically(pin_path(self.folder, record.pin), root, what="pin")
-            line = {"kind": "pin", "pin": str(record.pin), "version": record.roots[0][0]}
-            self._write([record], self.floor, [root], line, clock)
+            line = happenings.pinned(record)
+            self._write_pins([record], root, line, clock)
+
+    def replace_pin(self, root: bytes, record: PinRecord, retired: Digest, how: Retirement) -> None:
+        """Write another pinned root in the place of one that is given up (reanchor.py decides whether it may be)."""
+        with self._locked():
+            line = happenings.reanchored(record, retired, how)
+            given_up = replace(self.held(retired).record, retired=how)
+            self._write_pins([given_up, record], root, line, how.at)
 
     def _writes_nothing(self, basis: TimeBasis) -> bool:
         return self.read_only or basis.source == "typed"
@@ -158,51 +259,61 @@ class Site:
     @contextlib.contextmanager
     def _locked(self) -> Iterator[None]:
         with locked(self.folder / "lock", what="state lock", wait=True):
+            before = self.loaded.state.settings
             self.loaded = load_snapshot(self.folder)
+            if self.loaded.state.settings != before:
+                raise _changed_meanwhile("other settings, accepted", "the settings that this run began with")
+            sweep(self.folder)
             yield
 
     def _raised_floor(self, standing: Standing, delivery: Delivery, times: Iterable[datetime]) -> datetime | None:
         if standing.status == "historic":
             return self.floor
-        latest = standing.basis.clock + CLOCK_TOLERANCE
-        proved = [delivery.created_at, *(time for time in times if time <= latest)]
+        proved = [delivery.created_at, *(time for time in times if time - standing.basis.clock <= CLOCK_TOLERANCE)]
         return max([*proved, *([self.floor] if self.floor else [])]).replace(microsecond=0)
 
-    def _write(
-        self,
-        records: Sequence[PinRecord],
-        floor: datetime | None,
-        contents: Iterable[bytes],
-        line: Mapping[str, Any],
-        clock: datetime,
-    ) -> None:
-        for raw in contents:
-            write_content(self.folder, raw)
+    def _with(self, records: Sequence[PinRecord]) -> SiteState:
+        """The generation in hand with some pins' records replaced or added."""
         before = self.loaded.state
         pins = {pin.pin: pin for pin in before.pins} | {record.pin: record for record in records}
-        ordered = tuple(pins[digest] for digest in sorted(pins, key=str))
+        return replace(before, pins=tuple(pins[digest] for digest in sorted(pins, key=str)))
+
+    def _write_pins(self, records: Sequence[PinRecord], root: bytes, line: Mapping[str, Any], clock: datetime) -> None:
+        write_atomically(pin_path(self.folder, sha256_of(root)), root, what="pin")
+        self._write(self._with(records), [root], line, clock)
+
+    def _write(self, after: SiteState, contents: Iterable[bytes], line: Mapping[str, Any], clock: datetime) -> None:
+        for raw in contents:
+            write_content(self.folder, raw)
         dated = {**line, "at": format_moment(clock.replace(microsecond=0))}
-        state = next_state(before.generation + 1, floor, ordered, self.loaded.log, dated)
-        write_atomically(self.folder / "state.json", format_state(state), what="state")
-        self._write_log((*self.loaded.log, state.log_line))
+        write_generation(self.folder, next_state(after, self.loaded.log, dated), self.loaded.log)
         self.loaded = load_snapshot(self.folder)
 
-    def _write_log(self, lines: Sequence[str]) -> None:
-        write_atomically(self.folder / "log.jsonl", format_log(lines), what="log")
 
-
-def load_site(folder: Path, *, read_only: bool = False) -> Site:
+def load_site(folder: Path, *, read_only: bool = False, min_sequence: int = 1, new_settings: bool = False) -> Site:
     """Load a site's state; creates nothing.
 
+    Args:
+        folder: the state folder.
+        read_only: never write to it.
+        min_sequence: what new deliveries have to reach in this run.
+        new_settings: go on though `site.toml` was edited since it was accepted, to show or accept it.
+
     Raises:
-        TrustError: nothing was ever pinned here (``no-pin``), or the state is not what was written (``state-damaged``).
+        TrustError: nothing was ever pinned here (``no-pin``), the state is not what was written (``state-damaged``),
+            or `site.toml` is not what was accepted (``settings-changed``).
         UsageError: `site.toml` (``site-settings``). EnvError: the disk.
     """
     if not is_pinned(folder):
         raise no_pin(folder)
-    settings_path = folder / "site.toml"
-    raw = read_bounded(settings_path, limits.SETTINGS_BYTES, "settings") if settings_path.exists() else b""
-    return Site(folder, parse_settings(raw), load_snapshot(folder), read_only=read_only)
+    loaded, raw = load_snapshot(folder), read_settings(folder)
+    if not new_settings and sha256_of(raw) != loaded.state.settings:
+        raise TrustError(
+            "settings-changed", "settings", "site.toml", got=str(sha256_of(raw)),
+            want=f"{loaded.state.settings}, as they were accepted",
+            hints=["if you changed them: sealift trust state --accept-settings --reason TEXT", "else find out who did"],
+        )  # fmt: skip
+    return Site(folder, parse_settings(raw), loaded, read_only=read_only, min_sequence=min_sequence)
 
 
 def open_for_site(site: Site, files: Mapping[str, bytes], basis: TimeBasis) -> OpenedTrust:
@@ -214,7 +325,7 @@ def open_for_site(site: Site, files: Mapping[str, bytes], basis: TimeBasis) -> O
     Raises:
         TrustError: as `open_roots` and `open_trust`; ``root-fork`` leaves an alarm in the log.
     """
-    with _alarms(site, basis):
+    with alarms(site, basis):
         roots = open_roots(site.loaded.pins, files)
         site.persist_roots(roots, basis)
     return open_under_roots(roots, files, basis, site.rules.grace)
@@ -224,17 +335,24 @@ def compare_with_site(
     site: Site, opened: OpenedTrust, delivery: Delivery, basis: TimeBasis, *, historic: bool = False
 ) -> Standing:
     """How an opened bundle stands with this site; raises as `acceptance.compare`, alarms go to the log too."""
-    with _alarms(site, basis):
-        return compare(site.held(opened.roots.pin), opened, delivery, basis, site.rules, historic=historic)
+    with alarms(site, basis):
+        held = site.held(opened.roots.pin)
+        return compare(held, opened, delivery, basis, site.rules, historic=historic, judge=site.judge_of(held))
 
 
-def _changed_meanwhile() -> TrustError:
+def weigh_with_site(site: Site, weigh: WeighLogs, basis: TimeBasis) -> tuple[LogRecord, ...]:
+    """Hold a bundle's checkpoints of logs against those that this site remembers; alarms go to the log too."""
+    with alarms(site, basis):
+        return weigh(site.loaded.state.logs)
+
+
+def _changed_meanwhile(got: str, want: str) -> TrustError:
     return TrustError(
         "state-changed",
         "state",
-        got="newer trusted material, recorded by another run meanwhile",
-        want="the material that this bundle's evidence was judged by",
-        hints=["verify the bundle again"],
+        got=f"{got} by another run meanwhile",
+        want=want,
+        hints=["run the command again"],
     )
 
 
@@ -251,32 +369,14 @@ def no_pin(folder: Path) -> TrustError:
 
 
 @contextlib.contextmanager
-def _alarms(site: Site, basis: TimeBasis) -> Iterator[None]:
+def alarms(site: Site, basis: TimeBasis) -> Iterator[None]:
+    """Where a TrustError that is an alarm leaves a line in the log, unless nothing is written at all."""
     try:
         yield
     except TrustError as error:
         if error.code in ALARMS and not site.read_only and basis.source != "typed":
             site.note_alarm(error, basis.clock)
         raise
-
-
-def _accepted_line(
-    roots: OpenedRoots, opened: OpenedTrust, delivery: Delivery, standing: Standing, floor: datetime | None
-) -> dict[str, Any]:
-    return {
-        "kind": "accepted" if standing.accepted_at is None else "accepted-again",
-        "status": standing.status,
-        "pin": str(roots.pin),
-        "stream": delivery.stream,
-        "sequence": delivery.sequence,
-        "inventory": str(delivery.inventory),
-        "created": format_moment(delivery.created_at),
-        "versions": {name: facts.version for name, facts in opened.trusted.roles.items()},
-        "floor": None if floor is None else format_moment(floor),
-        "judged_at": format_moment(standing.basis.at.replace(microsecond=0)),
-        "time_source": standing.basis.source,
-        "warnings": [escape(warning) for warning in standing.warnings],
-    }
 
 
 def _contents(opened: OpenedTrust) -> list[bytes]:

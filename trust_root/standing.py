@@ -8,9 +8,8 @@ Rules of this module:
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from bundler.errors import TrustError
+from bundler.value import replace
 from trust_root.acceptance import Standing, compare
 from trust_root.delivery import Delivery, TimeBasis
 from trust_root.newest import HeldPin, OpenedTrust

@@ -1,35 +1,37 @@
 """What a site remembers, as one document: parse beside format, nothing of disks.
 
-    state.json   canonical JSON: generation, time floor, the log's last line, and per pin
-                 roots, newest targets, versions of the exporters' keys, and the streams' accepted inventories
-    log.jsonl    one canonical JSON object a line; each names the SHA-256 of the line before it
+    state.json   canonical JSON: generation, time floor, digest of site.toml, the log's last line, per pin roots,
+                 newest targets, versions of the exporters' keys, and the streams' accepted inventories; and the
+                 checkpoints of transparency logs (logs.py)
 
 Rules of this module:
-- The document holds digests; the bytes that they name (roots, targets) lie beside it by content.
+- The document holds digests; the bytes that they name (settings, roots, targets) lie beside it.
 - A generation is written whole. Its log line is part of it (`log_line`) and names the digest of all the rest, so that
   a log which missed it by a power cut can be completed, while a log that was cut, a state that was put back from an old
   copy, and a bit that rotted in either are noticed.
+- A pin is never taken out. One that was given up names the pin in its place, and its history stays readable.
 - Whatever does not parse exactly is TrustError ``state-damaged``: state is never rebuilt in silence.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
 from bundler import limits
 from bundler.digest import Digest, parse_digest, sha256_of
-from bundler.errors import MalformedError, TrustError
+from bundler.errors import MalformedError
 from bundler.fields import Fields
 from bundler.moment import format_moment, parse_moment
 from bundler.strict_json import MAX_SAFE_INTEGER, format_canonical, parse_canonical
+from bundler.value import dataclass, replace
+from trust_root.logs import LogRecord, format_logs, parse_logs
 from trust_root.roles import SNAPSHOT, TIMESTAMP, parse_stream
+from trust_root.settings import parse_site_name
+from trust_root.state_log import damaged, format_log_line
 
 STATE_FORMAT = 1
-ALARM = "alarm"  # the one kind of log line that belongs to no generation
 _MANY = 10_000_000  # the file's size bounds the lists
 
 
@@ -68,6 +70,23 @@ class OnlineVersion:
 
 
 @dataclass(frozen=True, slots=True)
+class Retirement:
+    """How a pin was given up: `trust reanchor` put another one in its place.
+
+    Attributes:
+        at: when.
+        successor: the pin in its place.
+        operators: names of those who did it.
+        reason: what they typed.
+    """
+
+    at: datetime
+    successor: Digest
+    operators: tuple[str, ...]
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class PinRecord:
     """What a site knows below one pinned root.
 
@@ -78,6 +97,7 @@ class PinRecord:
         targets: (version, digest) of the newest accepted targets' metadata, or None before the first bundle.
         online: versions by role and key.
         streams: records by stream name.
+        retired: how it was given up, or None while bundles are trusted from it on.
     """
 
     pin: Digest
@@ -86,6 +106,7 @@ class PinRecord:
     targets: tuple[int, Digest] | None
     online: tuple[OnlineVersion, ...]
     streams: Mapping[str, StreamRecord]
+    retired: Retirement | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,16 +116,22 @@ class SiteState:
     Attributes:
         generation: counts up by one with each change.
         floor: the latest time that an accepted bundle proved, or None.
+        site: the site's name, or None.
+        settings: SHA-256 of `site.toml`, as it was last accepted by hand.
         pins: one record per pinned root, sorted by digest.
         log_lines: how many lines the log has, this generation's included.
         log_line: the last of them, without its line feed.
+        logs: checkpoints of transparency logs, sorted by tree.
     """
 
     generation: int
     floor: datetime | None
+    site: str | None
+    settings: Digest
     pins: tuple[PinRecord, ...]
-    log_lines: int
-    log_line: str
+    log_lines: int = 0
+    log_line: str = ""
+    logs: tuple[LogRecord, ...] = ()
 
 
 def parse_state(raw: bytes) -> SiteState:
@@ -115,19 +142,22 @@ def parse_state(raw: bytes) -> SiteState:
     """
     with damaged("state.json"):
         fields = Fields(parse_canonical(raw, "state.json", max_bytes=limits.STATE_FILE_BYTES), "state.json")
-        fields.exactly("format", "generation", "floor", "log", "pins")
+        fields.exactly("format", "generation", "floor", "site", "settings", "log", "pins", "logs")
         if fields.integer("format") != STATE_FORMAT:
             raise MalformedError("state-format", "state.json", got=str(fields.integer("format")), want="1")
         log = fields.fields("log")
         log.exactly("lines", "last")
         pins = tuple(_parse_pin(item) for item in fields.each("pins", maximum=_MANY))
-        _check_ascending("state.json", [str(pin.pin) for pin in pins])
+        _check_pins(pins)
         state = SiteState(
             fields.integer("generation", minimum=1),
             None if fields.raw("floor") is None else parse_moment(fields.text("floor")),
+            None if fields.raw("site") is None else parse_site_name(fields.text("site")),
+            parse_digest(fields.text("settings")),
             pins,
             log.integer("lines", minimum=1),
             log.text("last"),
+            parse_logs(fields, "logs"),
         )
         _check_log_line(state)
         return state
@@ -135,89 +165,42 @@ def parse_state(raw: bytes) -> SiteState:
 
 def format_state(state: SiteState) -> bytes:
     """Bytes of `state.json`, the inverse of `parse_state`."""
-    value = _body(state.generation, state.floor, state.pins)
-    return format_canonical({**value, "log": {"lines": state.log_lines, "last": state.log_line}}, "state.json")
+    return format_canonical({**_body(state), "log": {"lines": state.log_lines, "last": state.log_line}}, "state.json")
 
 
-def next_state(
-    generation: int, floor: datetime | None, pins: tuple[PinRecord, ...], log: Sequence[str], line: Mapping[str, Any]
-) -> SiteState:
-    """A generation with its log line, which names the digest of all else that the generation holds."""
-    body = sha256_of(format_canonical(_body(generation, floor, pins), "state.json"))
-    before = log[-1] if log else None
-    text = format_log_line(before, {**line, "generation": generation, "state": str(body)})
-    return SiteState(generation, floor, pins, len(log) + 1, text)
+def next_state(state: SiteState, log: Sequence[str], line: Mapping[str, Any]) -> SiteState:
+    """The generation after `state`, with its log line, which names the digest of all else that it holds.
+
+    Args:
+        state: the state before, with what shall change changed in it.
+        log: the lines so far.
+        line: what happened.
+    """
+    after = replace(state, generation=state.generation + 1)
+    text = format_log_line(
+        log[-1] if log else None, {**line, "generation": after.generation, "state": str(_body_digest(after))}
+    )
+    return replace(after, log_lines=len(log) + 1, log_line=text)
 
 
-def _body(generation: int, floor: datetime | None, pins: Sequence[PinRecord]) -> dict[str, Any]:
+def _body(state: SiteState) -> dict[str, Any]:
     return {
         "format": STATE_FORMAT,
-        "generation": generation,
-        "floor": None if floor is None else format_moment(floor),
-        "pins": [_format_pin(pin) for pin in pins],
+        "generation": state.generation,
+        "floor": None if state.floor is None else format_moment(state.floor),
+        "site": state.site,
+        "settings": str(state.settings),
+        "pins": [_format_pin(pin) for pin in state.pins],
+        "logs": format_logs(state.logs),
     }
 
 
-def format_log_line(before: str | None, line: Mapping[str, Any]) -> str:
-    """A log line that names the line before it; the first one names null."""
-    previous = None if before is None else str(sha256_of(before.encode()))
-    return format_canonical({**line, "previous": previous}, "log.jsonl").decode()
-
-
-def format_log(lines: Sequence[str]) -> bytes:
-    """Bytes of `log.jsonl`, the inverse of `parse_log`."""
-    return "".join(f"{line}\n" for line in lines).encode()
-
-
-def parse_log(raw: bytes) -> tuple[str, ...]:
-    """The lines of `log.jsonl`, each proved to follow the one before it.
-
-    Raises:
-        TrustError: code ``state-damaged``.
-    """
-    with damaged("log.jsonl"):
-        text = raw.decode("utf-8", errors="replace")
-        if text and not text.endswith("\n"):
-            raise MalformedError("log", "log.jsonl", got="a torn last line", want="whole lines")
-        lines = tuple(text.split("\n")[:-1])
-        before: str | None = None
-        for number, line in enumerate(lines, 1):
-            fields = Fields(parse_canonical(line.encode("utf-8", errors="replace"), f"log.jsonl line {number}"), "log")
-            wanted = None if before is None else str(sha256_of(before.encode()))
-            if fields.raw("previous") != wanted or not fields.text("kind"):
-                raise MalformedError("log", "log.jsonl", f"line {number}", got="a broken chain", want=str(wanted))
-            before = line
-        return lines
-
-
-def log_kind(line: str) -> str:
-    """Kind of a line that `parse_log` gave."""
-    return Fields(parse_canonical(line.encode(), "log.jsonl"), "log.jsonl").text("kind")
-
-
-@contextmanager
-def damaged(which: str) -> Iterator[None]:
-    """Turn MalformedError into TrustError ``state-damaged``."""
-    try:
-        yield
-    except MalformedError as error:
-        raise state_damaged(which, str(error)) from error
-
-
-def state_damaged(which: str, got: str) -> TrustError:
-    """The error for state that is not what this site wrote."""
-    return TrustError(
-        "state-damaged",
-        "state",
-        which,
-        got=got,
-        want="what sealift wrote",
-        hints=["put the folder back from a backup, or pin anew into another folder (--state); nothing was rebuilt"],
-    )
+def _body_digest(state: SiteState) -> Digest:
+    return sha256_of(format_canonical(_body(state), "state.json"))
 
 
 def _parse_pin(fields: Fields) -> PinRecord:
-    fields.exactly("pin", "pinned", "roots", "targets", "online", "streams")
+    fields.exactly("pin", "pinned", "roots", "targets", "online", "streams", "retired")
     roots = tuple(_parse_versioned(item) for item in fields.each("roots", maximum=limits.ROOTS))
     versions = [version for version, _ in roots]
     if not roots or versions != list(range(versions[0], versions[0] + len(versions))):
@@ -233,6 +216,7 @@ def _parse_pin(fields: Fields) -> PinRecord:
         None if fields.raw("targets") is None else _parse_versioned(fields.fields("targets")),
         online,
         streams,
+        None if fields.raw("retired") is None else _parse_retirement(fields.fields("retired")),
     )
 
 
@@ -252,6 +236,26 @@ def _format_pin(pin: PinRecord) -> dict[str, Any]:
             }
             for name in sorted(pin.streams)
         ],
+        "retired": None if pin.retired is None else _format_retirement(pin.retired),
+    }
+
+
+def _parse_retirement(fields: Fields) -> Retirement:
+    fields.exactly("at", "successor", "operators", "reason")
+    return Retirement(
+        parse_moment(fields.text("at")),
+        parse_digest(fields.text("successor")),
+        fields.texts("operators", maximum=limits.OPERATORS),
+        fields.text("reason"),
+    )
+
+
+def _format_retirement(retired: Retirement) -> dict[str, Any]:
+    return {
+        "at": format_moment(retired.at),
+        "successor": str(retired.successor),
+        "operators": list(retired.operators),
+        "reason": retired.reason,
     }
 
 
@@ -306,9 +310,23 @@ def _format_accepted(accepted: Accepted) -> dict[str, Any]:
 
 def _check_log_line(state: SiteState) -> None:
     line = Fields(parse_canonical(state.log_line.encode(), "state.json"), "state.json", "log.last")
-    body = sha256_of(format_canonical(_body(state.generation, state.floor, state.pins), "state.json"))
+    body = _body_digest(state)
     if line.raw("generation") != state.generation or line.raw("state") != str(body):
         raise MalformedError("state", "state.json", "log.last", got="of another generation", want=str(body))
+
+
+def _check_pins(pins: Sequence[PinRecord]) -> None:
+    """Sorted, each once; whoever was given up leads to a pin that still stands."""
+    _check_ascending("pins", [str(pin.pin) for pin in pins])
+    by_digest = {pin.pin: pin for pin in pins}
+    for pin in pins:
+        followed, current = 0, pin
+        while current.retired is not None:
+            following = by_digest.get(current.retired.successor)
+            followed += 1
+            if following is None or followed > len(pins):
+                raise MalformedError("state", "state.json", "retired", got="leads nowhere", want="a pin that stands")
+            current = following
 
 
 def _check_ascending(where: str, keys: list[str]) -> None:

@@ -1,23 +1,23 @@
 """The state folder on disk: how a generation is loaded, verified and first made.
 
-    site.toml            settings, typed by people (settings.py)
+    site.toml            settings, typed by people (settings.py); the state holds the digest of what was accepted
     pins/<sha256>.json   the pinned roots: they come from people, never from a bundle
     content/<sha256>     roots, targets' metadata and targets, by content
     state.json           one generation of everything else (state.py), replaced as a whole
-    log.jsonl            append-only, hash-chained; every change and every alarm
+    log.jsonl            append-only, hash-chained; every change and every alarm (state_log.py)
     lock                 held while anything is compared and written
 
 Rules of this module:
 - Everything is verified again when it is loaded, as if it were hostile: hashes, log chain, roots from the pin on.
 - Order of writing: contents, then `state.json` (which holds its own log line), then the log. A log that lacks just that
   line is completed; anything else that does not fit is TrustError ``state-damaged``, and nothing is rebuilt.
-- The log may be ahead of the state by alarms only: else the state was put back from an older copy.
+- A log that is ahead of the state means that the state was put back from an older copy.
+- What killed runs have left is removed before the next generation is written.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 
@@ -25,24 +25,16 @@ from bundler import limits
 from bundler.digest import Digest, sha256_of
 from bundler.errors import EnvError, TrustError
 from bundler.moment import format_moment
-from bundler.safe_file import disk_errors, read_bounded, write_atomically
+from bundler.safe_file import TEMPORARY_PREFIX, disk_errors, read_bounded, write_atomically
+from bundler.value import dataclass
 from trust_root.client import RootChain, verify_chain
 from trust_root.metadata import parse_root, parse_targets, verify_alone
 from trust_root.newest import HeldPin
-from trust_root.state import (
-    ALARM,
-    PinRecord,
-    SiteState,
-    damaged,
-    format_log,
-    format_state,
-    log_kind,
-    next_state,
-    parse_log,
-    parse_state,
-    state_damaged,
-)
+from trust_root.settings import parse_settings
+from trust_root.state import PinRecord, SiteState, format_state, next_state, parse_state
+from trust_root.state_log import damaged, format_log, parse_log, state_damaged
 
+_FOLDERS = ("pins", "content")
 _MOST_READINGS = 100  # one generation between two readings is rare; a hundred in a row do not happen
 
 
@@ -60,11 +52,13 @@ def is_pinned(folder: Path) -> bool:
     """Whether this folder holds a site's state; false also for a folder that an interrupted first pin has left.
 
     Raises:
-        TrustError: there is a log without a state (``state-damaged``).
+        TrustError: there is a log, or more than a first pin leaves, without a state (``state-damaged``).
     """
     if (folder / "state.json").exists():
         return True
-    if (folder / "log.jsonl").exists():
+    contents = folder / "content"
+    more = contents.is_dir() and len([path for path in contents.iterdir() if path.suffix != ".tmp"]) > 1
+    if more or (folder / "log.jsonl").exists():
         raise state_damaged("state.json", "absent")
     return False
 
@@ -104,7 +98,7 @@ def create_site(folder: Path, settings: bytes, root: bytes, record: PinRecord, c
 
     `site.toml` is kept if it is there. `state.json` comes before the log, so a folder without it was never pinned.
     """
-    for name in ("pins", "content"):
+    for name in _FOLDERS:
         with disk_errors("state", folder / name):
             (folder / name).mkdir(mode=0o700, exist_ok=True)
     if not (folder / "site.toml").exists():
@@ -117,9 +111,33 @@ def create_site(folder: Path, settings: bytes, root: bytes, record: PinRecord, c
         "version": record.roots[0][0],
         "at": format_moment(clock),
     }
-    state = next_state(1, None, (record,), (), line)
+    raw = read_settings(folder)
+    state = SiteState(0, None, parse_settings(raw).name, sha256_of(raw), (record,))
+    write_generation(folder, next_state(state, (), line), ())
+
+
+def read_settings(folder: Path) -> bytes:
+    """Bytes of `site.toml`; none if it is gone, which is then noticed by its digest.
+
+    Raises:
+        EnvError: it cannot be read.
+    """
+    path = folder / "site.toml"
+    return read_bounded(path, limits.SETTINGS_BYTES, "settings") if path.exists() else b""
+
+
+def write_generation(folder: Path, state: SiteState, log: Sequence[str]) -> None:
+    """Write a generation whose contents are there, after `log`; the caller holds the lock."""
     write_atomically(folder / "state.json", format_state(state), what="state")
-    write_atomically(folder / "log.jsonl", format_log([state.log_line]), what="log")
+    write_atomically(folder / "log.jsonl", format_log((*log, state.log_line)), what="log")
+
+
+def sweep(folder: Path) -> None:
+    """Remove the temporary files of runs that were killed; the caller holds the lock, so nobody is writing."""
+    for place in (folder, *(folder / name for name in _FOLDERS)):
+        with disk_errors("state", place):
+            for path in place.glob(f"{TEMPORARY_PREFIX}*.tmp"):
+                path.unlink(missing_ok=True)
 
 
 def _read(path: Path, max_bytes: int) -> bytes:
@@ -163,7 +181,7 @@ def _complete_log(state: SiteState, lines: tuple[str, ...]) -> tuple[str, ...]:
             return parse_log(format_log((*lines, state.log_line)))
     if len(lines) < count or lines[count - 1] != state.log_line:
         raise state_damaged("log.jsonl", "cut, or not the log of this state")
-    if any(log_kind(line) != ALARM for line in lines[count:]):
+    if len(lines) > count:
         raise state_damaged("state.json", "older than the log: it was put back from a copy")
     return lines
 

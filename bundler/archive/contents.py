@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
 
 from bundler.digest import Digest
+from bundler.value import dataclass, field
 
 Storage = Literal["raw", "zstd"]
 
@@ -95,8 +95,33 @@ class Image:
 
 
 @dataclass(frozen=True, slots=True)
+class GrowthProof:
+    """Consistency proof from a tree of `tree_size` leaves to the one of the checkpoint beside it (RFC 9162, 2.1.4)."""
+
+    tree_size: int
+    hashes: tuple[bytes, ...] = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class LogGrowth:
+    """The newest checkpoint that a log gave the exporter, with proofs that it continues earlier ones.
+
+    `log` is the log's id in hex; `checkpoint` the signed note, whose origin tells the tree; `fetched_at` when the log
+    was asked, not after the inventory's `created`. Nothing of it is verified here.
+    """
+
+    log: str
+    checkpoint: bytes = field(repr=False)
+    fetched_at: datetime
+    proofs: tuple[GrowthProof, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Inventory:
-    """The whole list. `previous` is None exactly when `sequence` is 1; an empty `audience` means any site."""
+    """The whole list. `previous` is None exactly when `sequence` is 1; an empty `audience` means any site.
+
+    `logs` is empty unless the exporter asked logs how they grew.
+    """
 
     stream: str
     sequence: int
@@ -106,3 +131,4 @@ class Inventory:
     tool: str
     images: tuple[Image, ...]
     blobs: tuple[Blob, ...]
+    logs: tuple[LogGrowth, ...] = ()

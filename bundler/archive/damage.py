@@ -16,10 +16,9 @@ Codes of a `Damage`:
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from bundler.digest import Digest
 from bundler.errors import DamagedError
+from bundler.value import dataclass
 
 END = "(end of file)"
 

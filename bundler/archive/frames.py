@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import BinaryIO
 
 import zstandard
@@ -23,6 +22,7 @@ from bundler.archive.storage import may_compress, pays
 from bundler.archive.zstd_frame import FrameWalker
 from bundler.digest import Digest
 from bundler.errors import DamagedError
+from bundler.value import dataclass
 
 __all__ = ["FrameReader", "Stored", "compress_to", "decompress", "may_compress", "pays"]
 

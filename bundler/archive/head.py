@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from types import MappingProxyType
@@ -32,6 +31,7 @@ from bundler.archive.ustar import (
 )
 from bundler.digest import sha256_of
 from bundler.errors import DamagedError, UnsupportedError
+from bundler.value import dataclass
 from bundler.version import FORMAT_VERSION
 
 _FIRST_LINE = re.compile(rb"Sealift bundle, format ([1-9][0-9]{0,8})\n")

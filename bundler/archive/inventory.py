@@ -3,7 +3,7 @@
 Rules of this module:
 - Canonical JSON only; `format_inventory(parse_inventory(raw)) == raw`.
 - `format`, then `critical`, are judged before any other field: a newer format is unsupported, not malformed.
-- Unknown fields are refused, at every level; nothing has a default.
+- Unknown fields are refused, at every level; nothing has a default. `logs` is there exactly when it is not empty.
 - A parsed inventory is consistent in itself (inventory_rules.py); so is one that the exporter built, when it is
   formatted. What the listed manifests say is not known here: verify/completeness.py compares it.
 - The caller has compared the bytes with length and digest in the stream's signed metadata before they come here.
@@ -17,13 +17,16 @@ from bundler import limits
 from bundler.archive.contents import (
     Blob,
     Evidence,
+    GrowthProof,
     Image,
     Inventory,
+    LogGrowth,
     Omission,
     PlatformChild,
     Search,
     Storage,
 )
+from bundler.archive.growth import format_growth, parse_growth
 from bundler.archive.inventory_rules import check_rules
 from bundler.archive.layout import layout_index
 from bundler.digest import Digest, parse_digest
@@ -37,8 +40,10 @@ from bundler.version import FORMAT_VERSION
 __all__ = [
     "Blob",
     "Evidence",
+    "GrowthProof",
     "Image",
     "Inventory",
+    "LogGrowth",
     "Omission",
     "PlatformChild",
     "Search",
@@ -73,7 +78,7 @@ def parse_inventory(raw: bytes) -> Inventory:
     """
     fields = Fields(parse_canonical(raw, _WHAT, max_bytes=limits.INVENTORY_BYTES), _WHAT)
     _check_format(fields)
-    fields.exactly(*_KEYS)
+    fields.exactly(*_KEYS, *(("logs",) if "logs" in fields else ()))
     return check_rules(
         Inventory(
             stream=fields.text("stream"),
@@ -84,6 +89,7 @@ def parse_inventory(raw: bytes) -> Inventory:
             tool=fields.text("tool"),
             images=tuple(map(_parse_image, fields.each("images", maximum=limits.INVENTORY_IMAGES))),
             blobs=tuple(map(_parse_blob, fields.each("blobs", maximum=limits.INVENTORY_BLOBS))),
+            logs=_parse_logs(fields) if "logs" in fields else (),
         )
     )
 
@@ -107,12 +113,21 @@ def format_inventory(inventory: Inventory) -> bytes:
             "tool": inventory.tool,
             "images": [_image_fields(image) for image in inventory.images],
             "blobs": [_blob_fields(blob) for blob in inventory.blobs],
+            **({"logs": [format_growth(growth) for growth in inventory.logs]} if inventory.logs else {}),
         },
         _WHAT,
     )
     if len(raw) > limits.INVENTORY_BYTES:
         raise MalformedError("limits", _WHAT, got=f"{len(raw)} bytes", want=f"at most {limits.INVENTORY_BYTES}")
     return raw
+
+
+def _parse_logs(fields: Fields) -> tuple[LogGrowth, ...]:
+    """What logs showed of their growth; an empty list would be a second spelling of none."""
+    logs = tuple(map(parse_growth, fields.each("logs", maximum=limits.LOG_TREES)))
+    if not logs:
+        raise MalformedError("field-value", _WHAT, "logs", got="an empty list", want="no such field, or some logs")
+    return logs
 
 
 def _check_format(fields: Fields) -> None:

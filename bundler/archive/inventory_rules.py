@@ -1,8 +1,8 @@
-"""What an inventory must hold by itself, without a look at any blob (FORMAT.md, "Inventory", rules I1 to I13).
+"""What an inventory must hold by itself, without a look at any blob (FORMAT.md, "Inventory", rules I1 to I14).
 
 `check_rules` returns the inventory or raises. The codes: ``order`` (repeated or unsorted), ``name``, ``previous``,
 ``text``, ``time``, ``augments``, ``log-entry``, ``digest-algorithm``, ``blob-absent``, ``blob-mismatch``,
-``omitted-present``, ``stored``, ``blob-order``, ``media-type``, ``limits``, and those of layout.py.
+``omitted-present``, ``stored``, ``blob-order``, ``media-type``, ``log-proof``, ``limits``, and those of layout.py.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import re
 from collections.abc import Hashable, Iterable, Mapping
 
 from bundler import limits
-from bundler.archive.contents import Blob, Evidence, Image, Inventory
+from bundler.archive.contents import Blob, Evidence, Image, Inventory, LogGrowth
 from bundler.archive.layout import BLOB_TYPES, layout_index
 from bundler.archive.names import RESERVED_ROLES, STREAM_GRAMMAR
 from bundler.archive.storage import blob_rank, may_compress, pays
@@ -41,6 +41,7 @@ def check_rules(inventory: Inventory) -> Inventory:
     _each_once((image.name for image in inventory.images), "images")
     for image in inventory.images:
         _check_image(image, blobs)
+    _check_logs(inventory)
     layout_index(inventory)
     return inventory
 
@@ -168,6 +169,30 @@ def _check_log_entry(evidence: Evidence, where: str) -> None:
         raise _refused("text", where, repr(evidence.log[:80]), _LOG_ID.pattern)
     if evidence.fetched_at.tzinfo is None or evidence.fetched_at.microsecond:
         raise _refused("time", where, str(evidence.fetched_at), "a time zone and whole seconds")
+
+
+def _check_logs(inventory: Inventory) -> None:
+    places = [(growth.log, growth.checkpoint) for growth in inventory.logs]
+    if places != sorted(set(places)):
+        raise _refused("order", "logs", "unsorted or repeated entries", "sorted by log and checkpoint, each once")
+    for growth in inventory.logs:
+        _check_growth(growth, inventory)
+
+
+def _check_growth(growth: LogGrowth, inventory: Inventory) -> None:
+    where = f"logs {growth.log[:80]}"
+    if not _LOG_ID.fullmatch(growth.log):
+        raise _refused("text", where, repr(growth.log[:80]), _LOG_ID.pattern)
+    if not 0 < len(growth.checkpoint) <= limits.NOTE_BYTES:
+        raise _refused("limits", where, f"a checkpoint of {len(growth.checkpoint)} bytes", f"1 to {limits.NOTE_BYTES}")
+    if growth.fetched_at.tzinfo is None or growth.fetched_at.microsecond or growth.fetched_at > inventory.created_at:
+        raise _refused("time", where, str(growth.fetched_at), "whole seconds, not after `created`")
+    sizes = [proof.tree_size for proof in growth.proofs]
+    if sizes != sorted(set(sizes)) or (sizes and sizes[0] < 1):
+        raise _refused("order", where, "proofs out of order or twice", "one for each size from 1 on, ascending")
+    for proof in growth.proofs:
+        if not 0 < len(proof.hashes) <= limits.LOG_PROOF_HASHES or {len(item) for item in proof.hashes} != {32}:
+            raise _refused("log-proof", where, f"a proof from {proof.tree_size}", "1 to 64 hashes of 32 bytes")
 
 
 def _check_present(item: Image | Evidence, blobs: Mapping[Digest, Blob], where: str) -> None:

@@ -12,10 +12,10 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from bundler import limits
+from bundler.value import dataclass
 
 _Item = TypeVar("_Item")
 _Result = TypeVar("_Result")

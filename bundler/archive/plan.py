@@ -8,12 +8,11 @@ Rules of this module:
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from bundler.archive.contents import Blob, Inventory
 from bundler.archive.layout import OCI_LAYOUT, layout_index
 from bundler.archive.names import INDEX_NAME, LAYOUT_NAME
 from bundler.archive.ustar import BLOCK_BYTES, end_bytes, format_header, member_bytes
+from bundler.value import dataclass
 
 
 @dataclass(frozen=True, slots=True)

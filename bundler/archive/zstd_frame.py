@@ -11,10 +11,9 @@ Rules of this module:
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from bundler import limits
 from bundler.errors import DamagedError
+from bundler.value import dataclass
 
 MAX_BLOCK_BYTES = 128 * 1024
 

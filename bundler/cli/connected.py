@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from bundler.errors import MalformedError, UsageError
+from bundler.value import dataclass
 
 if TYPE_CHECKING:
     from bundler.network.access import Access

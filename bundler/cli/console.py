@@ -10,10 +10,10 @@ import contextlib
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from bundler.escaping import escape
+from bundler.value import dataclass
 
 if TYPE_CHECKING:
     from rich.progress import Progress

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,12 +14,14 @@ from bundler.cli.connected import Reach, connect, registry_options, take_reach
 from bundler.cli.options import ask_passphrase, clock, read_settings_file
 from bundler.errors import RejectedError, UsageError
 from bundler.escaping import escape
+from bundler.value import dataclass, replace
 
 if TYPE_CHECKING:
     from datetime import datetime
 
     from bundler.export.pipeline import ExportRequest, ProofWish
     from bundler.export.settings import ImageRequest, Settings
+    from trust_root.state_export import SiteHeads
 
 _NAMES = "bundler.cli.export.names"
 _HELP = "sealift export --help"
@@ -31,6 +32,7 @@ Examples:
       -o app.bundle.tar --repository REPO --keys KEYS --stream plant
   sealift export oci-archive:app.tar oci:tools:v2 --platform linux/amd64 -o two.bundle.tar --repository REPO --keys KEYS
   sealift export -f sealift.toml -o week-12.bundle.tar --policy policy.toml
+  sealift export -f sealift.toml -o week-13.bundle.tar --since plant-7.json
   sealift export -f sealift.toml --dry-run --json
 
 \b
@@ -38,8 +40,9 @@ IMAGE is a name in a registry, with or without docker://; or oci:FOLDER[:REF] or
 by cosign save; or dir:FOLDER with its signature files; or docker-archive:FILE[:REF], which has no registry's digest and
 needs --allow-synthesised-digest. --name belongs to the IMAGE before it, and is needed where the layout records no full
 name. Blobs from registries are kept in a cache (sealift cache show). For evidence with an inclusion promise only, the
-log is asked for the inclusion proof (--proofs none: it is not). SEALIFT_KEY_PASSPHRASE holds the key's passphrase;
-without it you are asked. SOURCE_DATE_EPOCH sets the time of the bundle.
+log is asked for the inclusion proof (--proofs none: it is not). With --since FILE, written at a site by sealift trust
+state --export FILE, logs are asked for the proof that they have only grown since. SEALIFT_KEY_PASSPHRASE holds the
+key's passphrase; without it you are asked. SOURCE_DATE_EPOCH sets the time of the bundle.
 
 Exit codes: 0 exported, 1 rejected (incomplete source, missing evidence, policy), 2 usage, 4 trust, 6 environment.
 """
@@ -73,6 +76,9 @@ class _ExportCommand(click.Command):
 @click.option("--dry-run", is_flag=True, help="Print images, sizes and the space needed; write nothing but the cache.")
 @click.option("--proofs", type=click.Choice(["fetch", "none"]), default="fetch", help="Ask logs for proofs [fetch].")
 @click.option("--require-inclusion-proof", is_flag=True, help="Fail where evidence is left without an inclusion proof.")
+@click.option(
+    "--since", metavar="FILE", multiple=True, help="Ask logs how they grew since a site wrote FILE; repeatable."
+)
 @registry_options
 @click.option(
     "--allow-synthesised-digest",
@@ -118,6 +124,7 @@ class _Options:
     development: bool
     as_json: bool
     quiet: bool
+    since: tuple[str, ...]
 
 
 def pair_names(args: Sequence[str], with_value: frozenset[str]) -> Iterator[tuple[int, str]]:
@@ -263,7 +270,23 @@ def _request(settings: Settings, options: _Options) -> ExportRequest:
         compress=settings.compression == "zstd",
         allow_expiring=options.allow_expiring,
         proofs=_proof_wish(options),
+        since=tuple(map(_read_heads, options.since)),
     )
+
+
+def _read_heads(file: str) -> SiteHeads:
+    """What a site handed out."""
+    from bundler import limits
+    from bundler.errors import MalformedError
+    from bundler.safe_file import read_bounded
+    from trust_root.state_export import parse_heads
+
+    try:
+        return parse_heads(read_bounded(Path(file), limits.STATE_FILE_BYTES, "site's file"))
+    except MalformedError as error:
+        raise UsageError(
+            "since-file", "--since", file, got=str(error), want="what sealift trust state --export wrote"
+        ) from error
 
 
 def _proof_wish(options: _Options) -> ProofWish:

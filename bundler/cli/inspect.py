@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from bundler.cli.options import clock, state_folder
 from bundler.errors import SealiftError, TrustError, UsageError
+from bundler.value import dataclass
 
 if TYPE_CHECKING:
     from bundler.deliver.image_inspection import ImageInspection
@@ -100,7 +99,10 @@ def _show_bundle(file: str, site: Site | TrustError, basis: TimeBasis, *, as_jso
     if as_json:
         _print_json(document)
     else:
-        click.echo("\n".join(_lines(document)))
+        from bundler.cli.console import show
+        from bundler.cli.inspect_text import bundle_lines
+
+        show(bundle_lines(document))
     return [found.failure]
 
 
@@ -167,46 +169,3 @@ def _print_json(document: dict[str, Any]) -> None:
     import json
 
     click.echo(json.dumps(document, indent=2).replace("\x7f", "\\u007f"))
-
-
-def _lines(document: dict[str, Any]) -> Iterator[str]:
-    from bundler.escaping import escape
-    from bundler.report.sizes import readable_size
-
-    if document["trusted"]:
-        yield f"{escape(document['file'])}: head trusted through pin {document['pin']}; claims not judged (verify does)"
-    else:
-        yield f"NOT VERIFIED: {document['reason']}: {escape(document['file'])}"
-    if document["development"]:
-        yield "  !! DEVELOPMENT TRUST ROOT: its keys were made for trying things out; this proves nothing to anybody"
-    yield (
-        f"  stream {document['stream']}, sequence {document['sequence']}, created {document['created']}, "
-        f"by {escape(document['tool'])}"
-    )
-    for_whom = ", ".join(document["audience"]) or "any site"
-    sizes = f"{readable_size(document['size'])}, stored as {readable_size(document['stored_size'])}"
-    yield f"  for {for_whom}; {len(document['images'])} images, {document['blobs']} blobs, {sizes}"
-    roles = ", ".join(f"{role['role']} {role['version']} until {role['expires'][:10]}" for role in document["roles"])
-    yield f"  trust: {roles}"
-    for target in document["targets"]:
-        yield f"  target: {escape(target['path'])}, {readable_size(target['size'])}"
-    for image in document["images"]:
-        yield from _image(image)
-
-
-def _image(image: dict[str, Any]) -> Iterator[str]:
-    from bundler.escaping import escape
-
-    yield ""
-    yield f"{escape(image['name'])}"
-    yield f"  {image['digest']}  {escape(image['media_type'])}"
-    for child in image["platforms"]:
-        yield f"  platform {escape(child['platform'])}: {child['digest']}"
-    for child in image["omitted"]:
-        yield f"  omitted {escape(child['platform'])}: {child['digest']}"
-    for item in image["evidence"]:
-        claims = f" claims {', '.join(item['claims'])}" if item["claims"] else ""
-        about = item["platform"] or item["subject"]
-        yield escape(f"  {item['kind']} about {about}, found by {item['found_by']}:{claims} (not judged here)")
-    absent = sum(search["answer"] == "absent" for search in image["searches"])
-    yield f"  searched {len(image['searches'])} places for evidence; {absent} answered that there is none"

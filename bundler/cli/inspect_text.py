@@ -1,7 +1,9 @@
-"""What `sealift inspect … IMAGE` says, as lines and tables, from the same values as its JSON form.
+"""What `sealift inspect` says, as lines and tables, from the same values as its JSON form.
 
 Rules of this module:
-- Text from outside is made visible and indented (report/columns.py). Each piece of evidence says how strong it is.
+- Text from outside is made visible and indented (report/columns.py). Each piece of evidence says how strong it is, or
+  that it was not judged.
+- A digest that is whole stands on a line of its own, so that it can be copied.
 - A list that is long is cut, and says by how much; `--all` prints the rest.
 """
 
@@ -13,23 +15,78 @@ from typing import Any
 
 from bundler.cli.console import Shown, Table
 from bundler.report.columns import broken
+from bundler.report.sizes import readable_size
 
 MOST_ROWS = 20
 _DEVELOPMENT = "DEVELOPMENT TRUST ROOT: its keys were made for trying things out; this proves nothing to anybody"
 _CLAIMS = "claims of whoever made it; verify judges them"
 
 
+def bundle_lines(document: dict[str, Any]) -> Iterator[Shown]:
+    """A whole bundle: its head, and what each image has, by claims that are not judged."""
+    yield from _first_line(document, "claims not judged (verify does)")
+    if document["development"]:
+        yield from broken("  !! ", _DEVELOPMENT, 5)
+    made = f"created {document['created']}, by {document['tool']}"
+    yield from broken(f"  stream {document['stream']}, sequence {document['sequence']}, ", made, 4)
+    sizes = f"{readable_size(document['size'])}, stored as {readable_size(document['stored_size'])}"
+    counts = f"{_count(len(document['images']), 'image')}, {_count(document['blobs'], 'blob')}, {sizes}"
+    yield from broken("  for ", f"{', '.join(document['audience']) or 'any site'}; {counts}", 4)
+    roles = ", ".join(f"{role['role']} {role['version']} until {role['expires'][:10]}" for role in document["roles"])
+    yield from broken("  trust: ", roles, 4)
+    for target in document["targets"]:
+        yield from broken("  target: ", f"{target['path']}, {readable_size(target['size'])}", 4)
+    for image in document["images"]:
+        yield from _bundle_image(image)
+
+
+def _bundle_image(image: dict[str, Any]) -> Iterator[Shown]:
+    yield ""
+    yield from broken("", image["name"], 2)
+    yield f"  {image['digest']}"
+    yield from _origin(image)
+    yield from broken("  ", image["media_type"], 4)
+    for word, children in (("platform", image["platforms"]), ("omitted", image["omitted"])):
+        for child in children:
+            yield from _with_digest(f"  {word} ", child)
+    for item in image["evidence"]:
+        about = item["platform"] or ("the index" if item["subject"] == image["digest"] else _short(item["subject"]))
+        claims = f"; claims {', '.join(item['claims'])} (not judged here)" if item["claims"] else "; not judged here"
+        yield from broken("  ", f"{item['kind']} about {about}, found by {item['found_by']}{claims}", 4)
+    yield _searched(image["searches"])
+
+
+def _origin(image: dict[str, Any]) -> Iterator[Shown]:
+    if image["digest_origin"] != "source":
+        yield from broken("  !! ", "made by the exporter: no registry has this digest, nobody outside signed it", 5)
+
+
+def _with_digest(start: str, child: dict[str, Any]) -> Iterator[Shown]:
+    yield from broken(start, child["platform"] or "not named", 4)
+    yield f"    {child['digest']}"
+
+
+def _searched(searches: Sequence[dict[str, Any]]) -> str:
+    absent = sum(search["answer"] == "absent" for search in searches)
+    return f"  searched {_count(len(searches), 'place')} for evidence; {absent} answered that there is none"
+
+
 def head_lines(document: dict[str, Any]) -> Iterator[Shown]:
     """The bundle, whether its head is trusted, and the image."""
-    if document["trusted"]:
-        said = f"head trusted through pin {_short(document['pin'])}; judged without a policy"
-        yield from broken("", f"{document['file']}: {said}", 2)
-    else:
-        yield from broken(f"NOT VERIFIED: {document['reason']}: ", document["file"], 2)
+    yield from _first_line(document, "judged without a policy")
     if document["development"]:
         yield from broken("  !! ", _DEVELOPMENT, 5)
     yield from broken("", document["image"], 2)
     yield f"  {document['digest']}"
+    yield from _origin(document)
+
+
+def _first_line(document: dict[str, Any], how: str) -> Iterator[Shown]:
+    if document["trusted"]:
+        said = f"head trusted through pin {_short(document['pin'])}; {how}"
+        yield from broken("", f"{document['file']}: {said}", 2)
+    else:
+        yield from broken(f"NOT VERIFIED: {document['reason']}: ", document["file"], 2)
 
 
 def sbom_lines(document: dict[str, Any], most: int | None) -> Iterator[Shown]:
@@ -69,6 +126,8 @@ def provenance_lines(document: dict[str, Any], most: int | None) -> Iterator[Sho
             ("build type", details["build_type"]),
             ("source", details["source"] or "not named"),
             ("source ref", details["source_ref"]),
+            ("source branch", details["source_branch"]),
+            ("source tag", details["source_tag"]),
             ("source digest", digests),
             ("entry point", details["entry_point"]),
             ("invocation", details["invocation"]),
@@ -93,6 +152,9 @@ def signature_lines(document: dict[str, Any]) -> Iterator[Shown]:
     for fact in document["signatures"]:
         yield ""
         yield from _fact_lines("", fact)
+    if not document["signatures"]:
+        yield ""
+        yield f"no signature about {document['platform'] or 'this image'}"
 
 
 def tree_lines(document: dict[str, Any]) -> Iterator[Shown]:
@@ -100,16 +162,16 @@ def tree_lines(document: dict[str, Any]) -> Iterator[Shown]:
     for fact in document["about_image"]:
         yield from _fact_lines("  ", fact)
     for child in document["platforms"]:
-        yield from broken("  platform ", f"{child['platform']} {child['digest']}", 4)
+        yield from _with_digest("  platform ", child)
         for fact in child["evidence"]:
             yield from _fact_lines("    ", fact)
     for fact in document["about_evidence"]:
-        yield from broken("  about ", fact["subject"], 4)
+        yield "  about evidence"
+        yield f"    {fact['subject']}"
         yield from _fact_lines("    ", fact)
     for omitted in document["omitted"]:
-        yield from broken("  omitted ", f"{omitted['platform']} {omitted['digest']}", 4)
-    answered = sum(search["answer"] == "absent" for search in document["searches"])
-    yield f"  searched {len(document['searches'])} places for evidence; {answered} answered that there is none"
+        yield from _with_digest("  omitted ", omitted)
+    yield _searched(document["searches"])
 
 
 def _reading_lines(word: str, reading: dict[str, Any]) -> Iterator[Shown]:

@@ -7,7 +7,6 @@ hands nothing on.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -15,6 +14,7 @@ import click
 
 from bundler.cli.options import clock, read_settings_file, state_folder
 from bundler.errors import TrustError
+from bundler.value import dataclass
 
 if TYPE_CHECKING:
     from bundler.verify.pipeline import Request
@@ -31,6 +31,16 @@ _OPTIONS = (
         "--require-inclusion-proof",
         is_flag=True,
         help="Demand a log's proof behind every signature that the policy names.",
+    ),
+    click.option(
+        "--require-log-growth", is_flag=True, help="Demand proof that logs have only grown since this site saw them."
+    ),
+    click.option(
+        "--min-sequence",
+        type=click.IntRange(1),
+        default=1,
+        metavar="N",
+        help="Refuse new deliveries below N: for a site whose state was lost.",
     ),
     click.option("--state", metavar="DIR", help="State folder [SEALIFT_STATE, or the XDG state folder]."),
     click.option("--threads", type=click.IntRange(1, 64), help="Members read at once [as many as cores]."),
@@ -51,6 +61,8 @@ class Judging:
     policy_file: str | None
     historic: bool
     require_inclusion_proof: bool
+    require_log_growth: bool
+    min_sequence: int
     state: str | None
     threads: int | None
 
@@ -62,7 +74,7 @@ class Judging:
         """
         from trust_root.site import load_site
 
-        return load_site(state_folder(self.state), read_only=read_only)
+        return load_site(state_folder(self.state), read_only=read_only, min_sequence=self.min_sequence)
 
     def request(self, site: Site, reach: Callable[[int], None] | None = None) -> Request:
         """What to judge by, as of now; the policy is read again each time.
@@ -77,7 +89,12 @@ class Judging:
         return Request(
             basis=time_basis(clock(), site.floor),
             site=site,
-            policy=load_policy(self.policy_file, site, require_proofs=self.require_inclusion_proof),
+            policy=load_policy(
+                self.policy_file,
+                site,
+                require_proofs=self.require_inclusion_proof,
+                require_growth=self.require_log_growth,
+            ),
             historic=self.historic,
             threads=self.threads,
             progress=reach,
@@ -88,14 +105,20 @@ class Judging:
         return self.request(self.site(read_only=True))
 
 
-def load_policy(policy_file: str | None, site: Site | None, *, require_proofs: bool) -> Policy | None:
+def load_policy(
+    policy_file: str | None, site: Site | None, *, require_proofs: bool, require_growth: bool
+) -> Policy | None:
     """`--policy`, else the one that site.toml names, with the digest that it names.
 
     Raises:
         UsageError: the policy. TrustError: it has another digest (``policy-digest``).
     """
     policy = _read_policy(policy_file, site)
-    return policy.requiring_proofs() if policy is not None and require_proofs else policy
+    if policy is not None and require_proofs:
+        policy = policy.requiring_proofs()
+    if policy is not None and require_growth:
+        policy = policy.requiring_log_growth()
+    return policy
 
 
 def print_report(report: Report, *, as_json: bool) -> None:

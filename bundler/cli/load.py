@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,11 +14,14 @@ import click
 from bundler.cli.connected import access_options, take_access
 from bundler.cli.judging import Judging, judging_options, print_report, size_of
 from bundler.cli.options import clock
+from bundler.errors import MalformedError, UsageError
+from bundler.value import dataclass
 
 if TYPE_CHECKING:
-    from bundler.deliver.load_names import LayoutTarget, Naming, RegistryTarget, Target
+    from bundler.deliver.load_names import LayoutTarget, Naming, RegistryTarget, SkopeoTarget, Target
     from bundler.deliver.verified import Opened, VerifiedBundle
     from bundler.network.access import Access
+    from bundler.oci.descriptor import Platform
     from trust_root.site import Site
 
 _EPILOG = """\b
@@ -32,6 +35,8 @@ Examples:
 There is no --at: what is loaded must hold today. Exit codes: 0 loaded, 1 rejected, 2 usage, 3 damaged, 4 trust,
 5 unsupported, 6 environment.
 """
+
+_GO_NAMES = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm/v7", "armv6l": "arm/v6", "i686": "386"}
 
 
 @click.command(epilog=_EPILOG)
@@ -93,6 +98,14 @@ class _Task:
         from bundler.deliver.load_names import parse_target
 
         return parse_target(self.to)
+
+    def chosen_platform(self) -> Platform:
+        from bundler.oci.descriptor import parse_platform
+
+        try:
+            return parse_platform(self.platform or _this_machine())
+        except MalformedError as error:
+            raise UsageError(error.code, "option", "--platform", got=error.which, want=error.want) from error
 
     def naming(self) -> Naming:
         from bundler.deliver.load_names import Naming, parse_rewrite
@@ -167,6 +180,39 @@ def _into_layout(bundle: VerifiedBundle, target: LayoutTarget, task: _Task, docu
         )
     document["layout"] = layout_document(written)
     return 0
+
+
+def _into_storage(bundle: VerifiedBundle, target: SkopeoTarget, task: _Task, document: dict[str, Any]) -> int:
+    from tempfile import TemporaryDirectory
+
+    from bundler.deliver.load_document import storage_document
+    from bundler.deliver.load_storage import load_storage, plan_storage
+    from bundler.deliver.serve import Place, open_server
+    from bundler.network.server.listener import Address
+    from bundler.network.skopeo import Skopeo
+
+    planned = plan_storage(bundle.images, task.chosen_platform(), task.naming())
+    document["images"] = storage_document(planned, target)
+    if task.dry_run:
+        return 0
+    place = Place(Address("127.0.0.1", 0))
+    with open_server([bundle], place, write=lambda _: None, clock=clock) as server, TemporaryDirectory() as folder:
+        paths = {offer.name: offer.full_path for offer in server.offers}
+        load_storage(
+            planned,
+            target,
+            Skopeo(task.access),
+            Path(folder),
+            lambda held: f"{server.address}/{paths[held.image.name]}",
+            allow_digest_change=task.allow_digest_change,
+        )
+    return 0
+
+
+def _this_machine() -> str:
+    """This machine's platform, in Go's words for architectures."""
+    machine = os.uname().machine
+    return f"linux/{_GO_NAMES.get(machine, machine)}"
 
 
 def _one_at_a_time(call: Callable[[int], None]) -> Callable[[int], None]:

@@ -13,6 +13,7 @@ _PAGES = {
     "inspect": ("bundler.deliver", "INSPECT.md"),
     "report": ("bundler.report", "REPORT.md"),
     "diff": ("bundler.deliver", "DIFF.md"),
+    "load": ("bundler.deliver", "LOAD.md"),
     "reasons": ("bundler", "REASONS.md"),
     "ceremony": ("trust_root", "CEREMONY.md"),
 }

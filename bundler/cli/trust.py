@@ -11,7 +11,15 @@ import click
 from trust_root.cli import COMMANDS, EPILOG
 from trust_root.cli_group import CommandTable, LazyGroup
 
-_WIDER: CommandTable = {}
+_WIDER: CommandTable = {
+    "add-sigstore": (
+        "bundler.cli.trust_sigstore",
+        "add_sigstore",
+        "Publish a Sigstore's trusted root, by its own TUF.",
+    ),
+    "get": ("bundler.cli.trust_get", "get", "Fetch one verified target of any TUF repository."),
+    "refresh": ("bundler.cli.trust_refresh", "refresh", "Bring newer roots and targets to this site, no delivery."),
+}
 """Commands of `bundler.cli`: name → module, attribute, one-line help."""
 
 

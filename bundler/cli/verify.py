@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -13,6 +12,7 @@ import click
 from bundler.cli.judging import load_policy, print_report, size_of
 from bundler.cli.options import clock, state_folder
 from bundler.errors import MalformedError, UsageError
+from bundler.value import dataclass, replace
 
 if TYPE_CHECKING:
     from bundler.verify.pipeline import Request, Verification
@@ -39,9 +39,19 @@ Exit codes: 0 verified, 1 rejected, 2 usage, 3 damaged, 4 trust, 5 unsupported, 
 )
 @click.option("--reason", metavar="TEXT", help="Why --at was typed; stands in the report.")
 @click.option("--historic", is_flag=True, help="Accept an older delivery that this site has accepted before.")
+@click.option(
+    "--min-sequence",
+    type=click.IntRange(1),
+    default=1,
+    metavar="N",
+    help="Accept no new delivery below sequence N: for a site whose state was lost.",
+)
 @click.option("--read-only", is_flag=True, help="Write nothing to the state; rollback is checked, not recorded.")
 @click.option(
     "--require-inclusion-proof", is_flag=True, help="Demand a log's proof behind every signature that the policy names."
+)
+@click.option(
+    "--require-log-growth", is_flag=True, help="Demand proof that logs have only grown since this site saw them."
 )
 @click.option("--explain", is_flag=True, help="Say which rule decided about each image, and why.")
 @click.option(
@@ -84,9 +94,11 @@ class _Options:
     at: str | None
     reason: str | None
     historic: bool
+    min_sequence: int
     read_only: bool
     integrity_only: bool
     require_inclusion_proof: bool
+    require_log_growth: bool
     explain: bool
     state: str | None
     threads: int | None
@@ -97,9 +109,10 @@ def _load_site(options: _Options) -> Site | None:
     from trust_root.site import load_site
 
     if not options.integrity_only:
-        return load_site(state_folder(options.state), read_only=options.read_only)
-    beside = (options.policy_file, options.at, options.historic, options.require_inclusion_proof, options.explain)
-    if any(beside):
+        folder = state_folder(options.state)
+        return load_site(folder, read_only=options.read_only, min_sequence=options.min_sequence)
+    demands = (options.require_inclusion_proof, options.require_log_growth)
+    if any((options.policy_file, options.at, options.historic, *demands, options.explain)):
         raise UsageError(
             "usage", "option", "--integrity-only", got="with an option about claims", want="alone",
             hints=["--integrity-only proves nothing about claims; leave it out to verify"],
@@ -121,7 +134,12 @@ def _request(options: _Options, site: Site | None, reach: Callable[[int], None])
     return Request(
         basis=time_basis(clock(), site.floor if site else None, at, options.reason),
         site=site,
-        policy=load_policy(options.policy_file, site, require_proofs=options.require_inclusion_proof),
+        policy=load_policy(
+            options.policy_file,
+            site,
+            require_proofs=options.require_inclusion_proof,
+            require_growth=options.require_log_growth,
+        ),
         historic=options.historic,
         explain=options.explain,
         integrity_only=options.integrity_only,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +11,7 @@ import click
 from bundler.cli.options import clock, read_settings_file, state_folder
 from bundler.errors import RejectedError, TrustError, UsageError
 from bundler.escaping import escape
+from bundler.value import dataclass
 
 if TYPE_CHECKING:
     from bundler.digest import Content

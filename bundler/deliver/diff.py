@@ -15,7 +15,6 @@ Rules of this module:
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
@@ -24,10 +23,12 @@ from bundler.archive.inventory import Image, Inventory
 from bundler.archive.reader import ArchiveReader, open_archive
 from bundler.deliver.diff_packages import PackageChanges, compare_packages
 from bundler.deliver.inspection import InspectedHead, open_head
+from bundler.deliver.readings import signed_subjects
 from bundler.digest import Digest
 from bundler.errors import DamagedError, TrustError
 from bundler.evidence.sbom import Package
 from bundler.oci.reference import parse_reference
+from bundler.value import dataclass
 from bundler.verify.completeness import open_image
 from bundler.verify.exhibits import Exhibits, gather_exhibits
 from bundler.verify.facts import evidence_facts
@@ -146,7 +147,7 @@ class _Open:
 
         complete = open_image(image, self.head.inventory, read)
         evidence = open_evidence(complete, Keyring(self.head.targets), read, self.at)
-        facts = evidence_facts(complete, evidence, Met())
+        facts = evidence_facts(complete, evidence, Met(signed_indexes=signed_subjects(evidence)))
         size = sum({node.digest: node.size_bytes for node in complete.graph.nodes}.values())
         exhibits = gather_exhibits(complete, evidence, facts, read)
         if damage:
@@ -258,7 +259,8 @@ def _signers(seen: _Seen) -> Iterator[str]:
 
 
 def _strengths(seen: _Seen) -> Iterator[str]:
-    return (f"{_what(chain.fact)}: {chain.fact.strength}" for chain in seen.exhibits.chains)
+    """Of everything that is not told as not verified: signatures, attestations, and statements that nobody signed."""
+    return (f"{_what(fact)}: {fact.strength}" for fact in seen.facts if not fact.code)
 
 
 def _unverified(seen: _Seen) -> Iterator[str]:

@@ -10,9 +10,9 @@ Rules of this module:
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 from bundler.evidence.sbom import Package
+from bundler.value import dataclass
 
 _Held = dict[str, set[tuple[str, str]]]
 

@@ -15,7 +15,6 @@ Rules of this module:
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 
 from bundler.archive.inventory import Evidence, Image, Inventory
 from bundler.archive.layout import BLOB_TYPES, TAG_SUFFIXES
@@ -25,6 +24,7 @@ from bundler.oci.annotations import format_evidence_tag
 from bundler.oci.descriptor import Descriptor
 from bundler.oci.manifest import ImageIndex, ImageManifest
 from bundler.oci.reference import Reference, parse_reference
+from bundler.value import dataclass, field
 from bundler.verify.completeness import CompleteImage, ReadBlob, open_image
 
 Document = ImageManifest | ImageIndex

@@ -94,6 +94,7 @@ def _head(inspection: ImageInspection) -> dict[str, Any]:
         "sequence": head.inventory.sequence,
         "image": image.name,
         "digest": str(image.digest),
+        "digest_origin": image.digest_origin,
         "platform": inspection.platform,
     }
 
@@ -138,6 +139,8 @@ def _provenance(details: ProvenanceDetails) -> dict[str, Any]:
         "build_type": details.build_type,
         "source": details.claims.source,
         "source_ref": details.claims.source_ref,
+        "source_branch": details.claims.source_branch,
+        "source_tag": details.claims.source_tag,
         "source_digests": dict(details.source_digests),
         "entry_point": details.entry_point,
         "parameters": dict(details.parameters),

@@ -12,26 +12,25 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bundler import limits
 from bundler.archive.inventory import Image, Inventory
 from bundler.archive.reader import STANDARD_INPUT, open_archive
 from bundler.deliver.inspection import InspectedHead, open_head
-from bundler.deliver.readings import Judged
+from bundler.deliver.readings import Judged, signed_subjects
 from bundler.digest import Digest
 from bundler.errors import MalformedError, TrustError, UsageError
 from bundler.evidence.kind import BUILDKIT_ATTESTATION
 from bundler.oci.descriptor import parse_platform
 from bundler.oci.platforms import UNKNOWN
 from bundler.oci.reference import parse_reference
-from bundler.verify.appraisal import ITEM_FAILURES
+from bundler.value import dataclass, replace
 from bundler.verify.completeness import CompleteImage, open_image
 from bundler.verify.documents import is_document
 from bundler.verify.facts import evidence_facts
 from bundler.verify.keyring import Keyring
-from bundler.verify.opened import ImageEvidence, open_evidence
+from bundler.verify.opened import open_evidence
 from bundler.verify.requirements import Met
 from trust_root.delivery import TimeBasis
 from trust_root.site import Site
@@ -174,7 +173,7 @@ def _judge(
     complete: CompleteImage, head: InspectedHead, basis: TimeBasis, read_blob: Callable[[Digest], bytes]
 ) -> Judged:
     evidence = open_evidence(complete, Keyring(head.targets), read_blob, basis.at)
-    facts = evidence_facts(complete, evidence, Met(signed_indexes=_signed(evidence)))
+    facts = evidence_facts(complete, evidence, Met(signed_indexes=signed_subjects(evidence)))
     if head.failure is not None:
         facts = tuple(fact if fact.code else replace(fact, strength=_unproved(fact.strength)) for fact in facts)
     return Judged(complete, evidence, facts)
@@ -182,16 +181,3 @@ def _judge(
 
 def _unproved(strength: str) -> str:
     return strength if strength.startswith("unsigned") else f"{strength} ({UNPROVED})"
-
-
-def _signed(evidence: ImageEvidence) -> set[Digest]:
-    """What image signatures that hold are about, whoever made them."""
-    found = set()
-    for appraisal in evidence.appraisals:
-        if appraisal.kind != "signature":
-            continue
-        try:
-            found.add(appraisal.judge_alone().subject)
-        except ITEM_FAILURES:
-            continue  # its fact says why
-    return found

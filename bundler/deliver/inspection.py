@@ -10,7 +10,6 @@ Rules of this module:
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +20,7 @@ from bundler.digest import Digest
 from bundler.errors import MalformedError, TrustError
 from bundler.moment import format_moment
 from bundler.oci.manifest import ImageManifest, parse_manifest
+from bundler.value import dataclass, field
 from bundler.verify.head import open_unproved, trust_facts, unproved_facts
 from bundler.verify.head_facts import TrustFacts
 from trust_root.delivery import TimeBasis
@@ -169,6 +169,7 @@ def _image(image: Image, inspection: Inspection) -> dict[str, Any]:
     return {
         "name": image.name,
         "digest": str(image.digest),
+        "digest_origin": image.digest_origin,
         "media_type": image.media_type,
         "source": image.source,
         "platforms": [{"platform": child.platform, "digest": str(child.digest)} for child in image.platforms],

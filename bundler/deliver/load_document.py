@@ -12,11 +12,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from bundler.deliver.load_layout import Written
+from bundler.deliver.load_names import SkopeoTarget
 from bundler.deliver.load_plan import Plan, PlannedImage
 from bundler.deliver.load_registry import Loaded
+from bundler.deliver.load_storage import Stored
 from bundler.deliver.verified import VerifiedBundle
 
 LOAD_VERSION = 1
+NO_DIGESTS = "this storage keeps no digests; what runs from it cannot be compared with what was verified"
 _LISTED = {True: "API", False: "fallback tags", None: "API or fallback tags; known after the first push"}
 NOT_COVERED = "an index without the children that were left at home; the image's signatures cover the original only"
 
@@ -54,6 +57,21 @@ def layout_document(written: Written) -> dict[str, Any]:
         "names_set": list(written.names_set),
         "names_kept": list(written.names_kept),
     }
+
+
+def storage_document(planned: Iterable[Stored], target: SkopeoTarget) -> list[dict[str, Any]]:
+    """What goes, or went, into a storage."""
+    changes = target.transport == "docker-daemon"
+    return [
+        {
+            "name": item.held.image.name,
+            "to": f"{target.transport}:{item.name}",
+            "digest": str(item.digest),
+            "platform": item.platform,
+        }
+        | ({"changed": {"why": NO_DIGESTS}} if changes else {})
+        for item in planned
+    ]
 
 
 def load_lines(document: dict[str, Any]) -> Sequence[str]:
@@ -139,4 +157,5 @@ def _image_lines(image: dict[str, Any]) -> Iterable[str]:
         yield f"  tags set: {', '.join(image['tags_set']) or 'none, all stood'}"
     if "changed" in image:
         yield f"  CHANGED: {image['changed']['why']}"
-        yield from (f"    {new} in the place of {old}" for old, new in image["changed"]["derived"].items())
+        derived = image["changed"].get("derived", {})
+        yield from (f"    {new} in the place of {old}" for old, new in derived.items())

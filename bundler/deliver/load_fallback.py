@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 from bundler import limits
@@ -22,6 +21,7 @@ from bundler.network.push import Target
 from bundler.oci.annotations import format_fallback_tag
 from bundler.oci.manifest import OCI_INDEX, is_index
 from bundler.strict_json import parse_foreign
+from bundler.value import dataclass
 
 _EMPTY_INDEX = b'{"schemaVersion":2,"mediaType":"%s","manifests":[]}' % OCI_INDEX.encode()
 

@@ -13,7 +13,6 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +28,7 @@ from bundler.oci.descriptor import Descriptor
 from bundler.oci.manifest import OCI_INDEX
 from bundler.safe_file import disk_errors, new_file, read_bounded, remove, sync_folder, write_atomically
 from bundler.strict_json import parse_foreign
+from bundler.value import dataclass
 
 _READ_BYTES = 1024 * 1024
 

@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -24,6 +23,7 @@ from bundler.deliver.holdings import HeldImage
 from bundler.digest import Digest
 from bundler.errors import MalformedError, UsageError
 from bundler.oci.reference import Reference, parse_reference
+from bundler.value import dataclass
 
 Transport = Literal["containers-storage", "docker-daemon"]
 _TRANSPORTS: tuple[Transport, ...] = ("containers-storage", "docker-daemon")

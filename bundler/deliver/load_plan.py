@@ -10,7 +10,6 @@ Rules of this module:
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from typing import Literal
 
 from bundler.deliver.holdings import Document, HeldImage
@@ -23,6 +22,7 @@ from bundler.network.manifest_answer import FetchedManifest
 from bundler.network.push import Target
 from bundler.network.threads import in_threads
 from bundler.oci.descriptor import Descriptor
+from bundler.value import dataclass
 
 TagState = Literal["new", "same", "moves"]
 

@@ -13,7 +13,6 @@ Rules of this module:
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 
 from bundler.deliver.holdings import Document
 from bundler.deliver.load_fallback import Fallback, fallbacks_of
@@ -26,6 +25,7 @@ from bundler.network.push import Target
 from bundler.network.threads import in_threads
 from bundler.oci.descriptor import Descriptor
 from bundler.oci.manifest import OCI_INDEX
+from bundler.value import dataclass, field
 
 REFUSED_SPARSE = frozenset({"push-blob-unknown"})
 

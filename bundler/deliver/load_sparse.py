@@ -14,7 +14,6 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, field
 from typing import Any, cast
 
 from bundler import limits
@@ -22,6 +21,7 @@ from bundler.deliver.holdings import HeldImage
 from bundler.digest import Digest
 from bundler.oci.manifest import ImageIndex, parse_manifest
 from bundler.strict_json import parse_foreign
+from bundler.value import dataclass, field
 
 DERIVED_FROM = "dev.sealift.index.derived-from"
 

@@ -4,6 +4,7 @@
     signed envelope, Sigstore bundle      signed, as its fact says
     BuildKit's statement in an index      covered by the image signature
     bare statement in a referrer          unsigned, no covering signature
+    bare SBOM in a referrer               likewise; or signed, by a signature over that referrer
     cosign's `.sbom` tag                  unsigned, bound to the image by its tag only
 
 Rules of this module:
@@ -16,7 +17,6 @@ Rules of this module:
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from typing import Literal
 
 from bundler.digest import Digest
@@ -33,18 +33,21 @@ from bundler.evidence.kind import (
 )
 from bundler.evidence.provenance_details import ProvenanceDetails, read_details
 from bundler.evidence.referrer import BundleItem
-from bundler.evidence.sbom import Sbom, media_type_format, parse_sbom, read_sbom
+from bundler.evidence.sbom import Sbom, media_type_format, parse_sbom, read_sbom, sbom_layers
 from bundler.evidence.statement import Statement, parse_statement
 from bundler.oci.manifest import ImageManifest
+from bundler.value import dataclass, field
 from bundler.verify.appraisal import ITEM_FAILURES, Appraisal, ReadBlob
 from bundler.verify.completeness import CompleteImage
 from bundler.verify.opened import FoundStatement, ImageEvidence
+from bundler.verify.requirements import UNSIGNED
 from bundler.verify.result import EvidenceFact
 
 ReadingKind = Literal["sbom", "provenance"]
 
 BY_TAG = "unsigned, bound to the image by its tag only"
 BY_TAG_SIGNED = "signed, bound to the image by its tag only"
+AS_REFERRER_SIGNED = "signed, in a referrer of the image"
 NOT_VERIFIED = "not verified"
 
 
@@ -105,9 +108,22 @@ def read_all(kind: ReadingKind, judged: Judged, read_blob: ReadBlob) -> tuple[Re
     """Every SBOM, or all provenance, of an image: indexes first, then by platform."""
     readings = [*_attested(kind, judged), *_stated(kind, judged), *_unread(kind, judged)]
     if kind == "sbom":
-        readings += _tagged(judged, read_blob)
+        readings += _bare(judged, read_blob)
     order = {digest: place for place, (_, digest) in enumerate(judged.complete.platforms)}
     return tuple(sorted(readings, key=lambda reading: order.get(reading.subject, -1)))
+
+
+def signed_subjects(evidence: ImageEvidence) -> set[Digest]:
+    """What image signatures that hold are about, whoever made them."""
+    found = set()
+    for appraisal in evidence.appraisals:
+        if appraisal.kind != "signature":
+            continue
+        try:
+            found.add(appraisal.judge_alone().subject)
+        except ITEM_FAILURES:
+            continue  # its fact says why
+    return found
 
 
 def missing_platforms(readings: tuple[Reading, ...], complete: CompleteImage) -> tuple[str, ...]:
@@ -132,7 +148,7 @@ def _attested(kind: ReadingKind, judged: Judged) -> Iterator[Reading]:
         signers = (fact.signer,) if fact.signer else ()
         base = _Base(kind, fact, form, appraisal.claimed_type, signers)
         try:
-            statement = _statement_of(appraisal)
+            statement = claimed_statement(appraisal)
             statement.check_subject(appraisal.subject)
         except ITEM_FAILURES as error:
             yield base.failed(error)
@@ -140,7 +156,12 @@ def _attested(kind: ReadingKind, judged: Judged) -> Iterator[Reading]:
         yield base.read(statement)
 
 
-def _statement_of(appraisal: Appraisal) -> Statement:
+def claimed_statement(appraisal: Appraisal) -> Statement:
+    """The statement of an attestation, whether or not its signature holds.
+
+    Raises:
+        MalformedError: it holds none (code ``evidence-type``), or one that does not parse.
+    """
     if appraisal.held is not None and appraisal.held.statement is not None:
         return appraisal.held.statement
     item = appraisal.item
@@ -168,19 +189,22 @@ def _unread(kind: ReadingKind, judged: Judged) -> Iterator[Reading]:
             yield _Base(kind, fact, evidence.kind, "", ()).failed(error)
 
 
-def _tagged(judged: Judged, read_blob: ReadBlob) -> Iterator[Reading]:
-    """cosign's `.sbom`: nothing in it says what it is about."""
+def _bare(judged: Judged, read_blob: ReadBlob) -> Iterator[Reading]:
+    """SBOMs without a statement: nothing in one says what it is about; its tag does, or its referrer's subject."""
     for evidence, document in judged.complete.evidence:
-        if evidence.kind != COSIGN_SBOM or not isinstance(document, ImageManifest):
+        if not isinstance(document, ImageManifest):
             continue
         signers = judged.signers_of(frozenset({evidence.digest}))
-        strength = BY_TAG_SIGNED if signers else BY_TAG
+        if evidence.kind == COSIGN_SBOM:
+            strength = BY_TAG_SIGNED if signers else BY_TAG
+        else:
+            strength = AS_REFERRER_SIGNED if signers else UNSIGNED
         platform = judged.complete.platform_of(evidence.subject)
-        fact = EvidenceFact(COSIGN_SBOM, evidence.subject, evidence.digest, platform, strength)
-        for layer in document.layers:
-            base = _Base("sbom", fact, COSIGN_SBOM, layer.media_type, signers)
+        fact = EvidenceFact(evidence.kind, evidence.subject, evidence.digest, platform, strength)
+        for layer, media_type in sbom_layers(document, evidence.kind):
+            base = _Base("sbom", fact, evidence.kind, media_type, signers)
             try:
-                declared = media_type_format(layer.media_type)
+                declared = media_type_format(media_type)
                 sbom = parse_sbom(read_layer(layer, read_blob), declared)
             except ITEM_FAILURES as error:
                 yield base.failed(error)

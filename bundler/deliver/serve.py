@@ -16,7 +16,6 @@ import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
@@ -39,6 +38,7 @@ from bundler.network.server.answer import Answer
 from bundler.network.server.connection import Connection
 from bundler.network.server.listener import Address, Listener, server_context
 from bundler.network.server.request import Request
+from bundler.value import dataclass
 from bundler.verify.pipeline import Request as Judgement
 from bundler.verify.pipeline import verify_again
 from bundler.verify.result import Report

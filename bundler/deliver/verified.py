@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bundler import limits
@@ -21,6 +20,7 @@ from bundler.archive.reader import STANDARD_INPUT, ArchiveReader, open_archive
 from bundler.deliver.holdings import HeldImage, held_images
 from bundler.digest import Digest
 from bundler.errors import EnvError
+from bundler.value import dataclass, replace
 from bundler.verify.pipeline import Request, Verification, verify_archive
 from bundler.verify.result import Report
 from bundler.verify.settle import settle

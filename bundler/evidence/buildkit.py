@@ -15,7 +15,6 @@ Rules of this module:
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from bundler.digest import Digest
 from bundler.errors import MalformedError, RejectedError
@@ -25,6 +24,7 @@ from bundler.evidence.kind import BUILDKIT_ATTESTATION
 from bundler.evidence.statement import Statement, parse_statement
 from bundler.oci.descriptor import Descriptor
 from bundler.oci.manifest import EMPTY_CONFIG, OCI_CONFIG, ImageManifest
+from bundler.value import dataclass
 
 ARTIFACT_TYPE = "application/vnd.docker.attestation.manifest.v1+json"
 PREDICATE_TYPE = "in-toto.io/predicate-type"

@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from typing import Literal
 
 from bundler import limits
@@ -42,6 +41,7 @@ from bundler.oci.manifest import ImageManifest
 from bundler.strict_json import parse_foreign
 from bundler.transparency.log_entry import TransparencyLogEntry
 from bundler.transparency.promise import Promise, parse_promise
+from bundler.value import dataclass, field
 
 SIMPLE_SIGNING = "application/vnd.dev.cosign.simplesigning.v1+json"
 DSSE_ENVELOPE = "application/vnd.dsse.envelope.v1+json"

@@ -3,12 +3,15 @@
 Rules of this module:
 - Packages are components of every type but `file` (Syft lists files among them), also those inside others, and not
   `metadata.component`, which names what the SBOM is about.
-- Licences are an expression, or names joined by commas: the format says not how several go together.
-- Serial number, time and tools are optional there, and told when they are there.
+- Licences are an expression, or names joined by commas: the format says not how several go together. Concluded ones go
+  before declared ones, where it tells them apart (1.6).
+- Serial number, time and tools are optional there, and told when they are there. A serial number is a UUID's URN.
+- Edges are what components depend on, and what they provide (1.6).
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from bundler import limits
@@ -39,6 +42,7 @@ _COMPONENT_KEYS = (
     *("supplier", "publisher", "components"),
 )
 _FILE = "file"
+_SERIAL_NUMBER = re.compile("urn:uuid:[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.IGNORECASE)
 
 
 def is_cyclonedx(document: JsonObject) -> bool:
@@ -62,13 +66,13 @@ def parse_cyclonedx(document: JsonObject) -> Sbom:
         raise RejectedError("sbom-version", WHAT, got=f"CycloneDX {version}"[:80], want=", ".join(_VERSIONS))
     metadata = object_of(document, "metadata", "document")
     created = metadata.get("timestamp")
-    components = _Components()
+    components = _Components(object_of(metadata, "component", "metadata"))
     components.read(document, "document")
     return Sbom(
         format=CYCLONEDX,
         version=version,
         name=_subject_name(metadata),
-        identity=text_of(document, "serialNumber", "document"),
+        identity=_serial_number(document),
         created_at=None if created is None else parse_foreign_moment(created),
         tools=tuple(_tools(metadata)),
         packages=tuple(components.packages),
@@ -80,10 +84,12 @@ def parse_cyclonedx(document: JsonObject) -> Sbom:
 class _Components:
     """Components gathered from all levels; depth is bounded by `parse_foreign`."""
 
-    def __init__(self) -> None:
+    def __init__(self, about: JsonObject) -> None:
         self.packages: list[Package] = []
         self.files = 0
         self._identifiers = Identifiers()
+        if reference := text_of(about, "bom-ref", "metadata.component"):
+            self._identifiers.add(reference, "metadata.component")
         self._spelling = Spelling(*_COMPONENT_KEYS)
 
     def read(self, parent: JsonObject, where: str) -> None:
@@ -117,17 +123,25 @@ class _Components:
         )
 
 
-def _licences(component: JsonObject, where: str) -> Iterator[str]:
+def _licences(component: JsonObject, where: str) -> list[str]:
+    """All of them; only the concluded ones where there are such."""
+    found, concluded = [], []
     for choice, place in objects_of(component, "licenses", where):
-        expression = text_of(choice, "expression", place)
-        if expression:
-            yield expression
-            continue
-        licence = object_of(choice, "license", place)
-        said = text_of(licence, "id", place) or text_of(licence, "name", place)
+        licence = choice if choice.get("expression") else object_of(choice, "license", place)
+        said = next((text for key in ("expression", "id", "name") if (text := text_of(licence, key, place))), "")
         if not said:
             raise MalformedError("field-missing", WHAT, place, got="neither id, name nor expression", want="one")
-        yield said
+        found.append(said)
+        if licence.get("acknowledgement") == "concluded":
+            concluded.append(said)
+    return concluded or found
+
+
+def _serial_number(document: JsonObject) -> str:
+    found = text_of(document, "serialNumber", "document")
+    if found and not _SERIAL_NUMBER.fullmatch(found):
+        raise MalformedError("sbom-identifier", WHAT, "serialNumber", got=found[:80], want="urn:uuid:…")
+    return found
 
 
 def _subject_name(metadata: JsonObject) -> str:
@@ -151,5 +165,6 @@ def _count_edges(document: JsonObject) -> int:
     edges = 0
     for position, dependency in enumerate(list_of(document, "dependencies", "document")):
         where = f"dependencies[{position}]"
-        edges += len(texts_of(as_object(dependency, where), "dependsOn", where))
+        for key in ("dependsOn", "provides"):
+            edges += len(texts_of(as_object(dependency, where), key, where))
     return edges

@@ -9,14 +9,13 @@ Rules of this module:
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-
 from bundler import limits
 from bundler.encoding import decode_base64, encode_base64
 from bundler.errors import MalformedError
 from bundler.fields import Fields
 from bundler.oci.spelling import check_spelling
 from bundler.strict_json import parse_foreign
+from bundler.value import dataclass, field
 
 IN_TOTO = "application/vnd.in-toto+json"
 

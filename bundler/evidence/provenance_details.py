@@ -17,25 +17,25 @@ Rules of this module:
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from datetime import datetime
 from types import MappingProxyType
 from typing import Any
 
 from bundler import limits
-from bundler.errors import MalformedError
 from bundler.evidence.kind import provenance_version
 from bundler.evidence.provenance import Provenance, read_provenance, split_source
+from bundler.evidence.provenance_parts import WHAT, first_text, inner
 from bundler.evidence.statement import Statement
 from bundler.fields import Fields
 from bundler.moment import parse_foreign_moment
 from bundler.oci.spelling import check_spelling
 from bundler.strict_json import parse_foreign
+from bundler.value import dataclass, field
 
-_WHAT = "provenance"
-_SOURCES_1 = ("workflow", "buildConfigSource", "configSource", "source")
+_SOURCES_1 = ("workflow", "buildConfigSource", "sourceToBuild", "configSource", "source")
 _ENTRY_KEYS = ("path", "entryPoint")
-_INVOCATION_KEYS = ("invocationId", "buildInvocationId", "buildInvocationID")  # BuildKit spells its own
+# The specification has the first of each version; the Go library that BuildKit and GitHub's generator use, the others.
+_INVOCATION_KEYS = ("invocationId", "invocationID", "buildInvocationId", "buildInvocationID")
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +88,7 @@ def read_details(statement: Statement) -> ProvenanceDetails:
     """
     claims = read_provenance(statement)
     version = provenance_version(statement.predicate_type) or ""
-    document = Fields(parse_foreign(statement.raw, _WHAT, max_bytes=limits.EVIDENCE_BLOB_BYTES), _WHAT)
+    document = Fields(parse_foreign(statement.raw, WHAT, max_bytes=limits.EVIDENCE_BLOB_BYTES), WHAT)
     predicate = document.fields("predicate")
     places = _PLACES[version](predicate)
     materials = tuple(_materials(*places.materials))
@@ -103,32 +103,32 @@ def read_details(statement: Statement) -> ProvenanceDetails:
         materials=materials,
         started_at=started,
         finished_at=finished,
-        invocation=_first_text(places.metadata, _INVOCATION_KEYS),
+        invocation=first_text(places.metadata, _INVOCATION_KEYS),
     )
 
 
 def _places_01(predicate: Fields) -> _Places:
-    recipe, metadata = _inner(predicate, "recipe"), _inner(predicate, "metadata")
+    recipe, metadata = inner(predicate, "recipe"), inner(predicate, "metadata")
     times = ("buildStartedOn", "buildFinishedOn")
-    kind = _first_text(recipe, ("type",))
-    return _Places(kind, (recipe,), _inner(recipe, "arguments"), (predicate, "materials"), metadata, times)
+    kind = first_text(recipe, ("type",))
+    return _Places(kind, (recipe,), inner(recipe, "arguments"), (predicate, "materials"), metadata, times)
 
 
 def _places_02(predicate: Fields) -> _Places:
-    invocation, metadata = _inner(predicate, "invocation"), _inner(predicate, "metadata")
-    sources = (_inner(invocation, "configSource"),)
+    invocation, metadata = inner(predicate, "invocation"), inner(predicate, "metadata")
+    sources = (inner(invocation, "configSource"),)
     times = ("buildStartedOn", "buildFinishedOn")
-    kind, parameters = _first_text(predicate, ("buildType",)), _inner(invocation, "parameters")
+    kind, parameters = first_text(predicate, ("buildType",)), inner(invocation, "parameters")
     return _Places(kind, sources, parameters, (predicate, "materials"), metadata, times)
 
 
 def _places_1(predicate: Fields) -> _Places:
-    definition, run = _inner(predicate, "buildDefinition"), _inner(predicate, "runDetails")
-    parameters = _inner(definition, "externalParameters")
-    sources = tuple(_inner(parameters, name) for name in _SOURCES_1)
-    kind = _first_text(definition, ("buildType",))
+    definition, run = inner(predicate, "buildDefinition"), inner(predicate, "runDetails")
+    parameters = inner(definition, "externalParameters")
+    sources = tuple(inner(parameters, name) for name in _SOURCES_1)
+    kind = first_text(definition, ("buildType",))
     materials = (definition, "resolvedDependencies")
-    return _Places(kind, sources, parameters, materials, _inner(run, "metadata"), ("startedOn", "finishedOn"))
+    return _Places(kind, sources, parameters, materials, inner(run, "metadata"), ("startedOn", "finishedOn"))
 
 
 _PLACES = {"v0.1": _places_01, "v0.2": _places_02, "v1": _places_1}
@@ -136,7 +136,7 @@ _PLACES = {"v0.1": _places_01, "v0.2": _places_02, "v1": _places_1}
 
 def _entry_points(places: _Places) -> Iterator[str]:
     for source in places.sources:
-        found = _first_text(source, _ENTRY_KEYS)
+        found = first_text(source, _ENTRY_KEYS)
         if found is not None:
             yield found
 
@@ -166,33 +166,9 @@ def _materials(place: Fields | None, key: str) -> Iterator[Material]:
         return
     for material in place.each(key, maximum=limits.PROVENANCE_MATERIALS):
         digests = material.text_map("digest") if material.raw("digest") is not None else {}
-        yield Material(_first_text(material, ("uri", "name")) or "", MappingProxyType(digests))
+        yield Material(first_text(material, ("uri", "name")) or "", MappingProxyType(digests))
 
 
 def _moment(fields: Fields | None, key: str) -> datetime | None:
-    text = _first_text(fields, (key,))
+    text = first_text(fields, (key,))
     return None if text is None else parse_foreign_moment(text)
-
-
-def _inner(fields: Fields | None, key: str) -> Fields | None:
-    """A nested object; None when it is absent or null."""
-    if fields is None:
-        return None
-    check_spelling(fields, frozenset({key}))
-    return fields.fields(key) if fields.raw(key) is not None else None
-
-
-def _first_text(fields: Fields | None, keys: tuple[str, ...]) -> str | None:
-    """The one text that stands under any of these keys; None when absent or empty.
-
-    Raises:
-        MalformedError: they say different things (``provenance``).
-    """
-    if fields is None:
-        return None
-    if len(keys) == 1:
-        check_spelling(fields, frozenset(keys))
-    said = {fields.text(key) for key in keys if fields.raw(key) is not None} - {""}
-    if len(said) > 1:
-        raise MalformedError("provenance", _WHAT, f"{fields.where}.{keys[0]}", got="two different ones", want="one")
-    return next(iter(said), None)

@@ -13,7 +13,6 @@ Rules of this module:
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 
 from bundler.digest import Digest
 from bundler.errors import MalformedError
@@ -24,6 +23,7 @@ from bundler.evidence.sigstore_bundle import MEDIA_TYPE_PREFIX, SigstoreBundle, 
 from bundler.evidence.statement import parse_statement
 from bundler.oci.descriptor import Descriptor
 from bundler.oci.manifest import ImageIndex, ImageManifest
+from bundler.value import dataclass, field
 
 COSIGN_SIGN = "https://sigstore.dev/cosign/sign/v1"
 COSIGN_ARTIFACT = "application/vnd.dev.cosign.artifact.sig.v1+json"

@@ -8,16 +8,18 @@ Rules of this module:
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, NamedTuple
 
 from bundler import limits
 from bundler.errors import MalformedError
 from bundler.evidence.kind import SbomFormat
+from bundler.value import dataclass, field
 
 WHAT = "SBOM"
+_PURL = re.compile("pkg:/*[A-Za-z][A-Za-z0-9.+-]*/+[^/?#]", re.ASCII)  # slashes before a type mean nothing (purl-spec)
 SPDX: SbomFormat = "SPDX"
 CYCLONEDX: SbomFormat = "CycloneDX"
 
@@ -205,11 +207,11 @@ def texts_of(value: JsonObject, key: str, where: str, *, maximum: int = limits.S
 
 
 def check_purl(text: str, where: str) -> str:
-    """A package URL by its scheme; what is behind it is for whoever compares packages.
+    """A package URL by its scheme, and that it has a type and a name; the rest is for whoever compares packages.
 
     Raises:
         MalformedError: something else (code ``purl``).
     """
-    if not text.startswith("pkg:"):
-        raise MalformedError("purl", WHAT, where, got=text[:80], want="pkg:TYPE/…")
+    if not _PURL.match(text):
+        raise MalformedError("purl", WHAT, where, got=text[:80], want="pkg:TYPE/NAME…")
     return text

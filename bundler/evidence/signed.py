@@ -6,12 +6,11 @@ in it is verified.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-
 from bundler.digest import Content
 from bundler.evidence.envelope import Envelope
 from bundler.identity.certificate import Certificate
 from bundler.transparency.log_entry import TransparencyLogEntry
+from bundler.value import dataclass, field
 
 
 @dataclass(frozen=True, slots=True)

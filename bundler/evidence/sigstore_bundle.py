@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 from bundler import limits
@@ -27,6 +26,7 @@ from bundler.fields import Fields
 from bundler.identity.certificate import Certificate, parse_certificate
 from bundler.strict_json import parse_foreign
 from bundler.transparency.log_entry import TransparencyLogEntry, format_log_entry, parse_log_entry
+from bundler.value import dataclass, field
 
 _WHAT = "Sigstore bundle"
 MEDIA_TYPE_PREFIX = "application/vnd.dev.sigstore.bundle"

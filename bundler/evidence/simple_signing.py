@@ -8,13 +8,12 @@ Rules of this module:
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-
 from bundler import limits
 from bundler.digest import Digest, parse_digest
 from bundler.errors import MalformedError, RejectedError
 from bundler.fields import Fields
 from bundler.strict_json import parse_foreign
+from bundler.value import dataclass, field
 
 COSIGN_TYPE = "cosign container image signature"
 

@@ -5,6 +5,8 @@ Rules of this module:
   SPDXID, name, namespace, creators and time; each package's SPDXID and name. `downloadLocation` and `dataLicense` say
   nothing that is used here.
 - NOASSERTION says nothing. A concluded licence goes before a declared one.
+- `documentDescribes` and `hasFiles` are older, shorter ways to write relationships: those that do not stand among
+  `relationships` too are counted with them.
 """
 
 from __future__ import annotations
@@ -32,14 +34,17 @@ from bundler.moment import parse_foreign_moment
 
 _KEYS = (
     *("spdxVersion", "SPDXID", "name", "documentNamespace", "creationInfo"),
-    *("packages", "files", "relationships"),
+    *("packages", "files", "relationships", "documentDescribes"),
 )
 _VERSIONS = ("SPDX-2.2", "SPDX-2.3")
 _PACKAGE_KEYS = (
     *("SPDXID", "name", "versionInfo", "externalRefs"),
-    *("licenseConcluded", "licenseDeclared", "supplier", "originator"),
+    *("licenseConcluded", "licenseDeclared", "supplier", "originator", "hasFiles"),
 )
 _REFERENCE_KEYS = ("referenceCategory", "referenceType", "referenceLocator")
+_RELATIONSHIP_KEYS = ("relationshipType", "spdxElementId", "relatedSpdxElement")
+_TURNED = {"DESCRIBED_BY": "DESCRIBES", "CONTAINED_BY": "CONTAINS"}
+_PURL = ("purl", "http://spdx.org/rdf/references/purl", "https://spdx.org/rdf/references/purl")
 _TOOL = "Tool: "
 
 
@@ -73,9 +78,33 @@ def parse_spdx2(document: JsonObject) -> Sbom:
         created_at=parse_foreign_moment(info.get("created")),
         tools=tuple(item.removeprefix(_TOOL) for item in creators if item.startswith(_TOOL)),
         packages=_packages(document, identifiers),
-        relationships=len(list_of(document, "relationships", "document")),
-        files=len(list_of(document, "files", "document")),
+        relationships=_count_relationships(document),
+        files=_count_files(document, identifiers),
     )
+
+
+def _count_files(document: JsonObject, identifiers: Identifiers) -> int:
+    files = 0
+    for file, where in objects_of(document, "files", "document"):
+        identifiers.add(_identifier(file, where), where)
+        files += 1
+    return files
+
+
+def _count_relationships(document: JsonObject) -> int:
+    """Edges, with the short ones that are not written out too."""
+    relationships = list_of(document, "relationships", "document")
+    short = {("DESCRIBES", document["SPDXID"], end) for end in texts_of(document, "documentDescribes", "document")}
+    for package in list_of(document, "packages", "document"):  # objects all: they were read before
+        if package.get("hasFiles"):
+            name = package["SPDXID"]
+            short.update(("CONTAINS", name, end) for end in texts_of(package, "hasFiles", name))
+    if short:
+        for relationship, where in objects_of(document, "relationships", "document"):
+            kind, start, end = (text_of(relationship, key, where) for key in _RELATIONSHIP_KEYS)
+            short.discard((kind, start, end))
+            short.discard((_TURNED.get(kind, ""), end, start))
+    return len(relationships) + len(short)
 
 
 def _packages(document: JsonObject, identifiers: Identifiers) -> tuple[Package, ...]:
@@ -100,7 +129,7 @@ def _purl(package: JsonObject, where: str, spelling: Spelling) -> str:
     """The first; a package that has several has them for one thing."""
     for reference in list_of(package, "externalRefs", where):
         spelling.check(as_object(reference, where), where)
-        if reference.get("referenceType") == "purl":
+        if reference.get("referenceType") in _PURL:
             return check_purl(text_of(reference, "referenceLocator", where), where)
     return ""
 

@@ -3,9 +3,10 @@
 Rules of this module:
 - JSON-LD in general is not read: the context must be SPDX's own, and elements stand in `@graph`. `creationInfo` and
   agents may stand inside or be named.
-- One SpdxDocument. Every element has an identifier, once. The specification's version is each CreationInfo's, so all
-  must be 3.0.
-- Licences stand in relationships: a concluded one goes before a declared one. NoAssertion says nothing.
+- At most one SpdxDocument; without it the one Sbom names the whole. Every element has an identifier, once.
+  The specification's version is each CreationInfo's, so all must be 3.0.
+- AI models and datasets are packages, too: their classes are subclasses of Package.
+- Licences stand in relationships: a concluded one goes before a declared one (spdx3_licences.py).
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from bundler.evidence.sbom_parts import (
     objects_of,
     text_of,
 )
+from bundler.evidence.spdx3_licences import Licences
 from bundler.moment import parse_foreign_moment
 
 _CONTEXT = re.compile(r"https://spdx\.org/rdf/(v?[0-9.]+)/spdx-context\.jsonld", re.ASCII)
@@ -39,7 +41,8 @@ _ELEMENT_KEYS = (
     *("from", "to", "relationshipType", "simplelicensing_licenseExpression"),
 )
 _LICENCES = {"hasConcludedLicense": 0, "hasDeclaredLicense": 1}
-_SAYS_NOTHING = "NoAssertion"
+_PACKAGES = ("software_Package", "ai_AIPackage", "dataset_DatasetPackage")
+_WHOLES = ("SpdxDocument", "software_Sbom", "Bom")  # what may name the whole, the best first
 
 _Elements = Mapping[str, JsonObject]
 
@@ -64,10 +67,7 @@ def parse_spdx3(document: JsonObject) -> Sbom:
         raise RejectedError("sbom-version", WHAT, got=context[:160], want="SPDX 3.0's context")
     elements = _read_elements(document)
     by_type = _by_type(elements)
-    documents = by_type.get("SpdxDocument", [])
-    if len(documents) != 1:
-        raise MalformedError("sbom-identifier", WHAT, got=f"{len(documents)} SpdxDocument", want="exactly one")
-    identity = documents[0]
+    identity = _whole(by_type)
     info = _creation_info(elements, elements[identity], identity)
     relationships = [name for kind, names in by_type.items() if kind.endswith("Relationship") for name in names]
     return Sbom(
@@ -77,10 +77,25 @@ def parse_spdx3(document: JsonObject) -> Sbom:
         identity=identity,
         created_at=parse_foreign_moment(info.get("created")),
         tools=tuple(_names(elements, info, "createdUsing")),
-        packages=_packages(elements, by_type.get("software_Package", []), _licences(elements, relationships)),
+        packages=_packages(
+            elements,
+            (name for name, element in elements.items() if element["type"] in _PACKAGES),
+            _licences(elements, relationships),
+        ),
         relationships=sum(len(_ends(elements[name], "to", name)) for name in relationships),
         files=len(by_type.get("software_File", [])),
     )
+
+
+def _whole(by_type: Mapping[str, list[str]]) -> str:
+    """The element that names the whole."""
+    for kind in _WHOLES:
+        found = by_type.get(kind, [])
+        if len(found) == 1:
+            return found[0]
+        if found:
+            raise MalformedError("sbom-identifier", WHAT, got=f"{len(found)} {kind}", want="exactly one")
+    raise MalformedError("sbom-identifier", WHAT, got="no SpdxDocument", want="exactly one")
 
 
 def _read_elements(document: JsonObject) -> dict[str, JsonObject]:
@@ -156,25 +171,19 @@ def _purl(package: JsonObject, where: str, spelling: Spelling) -> str:
 
 def _licences(elements: _Elements, relationships: Iterable[str]) -> dict[str, str]:
     """Licence expressions by package; the concluded one where there are both."""
+    licences = Licences(elements)
     found: dict[str, tuple[int, str]] = {}
     for name in relationships:
         relationship = elements[name]
         rank = _LICENCES.get(text_of(relationship, "relationshipType", name))
         if rank is None:
             continue
-        said = ", ".join(text for end in _ends(relationship, "to", name) if (text := _licence(elements, end)))
+        said = ", ".join(text for end in _ends(relationship, "to", name) if (text := licences.tell(end)))
         for package in _ends(relationship, "from", name):
             known = found.get(package)
             if said and (known is None or rank < known[0]):
                 found[package] = (rank, said)
     return {package: said for package, (_, said) in found.items()}
-
-
-def _licence(elements: _Elements, name: str) -> str:
-    element = elements.get(name, {})
-    said = text_of(element, "simplelicensing_licenseExpression", name) or text_of(element, "name", name)
-    short = said or name.rpartition("/")[2]
-    return "" if short in (_SAYS_NOTHING, "NOASSERTION", "NoAssertionLicense") else short
 
 
 def _names(elements: _Elements, value: JsonObject, key: str) -> Iterator[str]:

@@ -10,7 +10,6 @@ Rules of this module:
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from bundler import limits
@@ -19,6 +18,7 @@ from bundler.errors import MalformedError, RejectedError
 from bundler.fields import Fields
 from bundler.oci.spelling import check_spelling
 from bundler.strict_json import parse_foreign
+from bundler.value import dataclass, field
 
 STATEMENT_V01 = "https://in-toto.io/Statement/v0.1"
 STATEMENT_V1 = "https://in-toto.io/Statement/v1"

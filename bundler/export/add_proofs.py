@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 
@@ -25,6 +24,7 @@ from bundler.network.connection import Connection
 from bundler.network.log_client import LogClient
 from bundler.network.proof_cache import ProofStore
 from bundler.oci.descriptor import Descriptor
+from bundler.value import dataclass, replace
 from bundler.verify.keyring import Keyring
 
 _MAY_PROMISE = frozenset({COSIGN_SIGNATURE, COSIGN_ATTESTATION, CONTAINERS_SIGNATURE, REFERRER})

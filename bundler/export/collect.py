@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 
 from bundler import limits
 from bundler.archive.inventory import Image, Omission, PlatformChild
@@ -25,6 +24,7 @@ from bundler.oci.descriptor import Descriptor, Platform, parse_platform
 from bundler.oci.graph import check_document, walk
 from bundler.oci.manifest import ImageIndex, ImageManifest, is_index, is_manifest
 from bundler.oci.platforms import UNKNOWN, platform_manifests
+from bundler.value import dataclass, field
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
 
 from bundler import limits
 from bundler.archive.inventory import Evidence, Search
@@ -32,6 +31,7 @@ from bundler.oci.annotations import attested_digest
 from bundler.oci.descriptor import Descriptor
 from bundler.oci.graph import ImageGraph, Read, walk
 from bundler.oci.manifest import ImageIndex, ImageManifest
+from bundler.value import replace
 
 IN_INDEX = "index"
 _FAILURE_CHARACTERS = 200  # of an answer that was no answer

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from pathlib import Path
 
 from bundler.progress import Bar, Bars, silent, silent_each
+from bundler.value import dataclass
 from trust_root.key_files import Passphrase
 
 

@@ -19,19 +19,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Literal
 
 from bundler import limits
-from bundler.archive.inventory import Blob, Image, Inventory, format_inventory
+from bundler.archive.inventory import Blob, Image, Inventory, LogGrowth, format_inventory
 from bundler.digest import Digest, sha256_of
 from bundler.errors import MalformedError, SealiftError, UsageError
 from bundler.export.add_proofs import Proved, add_proofs
 from bundler.export.collect import CollectedImage, collect, naming
 from bundler.export.fetch import fetch_blobs
 from bundler.export.hooks import Hooks
+from bundler.export.log_growth import fetch_growth
 from bundler.export.plan import Plan, make_plan
 from bundler.export.publish import Draft, Signing, check_absent, publish
 from bundler.export.required import check_required
@@ -44,9 +44,11 @@ from bundler.network.connection import Connection
 from bundler.network.source import Source
 from bundler.network.threads import in_threads
 from bundler.safe_file import disk_errors, temporary_beside
+from bundler.value import dataclass
 from bundler.version import TOOL
 from trust_root.key_files import EXPORTER, check_folders_apart, load_key
 from trust_root.repository import Publication, Repository, open_repository
+from trust_root.state_export import SiteHeads
 
 ProofWish = Literal["fetch", "require", "none"]
 
@@ -67,6 +69,7 @@ class ExportRequest:
         allow_expiring: export although root or targets end within 30 days.
         proofs: what to do about evidence with an inclusion promise only: `fetch` the proof and warn where there is
             none, `require` it, or leave it (`none`).
+        since: what sites have seen of logs; logs are asked how they grew since then.
     """
 
     images: tuple[ImageRequest, ...]
@@ -79,6 +82,7 @@ class ExportRequest:
     compress: bool = True
     allow_expiring: bool = False
     proofs: ProofWish = "none"
+    since: tuple[SiteHeads, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,6 +179,9 @@ def export_bundle(request: ExportRequest, hooks: Hooks, connection: Connection) 
         signing = Signing(repository, repository.next_publication(request.created_at), signer)
         _check_audience(request, signing.publication)
         proved = _prove(request, collect_images(request.images, connection, opened), repository, connection)
+        grown = fetch_growth(
+            request.since, proved.collected, repository.contents, connection, signing.publication.created_at
+        )
         plan = make_plan(proved.collected)
         least_bytes = plan.least_bytes(compress=request.compress)
         check_space(request.target.parent, least_bytes)
@@ -182,7 +189,7 @@ def export_bundle(request: ExportRequest, hooks: Hooks, connection: Connection) 
         work = opened.enter_context(workspace(request.target.parent))
         with hooks.progress("reading images", plan.content_bytes) as bar:
             staged = stage(plan, work, compress=request.compress, progress=bar.advance)
-        draft = _draft(request, signing.publication, plan, staged)
+        draft = _draft(request, signing.publication, plan, staged, grown.logs)
         check_space(request.target.parent, draft.most_bytes(repository.files()))
         size_bytes = publish(draft, signing, hooks)
         repository.commit(signing.publication)
@@ -192,7 +199,7 @@ def export_bundle(request: ExportRequest, hooks: Hooks, connection: Connection) 
             draft.inventory,
             sha256_of(draft.raw),
             development=repository.development,
-            warnings=(*proved.warnings, *evicted),
+            warnings=(*proved.warnings, *grown.warnings, *evicted),
         )
 
 
@@ -214,7 +221,11 @@ def _check_audience(request: ExportRequest, publication: Publication) -> None:
 
 
 def _inventory(
-    request: ExportRequest, publication: Publication, images: tuple[Image, ...], blobs: tuple[Blob, ...]
+    request: ExportRequest,
+    publication: Publication,
+    images: tuple[Image, ...],
+    blobs: tuple[Blob, ...],
+    logs: tuple[LogGrowth, ...] = (),
 ) -> Inventory:
     return Inventory(
         stream=publication.stream,
@@ -225,11 +236,14 @@ def _inventory(
         tool=TOOL,
         images=images,
         blobs=blobs,
+        logs=logs,
     )
 
 
-def _draft(request: ExportRequest, publication: Publication, plan: Plan, staged: Staged) -> Draft:
-    inventory = _inventory(request, publication, plan.images, tuple(staged.blobs))
+def _draft(
+    request: ExportRequest, publication: Publication, plan: Plan, staged: Staged, logs: tuple[LogGrowth, ...]
+) -> Draft:
+    inventory = _inventory(request, publication, plan.images, tuple(staged.blobs), logs)
     with disk_errors("output", request.target):
         temporary = temporary_beside(request.target.parent.resolve(strict=True) / request.target.name)
     return Draft(inventory, format_inventory(inventory), staged, temporary, request.target)

@@ -9,7 +9,6 @@ Rules of this module:
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from io import BytesIO
 from typing import BinaryIO
 
@@ -21,6 +20,7 @@ from bundler.export.collect import CollectedImage
 from bundler.network.source import BlobPlace
 from bundler.oci.descriptor import Descriptor
 from bundler.oci.graph import check_agree
+from bundler.value import dataclass
 
 _MEMBER_OVERHEAD_BYTES = 512 + 511  # a header, and at most the padding
 

@@ -12,7 +12,6 @@ Rules of this module:
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 
 from bundler.archive.inventory import Evidence
 from bundler.archive.layout import BLOB_TYPES
@@ -27,8 +26,9 @@ from bundler.network.proof_cache import FetchedProof, ProofStore
 from bundler.oci.descriptor import Descriptor
 from bundler.oci.manifest import ImageManifest
 from bundler.transparency.log import TransparencyLog
-from bundler.transparency.log_entry import TransparencyLogEntry
+from bundler.transparency.log_entry import TransparencyLogEntry, parse_log_entry_bytes
 from bundler.transparency.promise import Promise, open_promise, parse_promise
+from bundler.value import dataclass, field
 from bundler.verify.material import TrustedMaterial
 
 FOUND_BY = "rekor"
@@ -84,6 +84,20 @@ def find_proofs(
                     entry = _describe(proof, promise, evidence)
                     found.setdefault((entry.digest, evidence.digest, entry.subject), (entry, proof.raw))
     return Proofs(tuple(found.values()), tuple(warnings))
+
+
+def proved_entries(collected: CollectedImage) -> Iterator[TransparencyLogEntry]:
+    """Entries of an image's evidence that come with a proof: in Sigstore bundles, and fetched. Nothing is verified."""
+    for evidence in collected.image.evidence:
+        if evidence.kind == LOG_ENTRY and evidence.digest in collected.made:
+            yield parse_log_entry_bytes(collected.made[evidence.digest])
+        for part in _parts(collected, evidence):
+            if part.descriptor.media_type in VERSIONS and not part.is_file:
+                try:
+                    bundle = parse_bundle(_read(collected, part.descriptor))
+                except RejectedError:
+                    continue  # the far side tells why
+                yield from (entry for entry in bundle.entries if not _needs_proof(entry))
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,6 @@ import errno
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 from bundler import limits
@@ -25,8 +24,9 @@ from bundler.errors import DamagedError, RejectedError, UsageError
 from bundler.export.hooks import Hooks
 from bundler.export.staging import Staged
 from bundler.safe_file import disk_errors, remove, sync_file, sync_folder
+from bundler.value import dataclass
 from bundler.verify.completeness import check_no_strays, open_image
-from trust_root.keys import SigningKey
+from trust_root.keys import Signer
 from trust_root.repository import Publication, Repository
 
 _BLOCK = 512
@@ -61,7 +61,7 @@ class Signing:
 
     repository: Repository
     publication: Publication
-    signer: SigningKey
+    signer: Signer
 
 
 def publish(draft: Draft, signing: Signing, hooks: Hooks) -> int:

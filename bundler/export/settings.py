@@ -25,7 +25,6 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from bundler import limits
@@ -33,6 +32,7 @@ from bundler.errors import MalformedError, UsageError
 from bundler.fields import Fields
 from bundler.oci.descriptor import Platform, parse_platform
 from bundler.safe_file import read_bounded
+from bundler.value import dataclass
 
 EVIDENCE_WORDS = ("signature", "attestation", "sbom", "provenance")
 COMPRESSIONS = ("zstd", "none")

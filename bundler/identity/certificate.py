@@ -12,7 +12,6 @@ Rules of this module:
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from functools import lru_cache
 from hashlib import sha256
 from typing import TypeVar
@@ -29,6 +28,7 @@ from bundler.errors import MalformedError, RejectedError
 from bundler.identity.der import EXPLICIT_3, SEQUENCE, Element, parse_der, parse_elements
 from bundler.identity.keys import PublicKey, Scheme, wrap_public_key
 from bundler.moment import Window
+from bundler.value import dataclass, field
 
 CODE_SIGNING = "1.3.6.1.5.5.7.3.3"
 TIME_STAMPING = "1.3.6.1.5.5.7.3.8"

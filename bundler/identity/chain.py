@@ -11,7 +11,6 @@ Rules of this module:
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
 from itertools import pairwise
@@ -20,6 +19,7 @@ from bundler import limits
 from bundler.errors import RejectedError
 from bundler.identity.certificate import ANY_EXTENDED_KEY_USAGE, CODE_SIGNING, Certificate
 from bundler.moment import Window
+from bundler.value import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,6 @@ Rules of this module:
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, field
 
 from bundler import limits
 from bundler.errors import MalformedError, RejectedError
@@ -34,6 +33,7 @@ from bundler.identity.der import (
     parse_der,
 )
 from bundler.identity.keys import Scheme
+from bundler.value import dataclass, field
 
 SIGNED_DATA = "1.2.840.113549.1.7.2"
 CONTENT_TYPE, MESSAGE_DIGEST = "1.2.840.113549.1.9.3", "1.2.840.113549.1.9.4"

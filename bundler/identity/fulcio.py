@@ -11,7 +11,6 @@ Rules of this module:
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Literal
 
@@ -20,6 +19,7 @@ from cryptography import x509
 from bundler.errors import MalformedError, RejectedError
 from bundler.identity.certificate import Certificate
 from bundler.identity.der import parse_utf8_string
+from bundler.value import dataclass, field
 
 ARC = "1.3.6.1.4.1.57264.1"
 ISSUER_RAW, OTHER_NAME, ISSUER = f"{ARC}.1", f"{ARC}.7", f"{ARC}.8"

@@ -10,7 +10,6 @@ Rules of this module:
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from enum import Enum
 from hashlib import sha256
 
@@ -24,6 +23,7 @@ from bundler import limits
 from bundler.digest import Content, Digest
 from bundler.encoding import ASCII_SPACE, parse_pem
 from bundler.errors import MalformedError, RejectedError
+from bundler.value import dataclass, field
 
 _Key = ec.EllipticCurvePublicKey | ed25519.Ed25519PublicKey | rsa.RSAPublicKey
 

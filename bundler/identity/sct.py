@@ -10,7 +10,6 @@ Rules of this module:
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from bundler.errors import MalformedError, RejectedError
@@ -18,6 +17,7 @@ from bundler.identity.certificate import Certificate
 from bundler.identity.der import EXPLICIT_3, OCTET_STRING, SEQUENCE, format_der, parse_der, parse_elements
 from bundler.identity.keys import PublicKey
 from bundler.moment import Window
+from bundler.value import dataclass
 
 SCT_LIST = "1.3.6.1.4.1.11129.2.4.2"
 

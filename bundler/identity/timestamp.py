@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from datetime import datetime
 
 from bundler import limits
@@ -48,6 +47,7 @@ from bundler.identity.der import (
     parse_utf8_string,
 )
 from bundler.identity.tst_info import TstInfo, parse_tst_info
+from bundler.value import dataclass, field
 
 TST_INFO = "1.2.840.113549.1.9.16.1.4"
 SIGNING_CERTIFICATE, SIGNING_CERTIFICATE_V2 = "1.2.840.113549.1.9.16.2.12", "1.2.840.113549.1.9.16.2.47"

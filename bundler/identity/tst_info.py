@@ -11,7 +11,6 @@ Rules of this module:
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from bundler.identity.cms import malformed, parse_digest_algorithm
@@ -28,6 +27,7 @@ from bundler.identity.der import (
     parse_der,
     parse_integer,
 )
+from bundler.value import dataclass
 
 _DIGEST_BYTES = {"sha256": 32, "sha384": 48, "sha512": 64}
 _GEN_TIME = re.compile(rb"(\d{14})(?:\.(\d*[1-9]))?Z")

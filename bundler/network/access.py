@@ -7,8 +7,9 @@ Rules of this module:
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
+
+from bundler.value import dataclass
 
 
 @dataclass(frozen=True, slots=True)

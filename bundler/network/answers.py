@@ -10,13 +10,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 
 from bundler import limits
 from bundler.errors import EnvError, MalformedError
 from bundler.fields import Fields
 from bundler.network.http import Answer, answer_error
 from bundler.strict_json import parse_foreign
+from bundler.value import dataclass, field
 
 MANIFEST_UNKNOWN = "MANIFEST_UNKNOWN"
 NAME_UNKNOWN = "NAME_UNKNOWN"

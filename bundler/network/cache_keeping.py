@@ -15,13 +15,13 @@ import os
 import re
 import stat
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from bundler.network.blob_cache import BLOBS, LOCK, PARTIAL, PROOFS, RUNS, RUNS_LOCK, remove_litter
 from bundler.network.blob_files import BlobFolder
 from bundler.safe_file import disk_errors, locked
+from bundler.value import dataclass
 
 _LAST_SECOND = 253_402_300_799  # 9999-12-31T23:59:59Z
 _HEX = re.compile(r"[0-9a-f]{64}", re.ASCII)

@@ -16,7 +16,6 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from bundler import limits
@@ -29,6 +28,7 @@ from bundler.network.login import Login
 from bundler.oci.reference import DEFAULT_REGISTRY
 from bundler.safe_file import read_bounded
 from bundler.strict_json import parse_foreign
+from bundler.value import dataclass, field
 
 _DOCKER_KEY = "https://index.docker.io/v1/"
 _DOCKER_NAMES = frozenset({DEFAULT_REGISTRY, "index.docker.io", "registry-1.docker.io"})

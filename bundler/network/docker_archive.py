@@ -20,7 +20,6 @@ from __future__ import annotations
 import posixpath
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO
@@ -38,6 +37,7 @@ from bundler.oci.reference import parse_reference
 from bundler.oci.spelling import check_spelling
 from bundler.safe_file import disk_errors
 from bundler.strict_json import format_canonical, parse_foreign
+from bundler.value import dataclass
 
 KIND = "docker-archive"
 NO_DIGEST = f"{ABSENT}; the source has no registry digest"

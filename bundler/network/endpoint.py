@@ -16,7 +16,6 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
 from functools import partial
 from typing import TypeVar
 
@@ -32,6 +31,7 @@ from bundler.network.redirects import follow, refuse_redirect
 from bundler.network.repetition import Patience
 from bundler.network.tokens import Authorization, Challenge, Scopes, parse_challenges, parse_token, token_request
 from bundler.network.urls import Origin, Url
+from bundler.value import dataclass, replace
 
 _NO_TLS = frozenset({"network", "registry-tls", "stalled", "connection-lost", "registry-answer"})
 _NO_HEADERS: Mapping[str, str] = {}

@@ -8,7 +8,6 @@ Rules of this module:
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from threading import Lock
 
 from bundler import limits
@@ -17,6 +16,7 @@ from bundler.errors import EnvError, RejectedError
 from bundler.network.blob_download import BlobSource
 from bundler.network.blob_files import require_sha256
 from bundler.oci.descriptor import Descriptor
+from bundler.value import dataclass
 
 Report = Callable[[str, int], None]
 Done = Callable[[str], None]

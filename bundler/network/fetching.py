@@ -19,7 +19,6 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass
 from functools import partial
 from typing import BinaryIO
 
@@ -34,6 +33,7 @@ from bundler.network.crew import start
 from bundler.network.fetch_work import Done, FetchProgress, ImageWork, ManifestWork, Report, all_blobs, refuse_absent
 from bundler.network.skopeo import Skopeo
 from bundler.oci.descriptor import Descriptor
+from bundler.value import dataclass
 
 __all__ = ["Fetcher", "ImageWork", "ManifestWork"]
 

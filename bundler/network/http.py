@@ -16,7 +16,6 @@ import http.client
 import ssl
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
 from typing import Self, cast
 
 import urllib3
@@ -39,6 +38,7 @@ from bundler.network.pace import POOLS, Pace, paced
 from bundler.network.proxies import Proxy, find_proxy
 from bundler.network.tls import TlsContexts
 from bundler.network.urls import Url
+from bundler.value import dataclass, field
 from bundler.version import VERSION
 
 _READ_BYTES = 64 * limits.KIB

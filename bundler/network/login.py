@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import base64
 import re
-from dataclasses import dataclass, field
 
 from bundler import limits
 from bundler.errors import MalformedError
+from bundler.value import dataclass, field
 
 _CONTROL = re.compile("[\x00-\x1f\x7f]")
 

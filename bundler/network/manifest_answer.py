@@ -9,7 +9,6 @@ Rules of this module:
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, field
 
 from bundler import limits
 from bundler.digest import Digest, sha256_of
@@ -18,6 +17,7 @@ from bundler.fields import Fields
 from bundler.network.http import Answer, answer_error
 from bundler.oci.manifest import DOCKER_LIST, DOCKER_MANIFEST, OCI_INDEX, OCI_MANIFEST
 from bundler.strict_json import parse_foreign
+from bundler.value import dataclass, field
 
 ACCEPT = ", ".join((OCI_INDEX, OCI_MANIFEST, DOCKER_LIST, DOCKER_MANIFEST))
 

@@ -10,12 +10,11 @@ Rules of this module:
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from bundler.errors import MalformedError, UsageError
 from bundler.network.access import Access
 from bundler.network.urls import Origin, parse_url
 from bundler.oci.reference import DEFAULT_REGISTRY, Reference
+from bundler.value import dataclass
 
 _DOCKER_HOST = "registry-1.docker.io"
 

@@ -20,12 +20,12 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from threading import Event
 from typing import Self
 
 from bundler import limits
+from bundler.value import dataclass
 
 _TICK_SECONDS = 0.05
 _READ_BYTES = 64 * limits.KIB

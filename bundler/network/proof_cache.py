@@ -10,7 +10,6 @@ Rules of this module:
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
@@ -25,6 +24,7 @@ from bundler.strict_json import format_canonical, parse_canonical
 from bundler.transparency.log import TransparencyLog
 from bundler.transparency.log_entry import TransparencyLogEntry, format_log_entry, parse_log_entry_bytes
 from bundler.transparency.promise import Promise, open_promise
+from bundler.value import dataclass, field
 
 _WHAT = "kept proof"
 

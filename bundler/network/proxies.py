@@ -14,11 +14,11 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from urllib.parse import unquote, urlsplit
 
 from bundler.errors import EnvError, MalformedError
 from bundler.network.urls import Origin, parse_url
+from bundler.value import dataclass, field
 
 
 @dataclass(frozen=True, slots=True)

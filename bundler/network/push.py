@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Literal
 
 from bundler import limits
@@ -36,6 +35,7 @@ from bundler.network.urls import Url
 from bundler.oci.descriptor import Descriptor
 from bundler.oci.manifest import OCI_INDEX, parse_manifest
 from bundler.oci.reference import Reference, parse_reference
+from bundler.value import dataclass
 
 __all__ = ["Abilities", "Content", "Pushed", "Stored", "Target", "Targets"]
 

@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
 
 from bundler import limits
 from bundler.errors import EnvError, SealiftError
@@ -27,6 +26,7 @@ from bundler.network.push_outflow import Content, Outflow
 from bundler.network.repetition import PASSING, PASSING_STATUSES, retry_after_seconds
 from bundler.network.urls import Url
 from bundler.oci.descriptor import Descriptor
+from bundler.value import dataclass, replace
 
 _OCTETS = {"Content-Type": "application/octet-stream"}
 _LOST_STATUSES = frozenset({400, 404, 409, 410, 416})  # of a part: the session is elsewhere, or is no more

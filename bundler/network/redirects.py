@@ -10,12 +10,12 @@ Rules of this module:
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 
 from bundler import limits
 from bundler.errors import EnvError, MalformedError
 from bundler.network.http import Answer, Request
 from bundler.network.urls import Url, parse_url
+from bundler.value import replace
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from bundler import limits
 from bundler.encoding import decode_base64
@@ -26,6 +25,7 @@ from bundler.transparency.log_entry import TransparencyLogEntry
 from bundler.transparency.merkle import HASH_BYTES, PATH_MAX, leaf_hash
 from bundler.transparency.promise import Promise, open_promise
 from bundler.transparency.proof import InclusionProof, VerifiedInclusion, open_inclusion
+from bundler.value import dataclass
 
 Fetch = Callable[[str], bytes | None]
 """Gives the body of a URL, at most `limits.LOG_ANSWER_BYTES`; None when the log says that it has no such thing (404).

@@ -26,7 +26,7 @@ from pathlib import Path
 from threading import Event, Lock
 
 from bundler import limits
-from bundler.digest import Digest
+from bundler.digest import Digest, sha256_of
 from bundler.errors import EnvError
 from bundler.escaping import escape
 from bundler.network.access import Access
@@ -44,9 +44,11 @@ _KEPT_NAMES = frozenset(
         *("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "http_proxy", "https_proxy", "no_proxy"),
         *("REGISTRY_AUTH_FILE", "DOCKER_CONFIG", "SSL_CERT_FILE", "SSL_CERT_DIR"),
         *("DBUS_SESSION_BUS_ADDRESS", "GNUPGHOME", "PASSWORD_STORE_DIR"),  # credential helpers
+        *("CONTAINERS_STORAGE_CONF", "STORAGE_DRIVER", "STORAGE_OPTS", "XDG_DATA_HOME"),  # where storages lie
+        *("DOCKER_HOST", "DOCKER_TLS_VERIFY", "DOCKER_CERT_PATH"),
     }
 )
-_PATH_NAMES = frozenset({"REGISTRY_AUTH_FILE", "DOCKER_CONFIG", "SSL_CERT_FILE"})
+_PATH_NAMES = frozenset({"REGISTRY_AUTH_FILE", "DOCKER_CONFIG", "SSL_CERT_FILE", "CONTAINERS_STORAGE_CONF"})
 _KEPT_BEGINNINGS = ("AWS_", "AZURE_", "CLOUDSDK_", "GOOGLE_")  # what credential helpers of clouds read
 _INSTALL = "install skopeo 1.8 or later, e.g. `apt install skopeo` or `dnf install skopeo`"
 _FULL_DISK = re.compile(rb"no space left on device|disk quota exceeded", re.IGNORECASE)
@@ -137,6 +139,43 @@ class Skopeo:
             if error.code in ("skopeo-lied", "disk-full", "stopped") or attempt == self._access.retries:
                 raise error
             stop.wait(min(self._access.backoff_seconds * 2**attempt, limits.RETRY_PAUSE_SECONDS))
+
+    def copy_into_storage(self, source: str, destination: str, folder: Path, *, stop: Event | None = None) -> None:
+        """Let skopeo bring one manifest from a registry on loopback into a storage of this machine.
+
+        Args:
+            source: what follows `docker://`, by digest; reached without TLS.
+            destination: `containers-storage:NAME` or `docker-daemon:NAME`.
+            folder: a folder for this call, which must not exist; gone afterwards.
+            stop: ends the call when set (``stopped``).
+
+        Raises:
+            EnvError: as `check`; ``skopeo-failed``, ``skopeo-stalled``, ``disk-full``.
+        """
+        keeps = ["--preserve-digests"] if destination.startswith("containers-storage:") else []
+        words = ["copy", "--quiet", "--remove-signatures", "--src-tls-verify=false", *keeps]
+        self._call(source, [*words, f"docker://{source}", destination], folder, stop)
+
+    def stored_digest(self, place: str, folder: Path) -> Digest:
+        """The digest of the manifest that a storage has for a name, over the bytes that it gives; arguments as above.
+
+        Raises:
+            EnvError: as for `copy_into_storage`.
+        """
+        return sha256_of(self._call(place, ["inspect", "--raw", place], folder, None).output)
+
+    def _call(self, which: str, words: Sequence[str], folder: Path, stop: Event | None) -> Finished:
+        self.check()
+        common = ("--insecure-policy", f"--command-timeout={int(self._call_seconds) + 1}s", f"--tmpdir={folder}")
+        with disk_errors("staging folder", folder):
+            folder.mkdir(mode=0o700)
+        try:
+            finished = self._run([*common, *words], folder, seconds=self._call_seconds, stop=stop)
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+        if finished.exit_code != 0 or finished.cut_short:
+            raise _failure(which, finished)
+        return finished
 
     def _copy_once(self, which: str, folder: Path, shared_blobs: Path, watcher: _Watcher, stop: Event) -> Finished:
         command = [

@@ -10,11 +10,11 @@ Rules of this module:
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import BinaryIO, Protocol
 
 from bundler.digest import Digest
 from bundler.oci.descriptor import Descriptor
+from bundler.value import dataclass
 
 FOUND = "found"
 ABSENT = "absent"

@@ -15,11 +15,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import BinaryIO
 
 from bundler import limits
 from bundler.errors import MalformedError
+from bundler.value import dataclass
 
 _BLOCK = 512
 _REGULAR = (b"0", b"\0", b"7")

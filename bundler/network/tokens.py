@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import re
 import time
-from dataclasses import dataclass, field
 from urllib.parse import urlencode
 
 from bundler import limits
@@ -28,6 +27,7 @@ from bundler.network.http import Request
 from bundler.network.login import Login
 from bundler.network.urls import Origin, Url, parse_url
 from bundler.strict_json import parse_foreign
+from bundler.value import dataclass, field
 
 _WORD = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"  # RFC 9110 "token"
 _PARAMETER = re.compile(rf'({_WORD})[ \t]*=[ \t]*(?:({_WORD})|"((?:[^"\\]|\\.)*)")', re.ASCII)

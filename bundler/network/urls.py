@@ -9,11 +9,11 @@ Rules of this module:
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from urllib.parse import urljoin, urlsplit
 
 from bundler import limits
 from bundler.errors import MalformedError
+from bundler.value import dataclass
 
 _PORTS = {"http": 80, "https": 443}
 _VISIBLE = re.compile(r"[!-~]+", re.ASCII)

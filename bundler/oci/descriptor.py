@@ -14,7 +14,6 @@ import base64
 import binascii
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from bundler import limits
@@ -22,6 +21,7 @@ from bundler.digest import Digest, parse_digest, sha256_of
 from bundler.errors import MalformedError
 from bundler.fields import Fields
 from bundler.oci.spelling import check_spelling
+from bundler.value import dataclass, field
 
 _NAME = r"[A-Za-z0-9][A-Za-z0-9!#$&^_.+-]{0,126}"  # RFC 6838, 4.2 "restricted-name"
 _MEDIA_TYPE = re.compile(rf"{_NAME}/{_NAME}(?:; ?[a-z0-9-]+=[A-Za-z0-9._+-]+)*", re.ASCII)

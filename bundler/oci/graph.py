@@ -15,13 +15,13 @@ Rules of this module:
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 
 from bundler import limits
 from bundler.digest import Digest, sha256_of
 from bundler.errors import MalformedError, RejectedError, UnsupportedError
 from bundler.oci.descriptor import Descriptor
 from bundler.oci.manifest import ImageIndex, ImageManifest, is_document_type, is_index, is_manifest, parse_manifest
+from bundler.value import dataclass, field
 
 Read = Callable[[Descriptor], bytes]
 

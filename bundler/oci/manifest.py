@@ -11,7 +11,6 @@ Rules of this module:
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 
 from bundler import limits
 from bundler.digest import Digest, sha256_of
@@ -20,6 +19,7 @@ from bundler.fields import Fields
 from bundler.oci.descriptor import Descriptor, parse_annotations, parse_descriptor, parse_optional_media_type
 from bundler.oci.spelling import check_spelling
 from bundler.strict_json import parse_foreign
+from bundler.value import dataclass, field
 
 OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json"
 OCI_INDEX = "application/vnd.oci.image.index.v1+json"

@@ -12,11 +12,11 @@ Rules of this module:
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 
 from bundler import limits
 from bundler.digest import Digest, parse_digest
 from bundler.errors import MalformedError
+from bundler.value import dataclass
 
 DEFAULT_REGISTRY = "docker.io"
 DEFAULT_TAG = "latest"

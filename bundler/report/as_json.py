@@ -13,7 +13,7 @@ from typing import Any
 from bundler.digest import Digest
 from bundler.moment import format_moment
 from bundler.verify.head_facts import TrustFacts
-from bundler.verify.result import Check, EvidenceFact, Explanation, ImageResult, Report
+from bundler.verify.result import Check, EvidenceFact, Explanation, ImageResult, LogGrowthFact, Report
 
 REPORT_VERSION = 1
 
@@ -57,6 +57,7 @@ def report_document(report: Report) -> dict[str, Any]:
             ],
         },
         "checks": [_check(check) for check in report.checks],
+        "logs": [_growth(fact) for fact in report.logs],
         "images": [_image(image) for image in report.images],
     }
 
@@ -70,6 +71,7 @@ def _trust(trust: TrustFacts) -> dict[str, Any]:
         "standing": trust.standing,
         "accepted_at": _time(trust.accepted_at),
         "recorded": trust.recorded,
+        "state": _text(trust.state),
         "today": trust.today,
         "warnings": [{"reason": code, "detail": detail} for code, detail in trust.warnings],
         "roles": [
@@ -97,10 +99,25 @@ def _bundle(report: Report) -> dict[str, Any] | None:
     }
 
 
+def _growth(fact: LogGrowthFact) -> dict[str, Any]:
+    return {
+        "log": fact.log,
+        "log_id": fact.log_id.hex(),
+        "origin": fact.origin,
+        "growth": fact.status,
+        "from": fact.from_size,
+        "to": fact.to_size,
+        "unproved": fact.unproved,
+        "fetched_at": _time(fact.fetched_at),
+        "detail": fact.told,
+    }
+
+
 def _image(image: ImageResult) -> dict[str, Any]:
     return {
         "name": image.name,
         "digest": str(image.digest),
+        "digest_origin": image.digest_origin,
         "media_type": image.media_type,
         "size": image.size_bytes,
         "verdict": image.verdict.value,

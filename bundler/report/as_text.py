@@ -39,6 +39,7 @@ _STANDINGS = {
     "historic": "historic, accepted",
     "audit": "audit at a typed time; rollback was checked, not recorded",
 }
+_GROWTH_MARKS = {"proved": "ok", "unchanged": "ok", "first": "note", "older": "note", "unproved": "note"}
 _MOST_DAMAGES = 20
 _MOST_TRIALS = 20
 _DEVELOPMENT = "DEVELOPMENT TRUST ROOT: its keys were made for trying things out; this proves nothing to anybody"
@@ -60,6 +61,8 @@ def _lines(report: Report) -> Iterator[str]:
         yield from broken("  damaged: ", f"{damage.member}: {damage.detail} ({damage.code})", 4)
     if len(report.damages) > _MOST_DAMAGES:
         yield f"  damaged: {len(report.damages) - _MOST_DAMAGES} more members (--json lists all)"
+    for fact in report.logs:
+        yield from _told(f"  {_GROWTH_MARKS[fact.status]:<{_MARK_COLUMNS}}", f"log {fact.origin}", fact.told)
     for check in report.checks:
         yield from _check(check)
     for image in report.images:
@@ -101,6 +104,8 @@ def _trust(trust: TrustFacts, *, verified: bool) -> Iterator[str]:
         recorded = f"; {trust.recorded}" if trust.recorded else ""
         seen = "verified, " if verified and trust.accepted_at else ""
         yield from broken("  standing: ", f"{seen}{_STANDINGS[trust.standing]}{accepted}{recorded}", 4)
+    if trust.state is not None:
+        yield f"  state {trust.state}"  # for the paper log book
     if trust.today:
         yield from broken("  today: ", trust.today, 4)
     for code, detail in trust.warnings:
@@ -110,6 +115,8 @@ def _trust(trust: TrustFacts, *, verified: bool) -> Iterator[str]:
 def _image(image: ImageResult, bundle: BundleFacts | None) -> Iterator[str]:
     yield from broken(f"{_HEADLINE[image.verdict]}{_coded(image.reason)}  ", image.name, 4)
     yield f"  {image.digest}"
+    if image.digest_origin != "source":
+        yield "  !! made by the exporter: no registry has this digest, nobody outside signed it"
     yield f"  name asserted by stream {bundle.stream if bundle else '?'}"
     if image.rule:
         yield from broken("  rule: ", image.rule, 4)

@@ -10,11 +10,11 @@ Rules of this module:
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from bundler.digest import Digest
 from bundler.escaping import escape
 from bundler.report.html_page import short
+from bundler.value import dataclass
 from bundler.verify.exhibits import Chain
 from bundler.verify.head_facts import TrustFacts
 from bundler.verify.result import ImageResult

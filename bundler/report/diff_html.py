@@ -47,7 +47,7 @@ def format_diff_html(document: Mapping[str, Any]) -> str:
         facts = [(word, image[key]) for key, word in _FACTS if image[key]["removed"] or image[key]["added"]]
         images.append({**image, "tone": tone, "sign": sign, "word": word, "facts": facts, "tables": tables})
     counts = {change: sum(image["change"] == change for image in images) for change in _CHANGES}
-    return render("diff.html", {"diff": document, "images": images, "counts": counts, "first_rows": 10})
+    return render("diff.html", {"diff": document, "images": images, "counts": counts})
 
 
 def _row(kind: str, item: Mapping[str, Any]) -> tuple[str, str, str, str]:

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from jinja2 import Environment
 
 _FOLDER = Path(__file__).parent / "html"
+FIRST_ROWS = 10  # of a long table; the script has all
 _STYLE, _SCRIPT = "page.css", "page.js"
 
 
@@ -85,7 +86,10 @@ def _environment() -> Environment:
         return Markup(text)  # noqa: S704  only for this package's own files, and for JSON made safe by embedded_json
 
     environment.globals.update(
-        style=ours(_part(_STYLE)), script=ours(_part(_SCRIPT)), block=lambda value: ours(embedded_json(value))
+        first_rows=FIRST_ROWS,
+        style=ours(_part(_STYLE)),
+        script=ours(_part(_SCRIPT)),
+        block=lambda value: ours(embedded_json(value)),
     )
     return environment
 

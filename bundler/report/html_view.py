@@ -11,12 +11,12 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from typing import Any
 
 from bundler.evidence.sbom import Sbom
 from bundler.report.chain_picture import Picture, draw_chain
 from bundler.report.html_page import short
+from bundler.value import dataclass, field
 from bundler.verify.exhibits import Chain, Exhibits, Paper
 from bundler.verify.result import Check, EvidenceFact, ImageResult, Outcome, Report, Verdict
 
@@ -46,7 +46,6 @@ STANDINGS = {
     "audit": "audit at a typed time; rollback was checked, not recorded",
 }
 _GAPS = (Outcome.MISSING, Outcome.OMITTED, Outcome.UNCHECKED)
-FIRST_ROWS = 10
 _DIGITS = re.compile("([0-9]+)")
 _FEW, _MOST_OPEN = 3, 10
 # What people ask of a workflow first, and where newer and older certificates say it.
@@ -105,6 +104,11 @@ class ImageView:
     signers: tuple[str, ...] = field(default=())
 
     @property
+    def unread_sboms(self) -> bool:
+        """Whether there are SBOMs that could not be read."""
+        return any(paper.kind == "sbom" for paper in self.papers)
+
+    @property
     def packages(self) -> int:
         """Packages in all its SBOMs."""
         return sum(len(view.sbom.packages) for view in self.sboms)
@@ -134,10 +138,18 @@ def report_view(report: Report, exhibits: tuple[Exhibits | None, ...]) -> dict[s
         "verified": sum(image.verdict is Verdict.VERIFIED for image in report.images),
         "packages": sum(view.packages for view in images),
         "signatures": sum(len(view.chains) for view in images),
-        "first_rows": FIRST_ROWS,
+        "why": list(_why(images)),
         "commands": _bundle_commands(report),
         "index": _search_index(images),
     }
+
+
+def _why(images: list[ImageView]) -> Iterator[tuple[str, str, str]]:
+    """Of the first images that were refused: name, what did not hold, and its code."""
+    for view in [view for view in images if view.tone == "bad"][:_FEW]:
+        refused = next((check for check in view.image.checks if check.code and check.code == view.image.reason), None)
+        told = _told(refused).removesuffix(f" [{refused.code}]") if refused else ""
+        yield view.image.name, told, view.image.reason
 
 
 def _opened(images: list[ImageView]) -> frozenset[int]:
@@ -210,6 +222,8 @@ def _gaps(image: ImageResult) -> Iterator[Gap]:
     for check in image.checks:
         if check.outcome in _GAPS:
             yield Gap(check.outcome.value, _told(check))
+    if image.digest_origin != "source":
+        yield Gap("made here", "the exporter made this manifest: no registry has its digest, nobody outside signed it")
     for platform, digest in image.omitted:
         yield Gap("left out", f"platform {platform}, {digest}: listed by the exporter, not in this file")
     for fact in image.evidence:

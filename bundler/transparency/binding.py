@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 
 from bundler.digest import Content
 from bundler.errors import RejectedError
@@ -35,6 +34,7 @@ from bundler.transparency.entry_v2 import (
     format_dsse_v2,
     format_hashed_rekord_v2,
 )
+from bundler.value import dataclass, field
 
 _WHAT = "log entry"
 

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from hashlib import sha256
 
@@ -24,6 +23,7 @@ from bundler.errors import MalformedError, RejectedError
 from bundler.transparency.log import TransparencyLog, Verifier
 from bundler.transparency.merkle import HASH_BYTES, SIZE_MAX
 from bundler.transparency.note import KEY_HASH_BYTES, Note, NoteSignature, parse_note
+from bundler.value import dataclass, field
 
 _WHAT = "checkpoint"
 _DECIMAL = re.compile(r"0|[1-9][0-9]{0,18}", re.ASCII)

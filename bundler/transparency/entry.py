@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Literal
 
 from bundler import limits
@@ -22,6 +21,7 @@ from bundler.errors import MalformedError, RejectedError
 from bundler.fields import Fields
 from bundler.strict_json import parse_foreign
 from bundler.transparency.entry_v2 import LoggedContent, LoggedEnvelope, parse_dsse_v2, parse_hashed_rekord_v2
+from bundler.value import dataclass
 
 _WHAT = "log entry"
 _HASH_BYTES = {"sha256": 32, "sha384": 48, "sha512": 64}

@@ -8,7 +8,6 @@ Rules of this module:
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, Literal
 
 from bundler import limits
@@ -16,6 +15,7 @@ from bundler.encoding import encode_base64
 from bundler.errors import MalformedError
 from bundler.fields import Fields
 from bundler.strict_json import format_canonical
+from bundler.value import dataclass
 
 _WHAT = "log entry"
 HASHES = {"SHA2_256": "sha256", "SHA2_384": "sha384", "SHA2_512": "sha512"}

@@ -8,12 +8,12 @@ Rules of this module:
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
 from bundler.errors import RejectedError
 from bundler.moment import Window
+from bundler.value import dataclass
 
 
 class Verifier(Protocol):

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass, field
 from typing import Any
 
 from bundler import limits
@@ -24,6 +23,7 @@ from bundler.strict_json import parse_foreign
 from bundler.transparency.merkle import HASH_BYTES, PATH_MAX
 from bundler.transparency.promise import Promise
 from bundler.transparency.proof import InclusionProof
+from bundler.value import dataclass, field
 
 _WHAT = "log entry"
 _INT64_MAX = 2**63 - 1

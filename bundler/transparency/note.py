@@ -11,11 +11,11 @@ Rules of this module:
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
 
 from bundler import limits
 from bundler.encoding import decode_base64, encode_base64
 from bundler.errors import MalformedError
+from bundler.value import dataclass, field
 
 KEY_HASH_BYTES = 4
 

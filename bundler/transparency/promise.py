@@ -10,7 +10,6 @@ Rules of this module:
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from bundler import limits
@@ -19,6 +18,7 @@ from bundler.errors import MalformedError, RejectedError
 from bundler.fields import Fields
 from bundler.strict_json import MAX_SAFE_INTEGER, format_canonical, parse_foreign
 from bundler.transparency.log import TransparencyLog, check_log_window, find_log
+from bundler.value import dataclass, field
 
 _WHAT = "inclusion promise"
 _LOG_ID_BYTES = 32

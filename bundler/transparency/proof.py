@@ -10,12 +10,12 @@ Rules of this module:
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 
 from bundler.errors import RejectedError
 from bundler.transparency.checkpoint import VerifiedCheckpoint, Witness, open_checkpoint
 from bundler.transparency.log import TransparencyLog
 from bundler.transparency.merkle import leaf_hash, verify_inclusion
+from bundler.value import dataclass, field
 
 _WHAT = "inclusion proof"
 

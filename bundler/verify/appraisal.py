@@ -9,7 +9,6 @@ Rules of this module:
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from datetime import datetime
 
 from bundler.archive.inventory import Evidence
@@ -18,6 +17,7 @@ from bundler.errors import DamagedError, RejectedError, SealiftError, Unsupporte
 from bundler.evidence.referrer import BundleItem, Item
 from bundler.identity.keys import PublicKey
 from bundler.transparency.log_entry import TransparencyLogEntry
+from bundler.value import dataclass, field
 from bundler.verify.keyring import Keyring
 from bundler.verify.policy import Demand, KeylessSigner, Signer
 from bundler.verify.signatures import Trust, VerifiedSignature, verify_against

@@ -14,7 +14,6 @@ Rules of this module:
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 
 from bundler.archive.inventory import Evidence, Image
 from bundler.archive.layout import BLOB_TYPES
@@ -24,6 +23,7 @@ from bundler.evidence.kind import BUILDKIT_ATTESTATION, REFERRER
 from bundler.oci.descriptor import Descriptor
 from bundler.oci.graph import Read, walk
 from bundler.oci.manifest import ImageIndex, ImageManifest
+from bundler.value import dataclass, field
 
 
 @dataclass(frozen=True, slots=True)

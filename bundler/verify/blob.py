@@ -10,7 +10,6 @@ Rules of this module:
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, field
 from datetime import datetime
 from typing import BinaryIO
 
@@ -21,6 +20,7 @@ from bundler.evidence.envelope import Envelope
 from bundler.evidence.sigstore_bundle import SigstoreBundle, parse_bundle, take_bundle_apart
 from bundler.evidence.statement import Statement, parse_statement
 from bundler.identity.keys import PublicKey
+from bundler.value import dataclass, field
 from bundler.verify.logged import LogFact
 from bundler.verify.material import TrustedMaterial
 from bundler.verify.policy import KeylessSigner

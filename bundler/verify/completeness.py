@@ -16,7 +16,6 @@ Rules of this module:
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from bundler.archive.inventory import Blob, Evidence, Image, Inventory
 from bundler.digest import Digest
@@ -27,6 +26,7 @@ from bundler.oci.descriptor import Descriptor
 from bundler.oci.graph import ImageGraph, walk
 from bundler.oci.manifest import ImageIndex, ImageManifest, is_document_type
 from bundler.oci.platforms import platform_manifests
+from bundler.value import dataclass
 from bundler.verify.beside import OpenedEvidence, open_beside
 
 ReadBlob = Callable[[Digest], bytes]

@@ -10,18 +10,18 @@ Rules of this module:
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from bundler.digest import Digest
 from bundler.errors import SealiftError
 from bundler.evidence import cosign
-from bundler.evidence.kind import COSIGN_SBOM, provenance_version, sbom_format
+from bundler.evidence.kind import provenance_version, sbom_format
 from bundler.evidence.provenance_details import ProvenanceDetails, read_details
 from bundler.evidence.referrer import BundleItem
-from bundler.evidence.sbom import Sbom, media_type_format, parse_sbom, read_sbom
+from bundler.evidence.sbom import Sbom, media_type_format, parse_sbom, read_sbom, sbom_layers
 from bundler.evidence.statement import Statement
 from bundler.identity.keys import KeyIdentity
 from bundler.oci.manifest import ImageManifest
+from bundler.value import dataclass
 from bundler.verify.appraisal import ITEM_FAILURES, Appraisal, ReadBlob
 from bundler.verify.completeness import CompleteImage
 from bundler.verify.opened import FoundStatement, ImageEvidence
@@ -149,18 +149,18 @@ def _stated(fact: EvidenceFact, found: FoundStatement) -> Iterator[Paper]:
 
 
 def _bare(complete: CompleteImage, read_blob: ReadBlob) -> Iterator[Paper]:
-    """cosign's `.sbom` tags: no statement and no signature, so the tag alone says what they are about."""
+    """SBOMs without a statement: cosign's `.sbom` tags, and files in referrers."""
     for found, document in complete.evidence:
-        if found.kind != COSIGN_SBOM or not isinstance(document, ImageManifest):
+        if not isinstance(document, ImageManifest):
             continue
-        for layer in document.layers:
+        for layer, media_type in sbom_layers(document, found.kind):
             sbom, failure = None, None
             try:
-                sbom = parse_sbom(read_blob(layer.digest), media_type_format(layer.media_type))
+                sbom = parse_sbom(read_blob(layer.digest), media_type_format(media_type))
             except ITEM_FAILURES as error:
                 failure = error
             yield Paper(
-                "sbom", found.subject, complete.platform_of(found.subject), found.digest, layer.media_type, UNSIGNED,
+                "sbom", found.subject, complete.platform_of(found.subject), found.digest, media_type, UNSIGNED,
                 sbom=sbom, failure=failure,
             )  # fmt: skip
 

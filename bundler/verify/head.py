@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from bundler.archive.inventory import Inventory
 from bundler.digest import Digest
+from bundler.value import dataclass
 from bundler.verify.head_facts import BundleFacts, RoleFact, TrustFacts
 from trust_root.acceptance import Standing
 from trust_root.client import TrustedTargets, open_trust

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime
 
 from bundler.digest import Digest
+from bundler.value import dataclass
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +32,7 @@ class TrustFacts:
     warnings: tuple[tuple[str, str], ...] = ()
     today: str = ""
     recorded: str = ""
+    state: Digest | None = None  # of the site's state after this delivery was accepted, for the paper log book
 
 
 @dataclass(frozen=True, slots=True)

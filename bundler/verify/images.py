@@ -9,12 +9,12 @@ Rules of this module:
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import datetime
 
 from bundler.archive.inventory import Image, Inventory
 from bundler.digest import Digest
 from bundler.errors import DamagedError
+from bundler.value import dataclass, field
 from bundler.verify.appraisal import ITEM_FAILURES
 from bundler.verify.completeness import CompleteImage, open_image
 from bundler.verify.demands import check_image
@@ -25,18 +25,22 @@ from bundler.verify.opened import open_evidence
 from bundler.verify.policy import Policy
 from bundler.verify.requirements import Met
 from bundler.verify.result import Check, EvidenceFact, Explanation, ImageResult, Outcome
+from bundler.verify.sightings import SeenLogs, seen_logs
 
 ReadBlob = Callable[[Digest], bytes]
 
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """An image's result, its closure if it has one, verified times of evidence that met demands, what can be shown."""
+    """An image's result, its closure if it has one, verified times of evidence that met demands, what can be shown of
+    it, and what its evidence shows of logs.
+    """
 
     result: ImageResult
     complete: CompleteImage | None
     times: tuple[datetime, ...]
     exhibits: Exhibits | None = None
+    seen: SeenLogs = field(default_factory=SeenLogs)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +85,8 @@ def judge_image(image: Image, bench: Bench) -> Judged:
     facts = evidence_facts(complete, evidence, met)
     size_bytes = sum(node.size_bytes for node in complete.graph.nodes)
     exhibits = gather_exhibits(complete, evidence, facts, bench.read_blob) if bench.exhibit else None
-    return Judged(_result(image, bench, checks, facts, size_bytes), complete, signed_times(evidence), exhibits)
+    seen = seen_logs(evidence, bench.inventory.created_at)
+    return Judged(_result(image, bench, checks, facts, size_bytes), complete, signed_times(evidence), exhibits, seen)
 
 
 def _damage(complete: CompleteImage, damaged: frozenset[Digest]) -> tuple[Check, ...]:
@@ -110,6 +115,7 @@ def _result(
         searches=tuple((search.subject, search.place, search.answer) for search in image.searches),
         size_bytes=size_bytes,
         explanation=_explain(image, bench) if bench.explain else None,
+        digest_origin=image.digest_origin,
     )
 
 

@@ -14,7 +14,6 @@ Rules of this module:
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from datetime import datetime
 
 from bundler.errors import RejectedError
@@ -30,6 +29,7 @@ from bundler.transparency.log_entry import TransparencyLogEntry
 from bundler.transparency.merkle import leaf_hash, verify_inclusion
 from bundler.transparency.promise import VerifiedPromise, open_promise
 from bundler.transparency.proof import InclusionProof, VerifiedInclusion, open_inclusion
+from bundler.value import dataclass, field
 
 _WHAT = "log entry"
 

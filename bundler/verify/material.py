@@ -11,7 +11,6 @@ Rules of this module:
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import TypeVar
 
@@ -27,6 +26,7 @@ from bundler.identity.sct import CertificateLog
 from bundler.moment import Window, parse_foreign_moment
 from bundler.strict_json import parse_foreign
 from bundler.transparency.log import TransparencyLog
+from bundler.value import dataclass, field
 
 _WHAT = "trusted root"
 _PREFIX = "application/vnd.dev.sigstore.trustedroot"

@@ -13,11 +13,11 @@ Rules of this module:
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from bundler.digest import Digest
 from bundler.errors import RejectedError, SealiftError
 from bundler.identity.keys import KeyIdentity
+from bundler.value import dataclass
 from bundler.verify.appraisal import ITEM_FAILURES, Appraisal
 from bundler.verify.opened import ImageEvidence
 from bundler.verify.policy import Demand

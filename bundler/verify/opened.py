@@ -11,7 +11,6 @@ Rules of this module:
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from bundler.archive.inventory import Evidence
@@ -32,6 +31,7 @@ from bundler.evidence.referrer import Item, describe, read_referrer
 from bundler.oci.descriptor import Descriptor
 from bundler.oci.manifest import ImageIndex, ImageManifest
 from bundler.transparency.log_entry import TransparencyLogEntry, parse_log_entry_bytes
+from bundler.value import dataclass, field, replace
 from bundler.verify.appraisal import ITEM_FAILURES, Appraisal, ReadBlob
 from bundler.verify.completeness import AttestationManifest, CompleteImage
 from bundler.verify.keyring import Keyring

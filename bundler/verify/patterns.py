@@ -9,11 +9,11 @@ that nobody believes that `team/*` meant something.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 
 from bundler import limits
 from bundler.errors import MalformedError
 from bundler.oci.reference import parse_reference
+from bundler.value import dataclass
 
 _ALLOWED = re.compile(r"[A-Za-z0-9._:/@\[\]*-]+", re.ASCII)
 _WILD = ("*", "**")

@@ -15,7 +15,6 @@ Rules of this module:
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import BinaryIO
@@ -25,12 +24,14 @@ from bundler.archive.inventory import Inventory
 from bundler.archive.reader import STANDARD_INPUT, ArchiveReader, open_archive
 from bundler.digest import Digest
 from bundler.errors import DamagedError, RejectedError, SealiftError, TrustError
+from bundler.value import dataclass, field
 from bundler.verify.completeness import check_no_strays
 from bundler.verify.documents import is_document
 from bundler.verify.exhibits import Exhibits
 from bundler.verify.head import Head, bundle_facts, open_unproved, trust_facts, unproved_facts
 from bundler.verify.images import Bench, Judged, judge_image
 from bundler.verify.keyring import Keyring
+from bundler.verify.log_stage import LogVerdict, judge_logs
 from bundler.verify.policy import KeylessSigner, KeySigner, Policy, Signer
 from bundler.verify.result import Check, DamageFact, Outcome, Report, TimeFact
 from bundler.version import TOOL
@@ -78,6 +79,7 @@ class Verification:
     head: Head = field(default_factory=Head)
     inventory: Inventory | None = None
     times: tuple[datetime, ...] = ()
+    logs: LogVerdict | None = None
     exhibits: tuple[Exhibits | None, ...] = ()
 
 
@@ -222,6 +224,21 @@ def _judge_claims(
     if request.basis.source == "typed" and opened is not None and dict(opened.trusted.targets) != dict(targets):
         report.checks += _as_it_was(bench, Keyring(opened.trusted.targets), judged)
     run.times = tuple(time for item in judged for time in item.times)
+    _judge_logs(inventory, bench.keyring, judged, request, run)
+
+
+def _judge_logs(
+    inventory: Inventory, keyring: Keyring, judged: list[Judged], request: Request, run: Verification
+) -> None:
+    if request.site is None or run.head.standing is None:
+        return
+    required = request.policy is not None and request.policy.require_log_growth
+    run.logs = judge_logs(
+        inventory, keyring, [item.seen for item in judged], request.site, request.basis,
+        standing=run.head.standing.status, required=required,
+    )  # fmt: skip
+    run.report.checks += run.logs.checks
+    run.report.logs = run.logs.facts
 
 
 def _reader(

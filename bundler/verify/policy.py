@@ -12,12 +12,12 @@ from __future__ import annotations
 
 import re
 import tomllib
-from dataclasses import dataclass, field, replace
 
 from bundler import limits
 from bundler.digest import Digest, parse_digest, sha256_of
 from bundler.errors import MalformedError, UsageError
 from bundler.fields import Fields
+from bundler.value import dataclass, field, replace
 from bundler.verify.patterns import ImagePattern, covers, covers_all, parse_image_pattern
 from bundler.verify.policy_log import LogDemand, parse_log_demand
 from bundler.verify.policy_provenance import ProvenanceRule, parse_provenance_rule
@@ -141,12 +141,18 @@ class RuleTrial:
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """A parsed policy and the digest of its bytes, which every report names (THREATS A7)."""
+    """A parsed policy and the digest of its bytes, which every report names (THREATS A7).
+
+    Attributes:
+        strengthened: options that demand more than the file does.
+        require_log_growth: logs that vouch for evidence must be proved to have only grown since the site saw them.
+    """
 
     rules: tuple[Rule, ...]
     digest: Digest
     raw: bytes = field(repr=False)
     strengthened: tuple[str, ...] = ()
+    require_log_growth: bool = False
 
     def requiring_proofs(self) -> Policy:
         """This policy with an inclusion proof behind every signature that it demands; stronger demands stay."""
@@ -154,7 +160,13 @@ class Policy:
         rules = tuple(
             replace(rule, demands=tuple(_with_log(demand, proof) for demand in rule.demands)) for rule in self.rules
         )
-        return replace(self, rules=rules, strengthened=("--require-inclusion-proof: every demand needs a proof",))
+        told = "--require-inclusion-proof: every demand needs a proof"
+        return replace(self, rules=rules, strengthened=(*self.strengthened, told))
+
+    def requiring_log_growth(self) -> Policy:
+        """This policy with `require_log_growth`."""
+        told = "--require-log-growth: logs must be proved to have only grown"
+        return replace(self, require_log_growth=True, strengthened=(*self.strengthened, told))
 
     def explain(self, name: str, digest: Digest, stream: str) -> tuple[RuleTrial, ...]:
         """Every rule tried on an image, in order, up to the one that applies."""
@@ -180,15 +192,16 @@ def parse_policy(raw: bytes) -> Policy:
         if len(raw) > limits.SETTINGS_BYTES:
             raise MalformedError("limits", "policy", got=f"{len(raw)} bytes", want=f"at most {limits.SETTINGS_BYTES}")
         document = Fields(tomllib.loads(raw.decode("utf-8")), "policy")
-        document.only("format", "rule")
+        document.only("format", "rule", "require_log_growth")
         document.integer("format", minimum=POLICY_FORMAT, maximum=POLICY_FORMAT)
+        require_log_growth = _flag(document, "require_log_growth")
         rules = tuple(_parse_rule(fields, n) for n, fields in enumerate(document.each("rule", maximum=_MAX_RULES), 1))
     except (MalformedError, ValueError, RecursionError) as error:
         raise UsageError("policy", "policy", got=str(error)[:400], hints=["sealift help policy"]) from error
     if not rules:
         raise wrong("rule", "none", "at least one [[rule]]")
     _check_reachable(rules)
-    return Policy(rules, sha256_of(raw), raw)
+    return Policy(rules, sha256_of(raw), raw, require_log_growth=require_log_growth)
 
 
 def _parse_rule(fields: Fields, number: int) -> Rule:

@@ -9,11 +9,11 @@ Rules of this module:
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from bundler.errors import RejectedError
 from bundler.fields import Fields
+from bundler.value import dataclass
 from bundler.verify.policy_text import wrong
 
 if TYPE_CHECKING:

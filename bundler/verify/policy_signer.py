@@ -11,11 +11,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from bundler.errors import RejectedError
 from bundler.fields import Fields
 from bundler.identity.fulcio import EXTENSION_NAMES
+from bundler.value import dataclass
 from bundler.verify.policy_text import REGEXP, TextRule, has_text_rule, parse_text_rule, wrong
 
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}", re.ASCII)

@@ -10,12 +10,14 @@ from __future__ import annotations
 
 import re
 import warnings
-from dataclasses import dataclass
 
 from bundler.errors import UsageError
 from bundler.fields import Fields
+from bundler.value import dataclass
 
 REGEXP = "_regexp"
+_NUMBER, _BEHIND = "(?:0|[1-9][0-9]*)", r"(?:-[0-9A-Za-z.-]+)?(?:\+[0-9A-Za-z.-]+)?"
+_VERSION = re.compile(rf"v{_NUMBER}(?:\.{_NUMBER}(?:\.{_NUMBER}{_BEHIND})?)?", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +35,38 @@ class TextRule:
 
     def __str__(self) -> str:
         return self.pattern.pattern if self.pattern is not None else str(self.exact)
+
+
+@dataclass(frozen=True, slots=True)
+class VersionRule:
+    """A semantic version as far as it is written: `v1` holds for `v1.2.3`, `v1.2.3` only for itself.
+
+    This is what slsa-verifier's `--source-versioned-tag` does; the last part keeps what stands behind its number.
+    """
+
+    version: str
+
+    def holds(self, value: str) -> bool:
+        """Whether `value` is a semantic version that begins with all the parts demanded."""
+        demanded = self.version.split(".", 2)
+        return bool(_VERSION.fullmatch(value)) and value.split(".", 2)[: len(demanded)] == demanded
+
+    def __str__(self) -> str:
+        return f"{self.version}, as far as it goes"
+
+
+def parse_version_rule(fields: Fields, key: str) -> VersionRule | None:
+    """Read a semantic version; None where the key is not typed.
+
+    Raises:
+        UsageError: no semantic version with a `v` before it (code ``policy``).
+    """
+    version = fields.optional_text(key)
+    if version is None:
+        return None
+    if not _VERSION.fullmatch(version):
+        raise wrong(f"{fields.where}.{key}", version[:80], "a semantic version: v1, v1.2, or v1.2.3")
+    return VersionRule(version)
 
 
 def has_text_rule(fields: Fields, key: str) -> bool:

@@ -13,7 +13,6 @@ Rules of this module:
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
 from functools import partial
 
 from bundler.digest import Digest
@@ -21,6 +20,7 @@ from bundler.errors import RejectedError
 from bundler.evidence.kind import provenance_version, sbom_format
 from bundler.evidence.provenance import read_provenance
 from bundler.evidence.statement import Statement
+from bundler.value import dataclass, field
 from bundler.verify.completeness import CompleteImage
 from bundler.verify.meeting import different
 from bundler.verify.opened import FoundStatement, ImageEvidence
@@ -156,8 +156,10 @@ class _Place:
             return ""
         provenance = read_provenance(statement)
         self.rule.provenance.check(provenance)
-        said = (provenance.builder, provenance.source, provenance.source_ref)
-        named = zip(("builder", "source", "ref"), said, strict=True)
+        # Of a build at a tag, the branch is told too: nothing else shows that it was demanded and held.
+        branch = provenance.source_branch if provenance.source_tag else None
+        said = (provenance.builder, provenance.source, provenance.source_ref, branch)
+        named = zip(("builder", "source", "ref", "branch"), said, strict=True)
         return "".join(f", {name} {value}" for name, value in named if value is not None)
 
     def _nothing(self, statements: list[FoundStatement], evidence: ImageEvidence) -> Check:

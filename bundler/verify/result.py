@@ -9,12 +9,13 @@ Rules of this module:
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+from typing import Literal
 
 from bundler.digest import Digest
 from bundler.errors import SealiftError
+from bundler.value import dataclass, field
 from bundler.verify.head_facts import BundleFacts, TrustFacts
 from bundler.verify.policy import RuleTrial
 
@@ -124,7 +125,11 @@ class Explanation:
 
 @dataclass(frozen=True, slots=True)
 class ImageResult:
-    """All checks of one image."""
+    """All checks of one image.
+
+    Attributes:
+        digest_origin: `source`, or `synthesised`: the exporter made the manifest, and no registry knows its digest.
+    """
 
     name: str
     digest: Digest
@@ -137,6 +142,7 @@ class ImageResult:
     searches: tuple[tuple[Digest, str, str], ...]
     size_bytes: int
     explanation: Explanation | None = None
+    digest_origin: str = "source"
 
     @property
     def verdict(self) -> Verdict:
@@ -175,6 +181,58 @@ class TimeFact:
     reason: str = ""
 
 
+GrowthStatus = Literal["first", "proved", "unchanged", "older", "unproved"]
+
+
+@dataclass(frozen=True, slots=True)
+class LogGrowthFact:
+    """What became of one tree of a log since this site saw it last.
+
+    Attributes:
+        log: the log's address.
+        origin: which of its trees, in the log's own words.
+        status: `first` here; `proved` to have only grown; `unchanged`; `older` than what the site has seen; `unproved`.
+        asked: whether the exporter asked the log how it grew.
+        from_size: entries of the tree when the site saw it last; None for `first`.
+        to_size: entries that the bundle shows.
+        unproved: how many checkpoints of this bundle are not proved to lie on that tree.
+        fetched_at: when the log was asked.
+    """
+
+    log: str
+    log_id: bytes
+    origin: str
+    status: GrowthStatus
+    asked: bool
+    from_size: int | None
+    to_size: int
+    unproved: int = 0
+    fetched_at: datetime | None = None
+
+    @property
+    def told(self) -> str:
+        """One phrase for people."""
+        beside = f"; {self.unproved} of its checkpoints here not proved to lie on it" if self.unproved else ""
+        return f"{self._told}{beside}"
+
+    @property
+    def _told(self) -> str:
+        start, end = self.from_size, self.to_size
+        match self.status:
+            case "first":
+                return f"first seen at this site, {end} entries"
+            case "proved":
+                return f"grew from {start} to {end} entries, proved"
+            case "unchanged":
+                return f"unchanged at {end} entries, as this site knows it"
+            case "older":
+                return f"{end} entries, older than the {start} that this site has seen"
+        if self.asked:
+            return f"{end} entries after {start} entries; the proof carried does not start there"
+        newer = f"{end} entries" if start is not None and end > start else "nothing"
+        return f"{newer} after {start} entries; no proof of growth carried"
+
+
 @dataclass(slots=True)
 class Report:
     """All verdicts of one run, filled stage by stage; `failure` is the error of the first stage that ended the run."""
@@ -191,6 +249,7 @@ class Report:
     damages: tuple[DamageFact, ...] = ()
     images: tuple[ImageResult, ...] = ()
     checks: tuple[Check, ...] = ()
+    logs: tuple[LogGrowthFact, ...] = ()
     failure: SealiftError | None = None
     weakened: tuple[str, ...] = field(default_factory=tuple)
 

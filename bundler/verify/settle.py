@@ -5,9 +5,8 @@ Newer roots are written earlier, by `open_for_site`, because a revocation has to
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from bundler.errors import SealiftError
+from bundler.value import replace
 from bundler.verify.head import trust_facts
 from bundler.verify.pipeline import Verification
 from trust_root.acceptance import Standing
@@ -24,11 +23,13 @@ def settle(run: Verification, site: Site) -> None:
     if report.exit_code != 0 or head.opened is None or head.delivery is None or head.standing is None:
         return
     try:
-        standing = site.record(head.opened, head.delivery, head.standing, run.times)
+        weigh = run.logs.weigh_again if run.logs is not None else None
+        standing = site.record(head.opened, head.delivery, head.standing, run.times, weigh)
     except SealiftError as error:
         report.failure = error
         return
-    report.trust = replace(trust_facts(site, head.opened, standing), recorded=_recorded(standing))
+    state = site.loaded.digest if standing.recorded and standing.status != "historic" else None
+    report.trust = replace(trust_facts(site, head.opened, standing), recorded=_recorded(standing), state=state)
 
 
 def _recorded(standing: Standing) -> str:

@@ -9,7 +9,6 @@ Rules of this module:
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from datetime import datetime
 
 from bundler.digest import Content, Digest
@@ -27,6 +26,7 @@ from bundler.identity.keys import KeyIdentity, PublicKey
 from bundler.identity.sct import VerifiedTimestamp
 from bundler.transparency.checkpoint import Witness
 from bundler.transparency.log_entry import TransparencyLogEntry
+from bundler.value import dataclass, field
 from bundler.verify.logged import LogFact
 from bundler.verify.material import TrustedMaterial
 from bundler.verify.signed import Signer, Strength, Trust, VerifiedTime, Vouched, verify_signed

@@ -19,7 +19,6 @@ Rules of this module, in the order in which they are carried out:
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Literal, TypeVar
 
@@ -34,6 +33,7 @@ from bundler.identity.sct import verify_embedded_scts
 from bundler.identity.timestamp import open_timestamp
 from bundler.transparency.checkpoint import Witness
 from bundler.transparency.log_entry import TransparencyLogEntry
+from bundler.value import dataclass
 from bundler.verify.logged import LogFact, PromisedEntry, open_promises, verify_entry
 from bundler.verify.material import TrustedMaterial
 
@@ -166,7 +166,7 @@ def _promised_times(promised: Sequence[PromisedEntry]) -> tuple[VerifiedTime, ..
 
 def _check_not_future(times: Sequence[VerifiedTime], at: datetime | None) -> None:
     for time in times:
-        if at is not None and time.at > at + FUTURE_ALLOWED:
+        if at is not None and time.at - at > FUTURE_ALLOWED:
             raise RejectedError(
                 "time-in-future", "signature", got=f"{time.at.isoformat()} by {time.source}",
                 want=f"at most a day after {at.isoformat()}",

@@ -8,6 +8,7 @@ import os
 import re
 import sys
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import click
@@ -19,8 +20,10 @@ from bundler.digest import Digest, sha256_of
 from scripts.make_demo_images import APP, IDENTITY, TOOL
 from tests.cli.session import Result, call, run
 from tests.delivered import Delivered
+from tests.simulators.deliveries import Exporter, LayoutSource
 from tests.simulators.images import two_platforms
 from tests.simulators.registry import Registry
+from tests.simulators.tuf_repository import TufRepository
 
 SEALED = "covered by the image signature"
 DIGEST = sha256_of(b"an image")
@@ -48,6 +51,42 @@ def test_every_line_fits_and_every_piece_says_how_strong(delivered: Delivered, v
     assert any(word in result.out for word in (SEALED, "signed, inclusion promise"))
     document = json.loads(inspect(delivered, APP, view, "--json").out)
     assert (document["trusted"], document["image"]) == (True, APP)
+
+
+@pytest.mark.parametrize("words", [(), (APP, "--tree"), (TOOL, "--sbom"), (TOOL, "--signatures")])
+@pytest.mark.parametrize("pinned", [True, False])
+def test_no_line_is_wider_than_a_terminal_and_digests_are_whole(
+    delivered: Delivered, tmp_path: Path, words: tuple[str, ...], pinned: bool
+) -> None:
+    result = call("inspect", delivered.bundle, *words, "--state", delivered.state if pinned else tmp_path / "none")
+    assert [line for line in result.out.splitlines() if len(line) > 80] == []
+    document = json.loads(inspect(delivered, *words, "--json").out)
+    if not words:
+        for image in document["images"]:
+            for child in (image, *image["platforms"]):
+                assert child["digest"] in result.out.split()
+    else:
+        assert document["digest"] in result.out.split()
+
+
+def test_a_whole_bundle_tells_each_image(delivered: Delivered) -> None:
+    out = " ".join(inspect(delivered).out.split())
+    assert "head trusted through pin" in out
+    assert f"{APP} sha256:" in out
+    assert "platform linux/arm64 sha256:" in out
+    assert "buildkit-attestation about linux/arm64, found by index; claims https://spdx.dev/Document" in out
+    assert "cosign-signature about the index, found by tag-sig; not judged here" in out
+
+
+def test_signatures_that_are_absent_are_named(delivered: Delivered, tmp_path: Path) -> None:
+    layout, top, _ = two_platforms(None)
+    layout.name(top, "registry.example.org/bare:1")
+    repository = TufRepository("main", at=datetime.now(UTC).replace(microsecond=0) - timedelta(hours=1))
+    source = LayoutSource("oci", layout.write(tmp_path / "layout"), "registry.example.org/bare:1")
+    bundle = Exporter(repository, tmp_path).deliver(source, at=datetime.now(UTC).replace(microsecond=0))
+    result = call("inspect", bundle, "--signatures", "--untrusted", "--state", tmp_path / "none")
+    assert (result.code, "[signature-missing]" in result.err) == (1, True)
+    assert "no signature about this image\n" in result.out
 
 
 def test_without_a_view_an_image_is_a_tree(delivered: Delivered) -> None:

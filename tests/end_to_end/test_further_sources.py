@@ -134,6 +134,7 @@ def test_with_consent_it_travels_and_no_evidence_is_claimed(tmp_path: Path, stat
     verified = station.verify(SIGNED)
     assert verified.code == 1
     assert "no registry digest" in str(verified.image)
+    assert verified.image["digest_origin"] == "synthesised"
     again = station.exported(*station.settings(f"docker-archive:{path}", allow_synthesised_digest="true"))
     assert again.digest == image.digest
 

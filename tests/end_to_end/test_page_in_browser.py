@@ -225,6 +225,25 @@ def test_no_page_is_wider_than_the_window(browser: Browser, pages: dict[str, Pat
     assert page.run("document.documentElement.scrollWidth") <= width
 
 
+@pytest.mark.parametrize("width", [390, 1280])
+def test_names_of_platforms_are_not_broken(browser: Browser, pages: dict[str, Path], width: int) -> None:
+    page = browser.open(pages["small"], width=width)
+    lines = page.run(
+        "[...document.querySelectorAll('.platform, .checks td:nth-child(3)')].map((cell) => {"
+        " const range = document.createRange(); range.selectNodeContents(cell);"
+        " return [cell.innerText, range.getClientRects().length]; })"
+    )
+    assert ["linux/amd64", 1] in lines
+    assert [text for text, count in lines if count != 1] == []
+
+
+def test_what_is_below_the_window_is_drawn_too(browser: Browser, pages: dict[str, Path]) -> None:
+    """Whoever takes a picture of the whole page, or searches in it, gets all of it."""
+    page = browser.open(pages["diff"])
+    found = page.run("[...document.querySelectorAll('*')].map((each) => getComputedStyle(each).contentVisibility)")
+    assert set(found) == {"visible"}
+
+
 def test_on_paper_every_image_is_open_and_afterwards_as_it_was(
     browser: Browser, pages: dict[str, Path], tmp_path: Path
 ) -> None:

@@ -26,7 +26,16 @@ from bundler.archive.ustar import end_bytes, format_header, padding_bytes
 from bundler.verify.pipeline import Verification
 from bundler.verify.result import Report
 from tests.simulators.bundles import walk_members
-from tests.simulators.deliveries import NOW, Change, Exporter, LayoutSource, keyless_policy, make_site, verify
+from tests.simulators.deliveries import (
+    NOW,
+    Change,
+    Exporter,
+    LayoutSource,
+    change_settings,
+    keyless_policy,
+    make_site,
+    verify,
+)
 from tests.simulators.images import Held, Layer, Layout
 from tests.simulators.sigstore import Signer, Sigstore
 from tests.simulators.sigstore_keys import GITHUB
@@ -126,8 +135,8 @@ class Campaign:
         return path
 
     def settings(self, text: str) -> None:
-        """Replace the site's `site.toml`."""
-        (self.state / "site.toml").write_text(text)
+        """Replace the site's `site.toml`, and accept it."""
+        change_settings(self.state, text)
 
     def _layout(self, name: str, signer: Signer) -> Path:
         layout = Layout()

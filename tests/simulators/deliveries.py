@@ -111,6 +111,12 @@ def make_site(folder: Path, root: bytes, *, name: str | None = "plant", clock: d
     return folder
 
 
+def change_settings(folder: Path, text: str, clock: datetime = NOW) -> None:
+    """Edit a site's `site.toml`, and accept it as its operator does."""
+    (folder / "site.toml").write_text(text)
+    load_site(folder, new_settings=True).accept_settings("a test", clock)
+
+
 def verify(
     bundle: Path | str,
     state: Path,

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field, replace
 
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from bundler.digest import Digest
+from bundler.digest import Digest, sha256_of
 from bundler.evidence.envelope import IN_TOTO, format_envelope, parse_envelope, pre_authentication_encoding
 from bundler.evidence.sigstore_bundle import SigstoreBundle, format_bundle
 from bundler.identity.certificate import parse_certificate
@@ -197,7 +197,8 @@ def proved_entry(log: Log, body: bytes) -> TransparencyLogEntry:
     """An entry as Rekor 1 gives it, with promise and proof; its log has one entry before it."""
     tree = Tree([b"before", body])
     host = log.url.removeprefix("https://")
-    checkpoint = signed_checkpoint(f"{host} - 7", 2, tree.root, log.key)
+    tree_id = int(sha256_of(body).hex[:12], 16) + 1  # a tree of its own: two of one size would be a fork
+    checkpoint = signed_checkpoint(f"{host} - {tree_id}", 2, tree.root, log.key)
     promise = log.promise(body, at=AT, index=1)
     proof = InclusionProof(1, tree.root, 2, tree.path(1), checkpoint.encode())
     return TransparencyLogEntry(

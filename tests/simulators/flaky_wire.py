@@ -1,7 +1,8 @@
 """A line to a server on loopback that breaks: after so many bytes from the client, all its connections are cut.
 
 with FlakyWire(registry.port, cuts=[3_000_000, 5_000_000]) as wire:
-    ...                                       # talk to 127.0.0.1:wire.port
+    ...                                                       # talk to 127.0.0.1:wire.port
+with FlakyWire(registry.port, jams_at=3_000_000) as wire:     # then nothing gets through, and nothing is cut
 """
 
 from __future__ import annotations
@@ -18,7 +19,9 @@ _PIECE_BYTES = 64 * 1024
 class FlakyWire:
     """The line. `cuts` are counts of bytes from the client over all connections; each cuts once."""
 
-    def __init__(self, port: int, cuts: Sequence[int] = ()) -> None:
+    def __init__(self, port: int, cuts: Sequence[int] = (), *, jams_at: int | None = None) -> None:
+        self._jams_at = jams_at
+        self._ended = threading.Event()
         self._target = port
         self._cuts = sorted(cuts)
         self._carried = 0
@@ -37,6 +40,7 @@ class FlakyWire:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._ended.set()
         with contextlib.suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
@@ -63,6 +67,8 @@ class FlakyWire:
         with contextlib.suppress(OSError):
             while piece := client.recv(_PIECE_BYTES):
                 left = self._count(len(piece))
+                if self._jams_at is not None and self._carried > self._jams_at:
+                    self._ended.wait()
                 server.sendall(piece[:left])
                 if left < len(piece):
                     self._cut_all()

@@ -4,7 +4,7 @@
         sigstore.rekor = rekor.log                  # whatever is signed now stands in the log
         signature = sigstore.sign(subject, signer)
         rekor.shard(tree_id=2)                      # later entries go to a new tree; global indexes go on
-        rekor.fault = "wrong-root"                  # see LIES and FAULTS
+        rekor.fault = "wrong-root"                  # see LIES, GARBAGE and STATUSES; of its growth, see rekor_growth.py
 
 Its log's `promise` appends the entry. `asked` lists the paths that were asked.
 """
@@ -29,6 +29,7 @@ from bundler.moment import Window
 from bundler.transparency.log import TransparencyLog
 from bundler.transparency.promise import Promise
 from tests.simulators.log_tree import Tree, key_hash, leaf, root_of, signature_line, signed_checkpoint
+from tests.simulators.rekor_growth import growth_answer
 from tests.simulators.sigstore_keys import START
 from tests.simulators.sigstore_log import Log
 
@@ -314,6 +315,10 @@ class _Handler(BaseHTTPRequestHandler):
             self.close_connection = True
 
     def _answer(self, fault: str) -> None:
+        if not self.path.startswith(PATH):
+            body = growth_answer(self.rekor, self.path, fault)
+            self._send(body or b"{}", status=200 if body else 404)
+            return
         entry = self.rekor.find(self.path)
         if entry is None or (fault == "index-unknown" and "?" in self.path):
             self._send(b'{"code":404,"message":"no such entry"}', status=404)

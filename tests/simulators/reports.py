@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from typing import get_args
 
 from bundler.digest import sha256_of
 from bundler.errors import SealiftError
@@ -13,7 +14,9 @@ from bundler.verify.result import (
     DamageFact,
     EvidenceFact,
     Explanation,
+    GrowthStatus,
     ImageResult,
+    LogGrowthFact,
     Outcome,
     Report,
     TimeFact,
@@ -65,6 +68,9 @@ def full_report(text: str = "some text", failure: SealiftError | None = None) ->
         damages=tuple(DamageFact(text, digest, "blob-digest", text) for digest in (None, DIGEST)) * 15,
         images=(image,),
         checks=checks,
+        logs=tuple(
+            LogGrowthFact(text, b"id", text, status, True, 100, 150, 2, AT) for status in get_args(GrowthStatus)
+        ),
         failure=failure,
         weakened=(text, text),
     )

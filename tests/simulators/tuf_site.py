@@ -7,6 +7,7 @@ place.take(first).status == "first"              # open, compare, record, as `ve
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -86,9 +87,10 @@ class Place:
         typed: datetime | None = None,
         read_only: bool = False,
         evidence_times: Iterable[datetime] = (),
+        min_sequence: int = 1,
     ) -> Standing:
         """Open, compare and record, as a verification that passes everything else."""
-        site = self.site(read_only=read_only)
+        site = load_site(self.state, read_only=read_only, min_sequence=min_sequence)
         basis = time_basis(at, site.floor, typed, "audit 12" if typed else None)
         opened = open_for_site(site, parcel.files, basis)
         standing = compare_with_site(site, opened, parcel.delivery, basis, historic=historic)
@@ -98,3 +100,10 @@ class Place:
         """Every file of the state folder but the lock."""
         paths = (path for path in sorted(self.state.rglob("*")) if path.is_file() and path.name != "lock")
         return {str(path.relative_to(self.state)): path.read_bytes() for path in paths}
+
+
+def but_for_the_log(files: Mapping[str, bytes]) -> dict[str, object]:
+    """A state folder's files without the log and what counts its lines: what an alarm must not change."""
+    document = json.loads(files["state.json"])
+    rest = {key: value for key, value in document.items() if key not in ("generation", "log")}
+    return {**{name: raw for name, raw in files.items() if name != "log.jsonl"}, "state.json": rest}

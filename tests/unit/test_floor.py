@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import stat
 import subprocess
@@ -17,7 +18,7 @@ from hypothesis import strategies as st
 
 from bundler import errors, limits
 from bundler.errors import EnvError, MalformedError, SealiftError
-from bundler.escaping import escape
+from bundler.escaping import _UNSAFE, escape
 from bundler.fields import Fields
 from bundler.moment import format_moment, parse_foreign_moment, parse_moment, parse_typed_moment
 from bundler.safe_file import TEMPORARY_PREFIX, disk_errors, locked, new_file, read_bounded, remove, write_atomically
@@ -182,6 +183,12 @@ def test_naive_and_broken_moments_are_our_bug() -> None:
 )
 def test_escape(text: str, shown: str) -> None:
     assert escape(text) == shown
+
+
+def test_text_that_is_taken_for_safe_holds_no_unsafe_character() -> None:
+    unsafe = re.findall(_UNSAFE, "".join(map(chr, range(0x110000))))
+    assert len(unsafe) > 2000
+    assert [hex(ord(character)) for character in unsafe if character.isprintable()] == []
 
 
 @settings(derandomize=True, deadline=None)

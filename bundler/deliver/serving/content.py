@@ -11,12 +11,12 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 
 from bundler import limits
 from bundler.archive.chunks import CHUNK_BYTES, ProvedBlob
 from bundler.digest import Digest
 from bundler.errors import DamagedError
+from bundler.value import dataclass, field
 
 
 class Content:

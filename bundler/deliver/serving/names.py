@@ -18,9 +18,9 @@ import ipaddress
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 
 from bundler import limits
+from bundler.value import dataclass
 
 _PART = r"[a-z0-9]+(?:(?:[_.]|__|[-]+)[a-z0-9]+)*"
 _PATH = re.compile(rf"{_PART}(?:/{_PART})*", re.ASCII)

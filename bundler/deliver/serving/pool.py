@@ -16,12 +16,12 @@ from collections import OrderedDict, deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
 
 from bundler import limits
 from bundler.deliver.serving.content import Content
 from bundler.digest import Digest
 from bundler.errors import DamagedError, EnvError
+from bundler.value import dataclass
 
 _AHEAD = 32  # chunks waiting to be read ahead; more would be forgotten before they are sent
 

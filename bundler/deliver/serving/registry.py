@@ -13,7 +13,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
 from urllib.parse import quote
 
 from bundler import limits
@@ -28,6 +27,7 @@ from bundler.digest import Digest
 from bundler.errors import MalformedError
 from bundler.network.server.answer import Answer, Part
 from bundler.network.server.request import Request
+from bundler.value import dataclass, replace
 
 _JSON = "application/json"
 _COMMON = (

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import datetime
 
 from bundler import limits
 from bundler.escaping import escape
 from bundler.moment import format_moment
+from bundler.value import dataclass
 
 
 @dataclass(frozen=True, slots=True)

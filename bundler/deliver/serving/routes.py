@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from enum import Enum
 from urllib.parse import unquote_to_bytes
 
@@ -20,6 +19,7 @@ from bundler import limits
 from bundler.deliver.serving.names import is_path
 from bundler.digest import Digest, parse_digest
 from bundler.errors import MalformedError
+from bundler.value import dataclass, field
 
 _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}", re.ASCII)
 _NUMBER = re.compile(r"[0-9]{1,9}", re.ASCII)

@@ -15,7 +15,6 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 
 from bundler.deliver.holdings import Document, HeldImage, Repository, referrer_descriptor
 from bundler.deliver.serving.content import Content, Frames
@@ -25,6 +24,7 @@ from bundler.digest import Digest, sha256_of
 from bundler.errors import UsageError
 from bundler.oci.annotations import format_fallback_tag
 from bundler.oci.reference import Reference
+from bundler.value import dataclass, field
 
 OCI_INDEX = "application/vnd.oci.image.index.v1+json"
 

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import re
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Protocol
+
+from bundler.value import dataclass
 
 _VALUE = re.compile(r"[ -~]*", re.ASCII)
 

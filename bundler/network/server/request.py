@@ -13,10 +13,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 
 from bundler import limits
 from bundler.errors import MalformedError
+from bundler.value import dataclass, field
 
 HEAD_END = b"\r\n\r\n"
 

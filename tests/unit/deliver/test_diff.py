@@ -188,6 +188,18 @@ def test_a_signature_that_came_and_one_that_does_not_hold(world: World) -> None:
     assert len(image["signers"]["removed"]) == 1
 
 
+def test_a_signature_makes_the_statements_under_it_stronger(world: World) -> None:
+    layout, top = world.image([("musl", "1.2")])
+    before = world.deliver(layout)
+    world.claims.sign(layout, top, world.claims.release)
+    (image,) = world.compare(before, world.deliver(layout))["images"]
+    about = f"statement {SPDX} about linux/amd64"
+    assert image["change"] == "evidence"
+    assert f"{about}: unsigned, no covering signature" in image["log_strength"]["removed"]
+    assert f"{about}: covered by the image signature" in image["log_strength"]["added"]
+    assert any(item.startswith("signature about whole image: signed") for item in image["log_strength"]["added"])
+
+
 def test_builders_and_left_out_platforms(world: World) -> None:
     layout, _, _ = two_platforms(NAME)
     whole = world.exporter.deliver(world.source(layout))

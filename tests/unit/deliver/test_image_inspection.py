@@ -210,6 +210,61 @@ def test_sboms_under_a_tag(world: World, signed: bool) -> None:
     assert world.failure("provenance") == "provenance-missing"
 
 
+CYCLONEDX_JSON = "application/vnd.cyclonedx+json"
+
+
+def attached(world: World, raw: bytes, media_type: str, artifact_type: str) -> Descriptor:
+    """A file in a referrer, as `oras attach` puts it there."""
+    config = world.layout.blob(b"{}", EMPTY_CONFIG)
+    made = world.layout.manifest(
+        config, [world.layout.blob(raw, media_type)], artifact_type=artifact_type, subject=world.top
+    )
+    return world.layout.name(replace(made, artifact_type=artifact_type))
+
+
+@pytest.mark.parametrize(
+    ("make", "media_type", "artifact_type", "found"),
+    [
+        (cyclonedx, CYCLONEDX_JSON, CYCLONEDX_JSON, "CycloneDX"),
+        (spdx2, "application/spdx+json", "application/vnd.example", "SPDX"),
+        (spdx3, "application/json", "application/spdx+json", "SPDX"),
+    ],
+)
+def test_files_in_referrers(
+    world: World, make: Callable[[], dict[str, Any]], media_type: str, artifact_type: str, found: str
+) -> None:
+    world.finish()
+    world.sign()
+    attached(world, to_json(make()), media_type, artifact_type)
+    (reading,) = world.readings("sbom")
+    assert told([reading]) == [("", "referrer", UNSIGNED, "")]
+    assert reading.sbom is not None
+    assert reading.sbom.format == found
+    assert world.failure("sbom") == ""
+    assert world.failure("provenance") == "provenance-missing"
+
+
+def test_a_signed_referrer(world: World) -> None:
+    world.finish()
+    world.sign(attached(world, to_json(cyclonedx()), CYCLONEDX_JSON, CYCLONEDX_JSON))
+    (reading,) = world.readings("sbom")
+    assert (reading.strength, reading.signers) == ("signed, in a referrer of the image", (IDENTITY,))
+
+
+@pytest.mark.parametrize(
+    ("raw", "media_type", "code"),
+    [
+        (to_json(spdx2()), CYCLONEDX_JSON, "sbom-format"),
+        (b"<bom/>", "application/vnd.cyclonedx+xml", "evidence-type"),
+        (b"{}", "application/vnd.example+json", "sbom-missing"),
+    ],
+)
+def test_bad_files_in_referrers(world: World, raw: bytes, media_type: str, code: str) -> None:
+    world.finish()
+    attached(world, raw, media_type, media_type)
+    assert world.failure("sbom") == code
+
+
 # -- failures ---------------------------------------------------------------------------------------------------------
 
 
@@ -369,10 +424,11 @@ def attested(world: World, places: Sequence[int]) -> None:
         world.attest(
             place,
             statement(child.digest, SPDX, {"name": f"first <{place}>", "n": 1e21}),
-            provenance_statement(child, "old"),
+            provenance_statement(child, "older"),
             statement(child.digest, SPDX, {"name": "second"}),
-            provenance_statement(child, f"new {place}"),
         )
+        world.attest(place, provenance_statement(child, f"new {place}"), provenance_statement(child, "behind it"))
+        world.attest(place, statement(child.digest, SPDX, {"name": "third"}))
     world.finish()
 
 
@@ -386,7 +442,10 @@ def test_raw_of_one_platform_is_the_bare_predicate(tmp_path: Path) -> None:
 def test_raw_of_several_platforms(world: World) -> None:
     attested(world, [0, 1])
     assert json.loads(world.raw("sbom")) == {
-        f"linux/{name}": {"SPDX": {"n": 1e21, "name": f"first <{place}>"}, "AdditionalSPDXs": [{"name": "second"}]}
+        f"linux/{name}": {
+            "SPDX": {"n": 1e21, "name": f"first <{place}>"},
+            "AdditionalSPDXs": [{"name": "second"}, {"name": "third"}],
+        }
         for place, name in enumerate(("amd64", "arm64"))
     }
     assert list(json.loads(world.raw("sbom"))["linux/amd64"]) == ["SPDX", "AdditionalSPDXs"]
@@ -416,6 +475,40 @@ def test_raw_checks_subjects(world: World) -> None:
     world.finish()
     with pytest.raises(SealiftError) as error:
         world.raw("sbom")
+    assert error.value.code == "subject-mismatch"
+
+
+def enveloped(world: World, child: int, kind: str, predicate: object, about: Descriptor | None = None) -> None:
+    """A signed envelope in an attestation manifest, before a bare statement of the same kind."""
+    subject = world.children[child]
+    raw, *_ = world.sigstore.attest((about or subject).digest, world.signer, predicate_type=kind, predicate=predicate)
+    made = world.layout.attestation(subject, [statement(subject.digest, kind, {"name": "bare"})])
+    document = json.loads(world.layout.read(made.digest))
+    envelope = world.layout.blob(raw, "application/vnd.in-toto.spdx+dsse")
+    document["layers"].insert(0, {
+        "mediaType": envelope.media_type, "digest": str(envelope.digest), "size": envelope.size_bytes,
+        "annotations": {"in-toto.io/predicate-type": kind},
+    })  # fmt: skip
+    again = world.layout.blob(to_json(document), made.media_type)
+    world.attestations.append(replace(made, digest=again.digest, size_bytes=again.size_bytes))
+
+
+def test_signed_envelopes_in_the_index_are_what_buildx_prints(tmp_path: Path) -> None:
+    world = World(tmp_path, "linux/amd64")
+    enveloped(world, 0, SPDX, {"name": "signed"})
+    world.finish()
+    world.sign()
+    assert json.loads(world.raw("sbom")) == {"name": "signed"}
+    strengths = world.look(lambda it: raw_strengths("sbom", it.judged))
+    # Without its log entry the envelope cannot be verified; what buildx prints, it prints all the same.
+    assert [strength.partition(" [")[0] for _, strength in strengths] == [COVERED, "not verified"]
+
+
+def test_subjects_of_signed_envelopes_are_checked_too(world: World) -> None:
+    enveloped(world, 0, SPDX, {"name": "signed"}, about=world.children[1])
+    world.finish()
+    with pytest.raises(SealiftError) as error:
+        world.raw("sbom", "linux/amd64")
     assert error.value.code == "subject-mismatch"
 
 

@@ -72,11 +72,105 @@ def test_addresses(uri: str, address: str | None, ref: str | None) -> None:
         ({"configSource": {"uri": f"{HOST}.git#main"}, "source": {"uri": f"git+{HOST}@main"}}, HOST, "main"),
         ({"configSource": {"path": "Dockerfile"}}, None, None),
         ({"workflow": None}, None, None),
+        ({"buildConfigSource": {"repository": HOST, "ref": "main"}}, HOST, "main"),
+        ({"sourceToBuild": {"repository": HOST}}, HOST, None),
+        ({"sourceToBuild": {"repository": HOST}, "buildConfigSource": {"repository": HOST, "ref": "a"}}, HOST, "a"),
+        ({"workflow": {"repository": HOST, "ref": "a"}, "source": {"uri": HOST}}, HOST, "a"),
     ],
 )
 def test_version_1(parameters: dict[str, Any], address: str | None, ref: str | None) -> None:
     predicate = {"buildDefinition": {"externalParameters": parameters}, "runDetails": {"builder": {"id": "b"}}}
-    assert read_provenance(made(predicate, SLSA)) == Provenance("b", address, ref)
+    found = read_provenance(made(predicate, SLSA))
+    assert (found.builder, found.source, found.source_ref) == ("b", address, ref)
+
+
+def refs(predicate: Any, kind: str = SLSA_02) -> tuple[str | None, str | None]:
+    found = read_provenance(made(predicate, kind))
+    return found.source_branch, found.source_tag
+
+
+def at(ref: str, /, **environment: Any) -> dict[str, Any]:
+    """Version 0.2, as GitHub's generator writes it."""
+    words = {f"github_{name}": value for name, value in environment.items()}
+    return {"invocation": {"configSource": {"uri": f"git+{HOST}@{ref}"}, "environment": words}}
+
+
+SHA = "a" * 40
+TAGGED = {"ref_type": "tag", "ref": "refs/tags/v1"}
+
+
+@pytest.mark.parametrize(
+    ("predicate", "branch", "tag"),
+    [
+        ({}, None, None),
+        (at("refs/heads/main"), "main", None),
+        (at("refs/heads/release/1"), "release/1", None),
+        (at("refs/tags/v1"), None, "v1"),
+        (at("main"), None, None),
+        (at("refs/heads/"), None, None),
+        (at("refs/pull/7/merge", ref_type="branch", ref="refs/pull/7/merge"), None, None),
+        (at("refs/heads/main", ref_type="branch", ref="refs/heads/main"), "main", None),
+        (at("refs/tags/v1", **TAGGED), None, "v1"),
+        (at("refs/tags/v1", **TAGGED, event_payload={"base_ref": "refs/heads/main"}), "main", "v1"),
+        (at("refs/tags/v1", **TAGGED, event_payload={"base_ref": None}), None, "v1"),
+        (at("refs/tags/v1", **TAGGED, event_payload={"base_ref": "refs/tags/v1"}), None, "v1"),
+        (
+            at("refs/tags/v1", **TAGGED, event_name="release", event_payload={"release": {"target_commitish": "main"}}),
+            "main",
+            "v1",
+        ),
+        (
+            at(
+                "refs/tags/v1",
+                **TAGGED,
+                event_name="release",
+                event_payload={"release": {"target_commitish": SHA}},
+            ),
+            None,
+            "v1",
+        ),
+        (
+            at("refs/tags/v1", **TAGGED, event_name="push", event_payload={"release": {"target_commitish": "main"}}),
+            None,
+            "v1",
+        ),
+        # Without a ref type a payload says nothing: BuildKit's environment, too, is another thing.
+        (at("x", event_payload={"base_ref": "refs/heads/main"}), None, None),
+        ({"invocation": {"environment": {"platform": "linux/amd64"}}}, None, None),
+    ],
+)
+def test_branch_and_tag(predicate: Any, branch: str | None, tag: str | None) -> None:
+    assert refs(predicate) == (branch, tag)
+
+
+def test_branch_and_tag_in_version_1() -> None:
+    def build(external: Any, internal: Any) -> dict[str, Any]:
+        return {"buildDefinition": {"externalParameters": external, "internalParameters": internal}}
+
+    workflow = {"workflow": {"repository": HOST, "ref": "refs/tags/v1"}}
+    event = {"GITHUB_REF_TYPE": "tag", "GITHUB_REF": "refs/tags/v1"}
+    payload = {"GITHUB_EVENT_PAYLOAD": {"base_ref": "refs/heads/main"}}
+    assert refs(build(workflow, {}), SLSA) == (None, "v1")
+    assert refs(build(workflow, event | payload), SLSA) == ("main", "v1")
+    config = {"buildConfigSource": {"repository": HOST, "ref": "refs/heads/main"}}
+    cloud = {"systemSubstitutions": {"BRANCH_NAME": "main", "TAG_NAME": "v1"}}
+    assert refs(build(config, cloud), SLSA) == ("main", "v1")
+    older = {"recipe": {"arguments": {"substitutions": {"TAG_NAME": "v1", "_MINE": "x"}}}}
+    assert refs(older, "https://slsa.dev/provenance/v0.1") == (None, "v1")
+
+
+@pytest.mark.parametrize(
+    ("predicate", "reason"),
+    [
+        (at("refs/heads/main", ref_type="branch", ref="refs/heads/other"), "provenance"),
+        (at("refs/tags/v1", ref_type="tag", ref="refs/tags/v2"), "provenance"),
+        (at("refs/tags/v1", ref_type="tag", REF="refs/tags/v1"), "field-case"),
+        (at("refs/tags/v1", ref_type=["tag"]), "field-type"),
+        (at("refs/tags/v1", **TAGGED, event_payload="x"), "field-type"),
+    ],
+)
+def test_refs_that_are_ambiguous_or_malformed(predicate: Any, reason: str) -> None:
+    assert code(predicate) == reason
 
 
 def test_older_versions() -> None:
@@ -145,15 +239,19 @@ def test_any_predicate_is_read_or_refused(predicate: Any, kind: str) -> None:
     assert found.source is None or found.source
 
 
-@pytest.mark.parametrize(("version", "ref"), [("v1.4.0", "refs/heads/main"), ("v1.10.0", "refs/tags/v13.0.30")])
-def test_real_provenance(shared: Path, version: str, ref: str) -> None:
+@pytest.mark.parametrize(
+    ("version", "ref", "tag"), [("v1.4.0", "refs/heads/main", None), ("v1.10.0", "refs/tags/v13.0.30", "v13.0.30")]
+)
+def test_real_provenance(shared: Path, version: str, ref: str, tag: str | None) -> None:
+    """Both were built from `main`; the newer one at a tag on it, which its event tells."""
     blobs = (shared / "real" / "images" / f"slsa-generator-{version}" / "blobs" / "sha256").iterdir()
     small = [path.read_bytes() for path in blobs if path.stat().st_size < 1_000_000]
     envelopes = [raw for raw in small if raw.startswith(b'{"payloadType"')]
     (raw,) = envelopes
     found = read_provenance(parse_statement(parse_envelope(raw).payload))
     name = "https://github.com/slsa-framework/slsa-github-generator/.github/workflows/generator_container_slsa3.yml"
-    assert found == Provenance(f"{name}@refs/tags/{version}", "https://github.com/slsa-framework/example-package", ref)
+    address = "https://github.com/slsa-framework/example-package"
+    assert found == Provenance(f"{name}@refs/tags/{version}", address, ref, "main", tag)
 
 
 @pytest.mark.parametrize("folder", ["slsa-generator-v1.10.0", "buildkit-two-platforms"])

@@ -54,7 +54,7 @@ def test_github_version_1() -> None:
     details = read(version_1(parameters, [{"uri": "pkg:docker/golang@1", "digest": {"sha256": "c5"}}, dependency]))
     assert details == ProvenanceDetails(
         version="v1",
-        claims=Provenance("https://example.org/builder", HOST, "refs/tags/v1"),
+        claims=Provenance("https://example.org/builder", HOST, "refs/tags/v1", None, "v1"),
         build_type="https://example.org/build/v1",
         source_digests={"gitCommit": "d37a"},
         entry_point=".github/workflows/release.yml",
@@ -75,6 +75,13 @@ def test_buildkit_version_1() -> None:
     assert (details.claims.source, details.claims.source_ref) == (HOST, "refs/heads/main")
     assert (dict(details.source_digests), details.entry_point) == ({"sha1": "d37a"}, "Dockerfile")
     assert details.parameters["request"] == {"frontend": "dockerfile.v0"}
+
+
+@pytest.mark.parametrize("key", ["invocationId", "invocationID"])
+def test_invocations_as_the_specification_and_as_gos_library_spell_them(key: str) -> None:
+    predicate = version_1({})
+    predicate["runDetails"]["metadata"] = {key: "7"}
+    assert read(predicate).invocation == "7"
 
 
 def test_google_cloud_build_version_1() -> None:
@@ -170,7 +177,8 @@ def test_the_generators(shared: Path, version: str, ref: str, commit: str, invoc
     (details,) = [item for item in found if item.claims.builder]
     generator = "https://github.com/slsa-framework/slsa-github-generator"
     builder = f"{generator}/.github/workflows/generator_container_slsa3.yml@refs/tags/{version}"
-    assert details.claims == Provenance(builder, "https://github.com/slsa-framework/example-package", ref)
+    address, tag = "https://github.com/slsa-framework/example-package", ref.partition("refs/tags/")[2] or None
+    assert details.claims == Provenance(builder, address, ref, "main", tag)
     assert details.build_type == f"{generator}/container@v1"
     assert dict(details.source_digests) == {"sha1": commit}
     assert details.entry_point == ".github/workflows/verifier-e2e.all.workflow_dispatch.main.all.slsa3.yml"

@@ -89,7 +89,13 @@ def test_spdx_2(version: str) -> None:
         (lambda it: it["packages"][0]["externalRefs"][1].update(referenceLocator="openssl"), "purl"),
         (lambda it: it["packages"][0].update(externalRefs={}), "field-type"),
         (lambda it: it["packages"][0].update(externalRefs=[None]), "field-type"),
+        (lambda it: it["packages"][0]["externalRefs"][1].update(referenceLocator="pkg:deb"), "purl"),
         (lambda it: it.update(relationships="x"), "field-type"),
+        (lambda it: it.update(files=[{"SPDXID": it["packages"][0]["SPDXID"]}]), "sbom-identifier"),
+        (lambda it: it.update(files=[{}]), "field-missing"),
+        (lambda it: it.update(documentDescribes=[1]), "field-type"),
+        (lambda it: it["packages"][0].update(hasFiles="x"), "field-type"),
+        (lambda it: it.update(documentDescribes=["x"], relationships=[{"relationshipType": 1}]), "field-type"),
     ],
 )
 def test_bad_spdx_2(change: Change, code: str) -> None:
@@ -100,6 +106,39 @@ def test_what_spdx_2_may_lack() -> None:
     document = changed(spdx2, lambda it: (it.pop("relationships"), it.pop("files"), it.pop("dataLicense")))
     sbom = parse(document)
     assert (sbom.relationships, sbom.files) == (0, 0)
+
+
+def test_short_relationships_are_counted_unless_they_are_written_out() -> None:
+    first = spdx2()["packages"][0]["SPDXID"]
+
+    def edge(kind: str, start: str, end: str) -> dict[str, str]:
+        return {"relationshipType": kind, "spdxElementId": start, "relatedSpdxElement": end}
+
+    def count(*edges: dict[str, str], describes: list[str], files: list[str]) -> int:
+        document = {**spdx2(), "documentDescribes": describes, "relationships": list(edges)}
+        document["packages"][0]["hasFiles"] = files
+        return parse(document).relationships
+
+    written = [edge("DESCRIBES", "SPDXRef-DOCUMENT", first), edge("CONTAINED_BY", "SPDXRef-f", first)]
+    assert count(describes=[first], files=["SPDXRef-f", "SPDXRef-g"]) == 3
+    assert count(*written, describes=[first], files=["SPDXRef-f"]) == 2
+    assert count(*written, describes=[first], files=["SPDXRef-f", "SPDXRef-g"]) == 3
+    assert count(*written, describes=[], files=[]) == 2
+    assert count(edge("DEPENDS_ON", "SPDXRef-DOCUMENT", first), describes=[first], files=[]) == 2
+
+
+@pytest.mark.parametrize("kind", ["purl", "http://spdx.org/rdf/references/purl"])
+def test_package_urls_by_short_and_long_names(kind: str) -> None:
+    reference = {"referenceCategory": "PACKAGE_MANAGER", "referenceType": kind, "referenceLocator": "pkg:npm/@a/b@1"}
+    document = changed(spdx2, lambda it: it["packages"][0].update(externalRefs=[reference]))
+    assert parse(document).packages[0].purl == "pkg:npm/@a/b@1"
+
+
+def test_what_a_package_need_not_say() -> None:
+    bare = {"name": "x", "SPDXID": "SPDXRef-x", "versionInfo": None, "externalRefs": None, "supplier": "NOASSERTION"}
+    assert parse({**spdx2(), "packages": [{**bare, "licenseConcluded": "NONE"}]}).packages == (
+        Package("x", "", "", "NONE", ""),
+    )
 
 
 def test_a_concluded_licence_goes_before_a_declared_one() -> None:
@@ -165,6 +204,109 @@ def test_bad_spdx_3(change: Change, code: str) -> None:
     assert code_of(changed(spdx3, change)) == code
 
 
+@pytest.mark.parametrize("kind", ["ai_AIPackage", "dataset_DatasetPackage"])
+def test_models_and_datasets_are_packages(kind: str) -> None:
+    document = changed(spdx3, lambda it: element(it, "software_Package").update(type=kind))
+    assert parse(document).packages == parse(spdx3()).packages
+
+
+def test_an_sbom_names_the_whole_where_there_is_no_document() -> None:
+    def without(document: dict[str, Any]) -> None:
+        element(document, "SpdxDocument")["type"] = "software_Sbom"
+
+    assert parse(changed(spdx3, without)) == parse(spdx3())
+    document = changed(spdx3, without)
+    document["@graph"].append(dict(element(document, "software_Sbom"), spdxId="x:2"))
+    assert code_of(document) == "sbom-identifier"
+    document = spdx3()
+    several = [dict(element(document, "SpdxDocument"), type="software_Sbom", spdxId=f"x:{number}") for number in (1, 2)]
+    document["@graph"] += several
+    assert parse(document) == parse(spdx3())
+
+
+def licensed(to: str, *elements: dict[str, Any]) -> dict[str, Any]:
+    """SPDX 3 whose second package has this concluded licence."""
+    document = spdx3()
+    next(item for item in document["@graph"] if item.get("relationshipType") == "hasConcludedLicense")["to"] = [to]
+    document["@graph"] += [{"creationInfo": "_:info", **item} for item in elements]
+    return document
+
+
+def licence_set(kind: str, name: str, *members: str) -> dict[str, Any]:
+    word = "expandedlicensing_member"
+    return {"type": f"expandedlicensing_{kind}LicenseSet", "spdxId": name, word: list(members)}
+
+
+MIT, BSD = "https://spdx.org/licenses/MIT", "http://spdx.org/licenses/BSD-3-Clause"
+EXPANDED = "expandedlicensing_"
+
+
+@pytest.mark.parametrize(
+    ("document", "told"),
+    [
+        (licensed(MIT), "MIT"),
+        (licensed(MIT, {"type": f"{EXPANDED}ListedLicense", "spdxId": MIT, "name": "MIT License"}), "MIT"),
+        (licensed("x:mine", {"type": f"{EXPANDED}CustomLicense", "spdxId": "x:mine", "name": "Mine"}), "Mine"),
+        (licensed("x:elsewhere"), "x:elsewhere"),
+        (licensed("https://spdx.org/rdf/3.0.1/terms/Licensing/None"), "NONE"),
+        (licensed(f"{EXPANDED}NoneLicense"), "NONE"),
+        # What asserts nothing gives way to what is declared.
+        (licensed("https://spdx.org/rdf/3.0.1/terms/Licensing/NoAssertion"), "Apache-2.0"),
+        (licensed(f"{EXPANDED}NoAssertionLicense"), "Apache-2.0"),
+        (licensed("x:s", licence_set("Conjunctive", "x:s", MIT, BSD)), "MIT AND BSD-3-Clause"),
+        (
+            licensed("x:s", licence_set("Disjunctive", "x:s", MIT, "x:t"), licence_set("Conjunctive", "x:t", MIT, BSD)),
+            "MIT OR (MIT AND BSD-3-Clause)",
+        ),
+        (
+            licensed("x:l", {"type": f"{EXPANDED}OrLaterOperator", "spdxId": "x:l", f"{EXPANDED}subjectLicense": MIT}),
+            "MIT+",
+        ),
+        (
+            licensed(
+                "x:w",
+                {
+                    "type": f"{EXPANDED}WithAdditionOperator",
+                    "spdxId": "x:w",
+                    f"{EXPANDED}subjectExtendableLicense": MIT,
+                    f"{EXPANDED}subjectAddition": "x:a",
+                },
+                {"type": f"{EXPANDED}CustomLicenseAddition", "spdxId": "x:a", "name": "an exception"},
+            ),
+            "MIT WITH an exception",
+        ),
+    ],
+)
+def test_licences_of_spdx_3(document: dict[str, Any], told: str) -> None:
+    assert parse(document).packages[1].licence == told
+
+
+LONG = {"type": "simplelicensing_SimpleLicensingText", "spdxId": "x:0", "name": "x" * 1000}
+
+
+@pytest.mark.parametrize(
+    ("document", "code"),
+    [
+        (licensed("x:s", licence_set("Conjunctive", "x:s", "x:s")), "sbom-identifier"),
+        (
+            licensed("x:s", licence_set("Conjunctive", "x:s", "x:t"), licence_set("Conjunctive", "x:t", "x:s")),
+            "sbom-identifier",
+        ),
+        (
+            licensed("x:0", *(licence_set("Conjunctive", f"x:{place}", f"x:{place + 1}") for place in range(5000))),
+            "limits",
+        ),
+        (
+            licensed("x:20", LONG, *(licence_set("Disjunctive", f"x:{n}", *[f"x:{n - 1}"] * 9) for n in range(1, 21))),
+            "limits",
+        ),
+        (licensed("x:s", {**licence_set("Conjunctive", "x:s"), f"{EXPANDED}member": [{}]}), "field-type"),
+    ],
+)
+def test_licences_that_have_no_end(document: dict[str, Any], code: str) -> None:
+    assert code_of(document) == code
+
+
 # -- CycloneDX --------------------------------------------------------------------------------------------------------
 
 
@@ -198,10 +340,15 @@ def test_cyclonedx(version: str) -> None:
         (lambda it: it["components"][0].update({"bom-ref": "musl"}), "sbom-identifier"),
         (lambda it: it["components"][0].update(licenses=[{"license": {}}]), "field-missing"),
         (lambda it: it["components"][0].update(licenses=["MIT"]), "field-type"),
+        (lambda it: it["metadata"]["component"].update({"bom-ref": "musl"}), "sbom-identifier"),
+        (lambda it: it.update(serialNumber="3e671687-395b-41f5-a30f-a58921a69b79"), "sbom-identifier"),
+        (lambda it: it.update(serialNumber="urn:uuid:3e671687"), "sbom-identifier"),
+        (lambda it: it.update(serialNumber=7), "field-type"),
         (lambda it: it["metadata"].update(timestamp="2026"), "time"),
         (lambda it: it["metadata"].update(tools="x"), "field-type"),
         (lambda it: it.update(dependencies=["x"]), "field-type"),
         (lambda it: it.update(dependencies=[{"dependsOn": [1]}]), "field-type"),
+        (lambda it: it.update(dependencies=[{"provides": "x"}]), "field-type"),
     ],
 )
 def test_bad_cyclonedx(change: Change, code: str) -> None:
@@ -211,6 +358,29 @@ def test_bad_cyclonedx(change: Change, code: str) -> None:
 def test_what_cyclonedx_may_lack() -> None:
     sbom = parse({"bomFormat": "CycloneDX", "specVersion": "1.5", "components": [{"type": "library", "name": "x"}]})
     assert sbom == Sbom("CycloneDX", "1.5", "", "", None, (), (Package("x", ""),), 0, 0)
+
+
+def test_concluded_licences_go_before_declared_ones_in_cyclonedx_too() -> None:
+    def licence(*licences: dict[str, Any]) -> str:
+        change = changed(cyclonedx, lambda it: it["components"][0].update(licenses=list(licences)))
+        return parse(change).packages[0].licence
+
+    declared = {"license": {"id": "MIT", "acknowledgement": "declared"}}
+    concluded = {"license": {"name": "Mine", "acknowledgement": "concluded"}}
+    assert licence(declared, concluded) == "Mine"
+    assert licence(declared, {"license": {"id": "ISC"}}) == "MIT, ISC"
+    assert licence({"expression": "MIT OR ISC", "acknowledgement": "concluded"}) == "MIT OR ISC"
+
+
+def test_what_components_provide_is_counted() -> None:
+    document = changed(cyclonedx, lambda it: it["dependencies"].append({"ref": "y", "provides": ["musl", "x"]}))
+    assert parse(document).relationships == parse(cyclonedx()).relationships + 2
+
+
+def test_serial_numbers_in_capitals_are_read() -> None:
+    serial = "urn:uuid:3E671687-395B-41F5-A30F-A58921A69B79"
+    assert parse({**cyclonedx(), "serialNumber": serial}).identity == serial
+    assert parse({**cyclonedx(), "serialNumber": ""}).identity == ""
 
 
 # -- any of them ------------------------------------------------------------------------------------------------------
@@ -269,6 +439,16 @@ def test_in_a_statement_of_another_kind(kind: str, document: dict[str, Any]) -> 
     with pytest.raises(RejectedError) as error:
         read_sbom(parse_statement(statement(sha256_of(b""), kind, document)))
     assert error.value.code == "sbom-format"
+
+
+@pytest.mark.parametrize(("kind", "document"), [(SPDX, spdx2()), (CYCLONEDX, cyclonedx())])
+def test_in_the_predicate_of_cosign_1(kind: str, document: dict[str, Any]) -> None:
+    predicate = {"Data": document, "Timestamp": "2022-01-02T03:04:05Z"}
+    assert read_sbom(parse_statement(statement(sha256_of(b""), kind, predicate))) == parse(document)
+    for other in ({**predicate, "more": 1}, {"Data": "SPDXVersion: SPDX-2.3", "Timestamp": ""}, {"Data": predicate}):
+        with pytest.raises(RejectedError) as error:
+            read_sbom(parse_statement(statement(sha256_of(b""), kind, other)))
+        assert error.value.code in ("sbom-format", "field-type")
 
 
 def test_media_types_of_bare_ones() -> None:

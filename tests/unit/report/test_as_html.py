@@ -14,10 +14,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bundler.errors import TrustError, UsageError
+from bundler.errors import MalformedError, TrustError, UsageError
 from bundler.report import html_page
 from bundler.report.as_html import format_html
 from bundler.report.html_page import embedded_json
+from bundler.verify.exhibits import Exhibits, Paper
 from bundler.verify.result import Check, ImageResult, Outcome, Report
 from tests.simulators.pages import hostile_page, large_page
 from tests.simulators.reports import AT, DIGEST, full_report
@@ -218,6 +219,44 @@ def test_what_is_missing_has_its_place() -> None:
     gaps = gaps[: gaps.index("</div>")]
     assert "sbom linux/arm64: no SBOM" in gaps
     assert "platform linux/s390x" in gaps
+
+
+def header(page: str) -> str:
+    return page[page.index("<header") : page.index("</header>")]
+
+
+def test_why_is_said_beside_the_verdict() -> None:
+    checks = (Check("signature", Outcome.HELD), Check("sbom", Outcome.MISSING, "sbom-missing", "linux/arm64", "none"))
+    refused = ImageResult("a:1", DIGEST, "t", (), (), "", checks, (), (), 0)
+    nothing = replace(refused, name="b:1", checks=())
+    good = replace(refused, name="c:1", checks=checks[:1])
+    told = header(format_html(Report("f", "t", images=(good, refused, nothing))))
+    assert "<strong>a:1:</strong> sbom linux/arm64: none <code>sbom-missing</code>" in told
+    assert "<strong>b:1:</strong>  <code>nothing-checked</code>" in told
+    assert "c:1" not in told
+    many = header(format_html(Report("f", "t", images=tuple(replace(refused, name=f"i{n}:1") for n in range(9)))))
+    assert many.count("<strong>") == 3
+
+
+def test_an_image_that_the_exporter_made_says_so() -> None:
+    image = ImageResult("a:1", DIGEST, "t", (), (), "", (Check("signature", Outcome.HELD),), (), (), 0)
+    page = format_html(Report("f", "t", images=(image,)))
+    assert "<dt>Digest from</dt><dd>its source</dd>" in page
+    assert "made here" not in page
+    page = format_html(Report("f", "t", images=(replace(image, digest_origin="synthesised"),)))
+    assert "the exporter, who made the manifest (synthesised)" in page
+    assert "nobody outside signed it" in page[page.index('<div class="gaps">') :]
+
+
+def test_what_is_not_there_is_told_from_what_cannot_be_read() -> None:
+    image = ImageResult("a:1", DIGEST, "t", (), (), "", (Check("signature", Outcome.HELD),), (), (), 0)
+    page = format_html(Report("f", "t", images=(image,)))
+    assert "There is no SBOM of this image in the file." in page
+    assert "There is no provenance of this image in the file." in page
+    failed = Paper("sbom", DIGEST, "", DIGEST, "t", "s", failure=MalformedError("purl", "SBOM"))
+    page = format_html(Report("f", "t", images=(image,)), (Exhibits((), (failed,)),))
+    assert "No SBOM of this image could be read:" in page
+    assert "There is no SBOM" not in page
 
 
 def test_commands_are_quoted() -> None:

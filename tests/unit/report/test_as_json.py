@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from hypothesis import given, settings
@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from bundler.errors import TrustError
 from bundler.report.as_json import REPORT_VERSION, format_report, report_document
 from bundler.verify.requirements import COVERED, UNSIGNED
-from bundler.verify.result import VERDICT_OF_EXIT, Outcome, Report, Verdict
+from bundler.verify.result import VERDICT_OF_EXIT, GrowthStatus, Outcome, Report, Verdict
 from bundler.verify.strength import FETCHED, LOGGED, NOT_LOGGED, PROVED, STAMPED
 from tests.simulators.claims import NAME, Claims, demand, policy
 from tests.simulators.deliveries import Exporter, LayoutSource, make_site, verify
@@ -57,7 +57,7 @@ def test_top_level_keys_are_those_of_the_page_in_its_order(page: str) -> None:
     assert list(report_document(Report("f", "t"))) == documented
 
 
-@pytest.mark.parametrize("key", ["time", "trust", "bundle", "integrity"])
+@pytest.mark.parametrize("key", ["time", "trust", "bundle", "integrity", "logs"])
 def test_keys_of_each_part_are_those_of_the_page(page: str, key: str) -> None:
     documented = set(WORD.findall(table(page, "key")[f"`{key}`"])) - VALUES
     assert keys(report_document(full_report())[key]) == documented
@@ -80,6 +80,8 @@ def test_values_are_those_of_the_page(page: str) -> None:
     strengths = {first.strip("`") for first in table(page, "strength")}
     logged = {f"{PROVED}, 2 witnesses", PROVED, FETCHED, LOGGED, STAMPED, NOT_LOGGED}
     assert strengths == {*logged, "signed", COVERED, UNSIGNED, "not verified"}
+    growths = {first.strip("`") for first in table(page, "growth")}
+    assert growths == set(get_args(GrowthStatus))
     assert set(map(int, re.findall("[0-9]+", table(page, "key")["`exit_code`"]))) == {0, *VERDICT_OF_EXIT}
     assert f"version {REPORT_VERSION}" in page.splitlines()[0]
 

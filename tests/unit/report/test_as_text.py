@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bundler.errors import TrustError
-from bundler.report.as_text import format_text, readable_size, short
+from bundler.report.as_text import format_text, short
+from bundler.report.sizes import readable_size
 from bundler.verify.result import Check, ImageResult, Outcome, Report
 from tests.simulators.claims import IDENTITY, NAME, REPOSITORY, Claims, demand, policy
 from tests.simulators.deliveries import Exporter, LayoutSource, make_site, verify
@@ -83,6 +84,13 @@ def test_what_holds_unsigned_does_not_read_ok() -> None:
 def test_integrity_alone_never_reads_verified() -> None:
     text = format_text(Report("f", "t", integrity_only=True))
     assert text.startswith("INTACT, NOT VERIFIED: f\n")
+
+
+def test_an_image_that_the_exporter_made_says_so() -> None:
+    image = ImageResult(NAME, DIGEST, "a/b", (), (), "", (Check("signature", Outcome.HELD),), (), (), 0)
+    assert "made by the exporter" not in format_text(Report("f", "t", images=(image,)))
+    text = format_text(Report("f", "t", images=(replace(image, digest_origin="synthesised"),)))
+    assert "  !! made by the exporter: no registry has this digest, nobody outside signed it\n" in text
 
 
 def test_sizes_and_short_digests() -> None:

@@ -496,7 +496,7 @@ class TestKeyFiles:
             write_key(tmp_path, "k", generate_key(), no_passphrase, development=True)
 
     def test_other_files(self, tmp_path: Path) -> None:
-        ecdsa = ec.generate_private_key(ec.SECP256R1())
+        ecdsa = ec.generate_private_key(ec.SECP521R1())
         pem = ecdsa.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
         for raw in (b"", b"junk", pem, pem.replace(b"M", b"N")):
             (tmp_path / "k.pem").write_bytes(raw)

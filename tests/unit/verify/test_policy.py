@@ -128,6 +128,12 @@ BAD = {
     "provenance-unknown": rule('[rule.provenance]\nbuilder = "a"\nbuilders = "b"'),
     "provenance-unanchored": rule('[rule.provenance]\nsource_regexp = "a"'),
     "provenance-empty-text": rule('[rule.provenance]\nbuilder = ""'),
+    "provenance-branch-ref": rule('[rule.provenance]\nsource_branch = "refs/heads/main"'),
+    "provenance-tag-ref": rule('[rule.provenance]\nsource_tag = "refs/tags/v1"'),
+    "provenance-version": rule('[rule.provenance]\nsource_versioned_tag = "1.2"'),
+    "provenance-version-long": rule('[rule.provenance]\nsource_versioned_tag = "v1.2.3.4"'),
+    "provenance-version-zero": rule('[rule.provenance]\nsource_versioned_tag = "v01"'),
+    "provenance-version-regexp": rule('[rule.provenance]\nsource_versioned_tag_regexp = "^v1$"'),
     "provenance-array": rule('[[rule.provenance]]\nbuilder = "a"'),
     "rule-is-table": 'format = 1\n[rule]\nimages=["a"]',
 }
@@ -233,6 +239,9 @@ require = ["spdx", "cyclonedx"]
 builder_regexp = "^https://example.org/builder$"
 source = "https://example.org/repository"
 source_ref = "refs/tags/v1"
+source_branch = "main"
+source_tag_regexp = "^v1.*$"
+source_versioned_tag = "v1.2"
 [[rule.signature]]
 threshold = 2
 log = "witnessed"
@@ -266,7 +275,8 @@ def test_reads_every_newer_key() -> None:
     # A demand for what provenance says is a demand for provenance.
     assert rule.require == ("spdx", "cyclonedx", "provenance")
     assert str(rule.provenance) == (
-        "builder ^https://example.org/builder$, source https://example.org/repository, source_ref refs/tags/v1"
+        "builder ^https://example.org/builder$, source https://example.org/repository, source_ref refs/tags/v1, "
+        "source_branch main, source_tag ^v1.*$, source_versioned_tag v1.2, as far as it goes"
     )
     assert rule.demanded[0].startswith(
         "signature by 2 of 2: https://example.org/w (issuer https://issuer.example.org, "

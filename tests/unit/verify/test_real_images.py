@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -50,6 +51,41 @@ class World:
 @pytest.fixture
 def world(shared: Path, tmp_path: Path) -> World:
     return World(shared, tmp_path)
+
+
+SOURCE = "github.com/slsa-framework/example-package"
+HOLDS: list[dict[str, str]] = [
+    {"source": SOURCE, "source_branch": "main"},
+    {"source": f"https://{SOURCE}", "source_branch_regexp": "^main$"},
+    {"builder_regexp": f"^{re.escape(WORKFLOW)}@refs/tags/v1[.][0-9.]+$", "source": SOURCE},
+]
+HOLDS_NOT: list[dict[str, str]] = [
+    {"source": SOURCE, "source_branch": "master"},
+    {"source": "github.com/slsa-framework/example-package2"},
+    {"source": "github.com/kubernetes/kubernetes"},
+    {"builder": WORKFLOW.replace("container", "generic")},
+]
+# Of each image: its tag's words, as far as it has one.
+TAGGED = {
+    "v1.4.0": ([], [{"source_tag": "v13.0.30"}, {"source_versioned_tag": "v13"}]),
+    "v1.10.0": (
+        [{"source_tag": "v13.0.30"}, *({"source_versioned_tag": tag} for tag in ("v13", "v13.0", "v13.0.30"))],
+        [{"source_tag": "v13.0.3"}, *({"source_versioned_tag": tag} for tag in ("v1", "v14", "v13.1", "v13.0.29"))],
+    ),
+}
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_what_slsa_verifiers_options_ask_of_provenance(world: World, version: str) -> None:
+    bundle = world.exporter.deliver(LayoutSource("oci", world.layout(version), NAME.format(version)))
+    tag_holds, tag_holds_not = TAGGED[version]
+    for rules, code in ((HOLDS + tag_holds, 0), (HOLDS_NOT + tag_holds_not, 1)):
+        for rule in rules:
+            table = "\n".join(f"{name} = '{value}'" for name, value in rule.items())
+            demands = policy(version).replace("[[rule.att", f"[rule.provenance]\n{table}\n[[rule.att", 1)
+            report = verify(bundle, world.state, demands).report
+            wanted = "" if code == 0 else "provenance-builder" if "builder" in rule else "provenance-source"
+            assert (report.exit_code, report.reason) == (code, wanted), rule
 
 
 @pytest.mark.parametrize("version", VERSIONS)

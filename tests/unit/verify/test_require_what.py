@@ -103,6 +103,9 @@ GOOD = [
     {"source": SOURCE},
     {"source_ref": REF},
     {"builder": BUILDER, "source": SOURCE, "source_ref": REF},
+    {"source": SOURCE.removeprefix("https://")},
+    {"source_tag": "v1"},
+    {"source_tag_regexp": "^v[0-9]+$", "source_versioned_tag": "v1"},
     {"builder_regexp": "^https://example.org/.*$", "source_regexp": "^https://github.com/example/.*$"},
 ]
 BAD = [
@@ -111,6 +114,13 @@ BAD = [
     ({"source": f"{SOURCE}2"}, "provenance-source"),
     ({"source": f"git+{SOURCE}"}, "provenance-source"),
     ({"builder": BUILDER, "source_ref": "refs/heads/main"}, "provenance-source"),
+    ({"source": "github.com/example/ap"}, "provenance-source"),
+    ({"source": "/example/app"}, "provenance-source"),
+    ({"source_branch": "main"}, "provenance-source"),
+    ({"source_branch_regexp": "^.*$"}, "provenance-source"),
+    ({"source_tag": "v2"}, "provenance-source"),
+    ({"source_versioned_tag": "v2"}, "provenance-source"),
+    ({"source_versioned_tag": "v1.0"}, "provenance-source"),
 ]
 
 
