@@ -93,6 +93,16 @@ class ProvedBlob:
             return self._read_raw(start, last)
         return self._read_frame(start, last)
 
+    def read_chunk(self, number: int, room: memoryview) -> memoryview:
+        """Chunk `number` of a content that is stored raw, in the room that the caller has for it.
+
+        Raises:
+            DamagedError: as `read`; then the room holds bytes that nobody may use.
+        """
+        if self.blob.stored != "raw":
+            raise RuntimeError("only what is stored raw can be read anywhere")
+        return self._chunk(number, room)
+
     def _read_raw(self, start: int, end: int) -> Iterator[memoryview]:
         position = start
         while position < end:
@@ -118,10 +128,11 @@ class ProvedBlob:
             if ready:
                 yield memoryview(ready)
 
-    def _chunk(self, number: int) -> memoryview:
+    def _chunk(self, number: int, room: memoryview | None = None) -> memoryview:
         """One chunk of the stored bytes, read once and proved."""
         start = number * CHUNK_BYTES
-        view = memoryview(bytearray(min(CHUNK_BYTES, self.blob.stored_size_bytes - start)))
+        size_bytes = min(CHUNK_BYTES, self.blob.stored_size_bytes - start)
+        view = memoryview(bytearray(size_bytes)) if room is None else room[:size_bytes]
         count = self._fill(view, self._offset + start)
         state = self._states[number].copy()
         state.update(view[:count])

@@ -36,16 +36,15 @@ class Content:
         """Size of a chunk, in bytes."""
         return min(CHUNK_BYTES, self.size_bytes - number * CHUNK_BYTES)
 
-    def read_chunk(self, number: int) -> memoryview:
-        """One chunk, proved.
+    def read_chunk(self, number: int, room: memoryview) -> memoryview:
+        """One chunk, proved, in the room that the caller has for it.
 
         Raises:
             DamagedError: the file no longer holds what was verified.
         """
         if self._blob.blob.stored != "raw":
-            return self._frames.read_chunk(self._blob, number, self.chunk_size(number))
-        start = number * CHUNK_BYTES
-        return next(self._blob.read(start, start + CHUNK_BYTES))
+            return self._frames.read_chunk(self._blob, number, room[: self.chunk_size(number)])
+        return self._blob.read_chunk(number, room)
 
 
 @dataclass(slots=True, eq=False)
@@ -57,19 +56,20 @@ class _Reader:
     pieces: Iterator[memoryview]
     left: memoryview = field(default_factory=lambda: memoryview(b""))
 
-    def read(self, size_bytes: int) -> memoryview:
-        """The next chunk."""
-        ready = bytearray()
-        while len(ready) < size_bytes:
+    def read(self, room: memoryview) -> memoryview:
+        """The next chunk, as long as the room."""
+        done = 0
+        while done < len(room):
             if not self.left:
                 self.left = next(self.pieces, memoryview(b""))
             if not self.left:
                 raise DamagedError("frame-size", "zstd frame", got="less content than was verified", want="all of it")
-            part = self.left[: size_bytes - len(ready)]
-            ready += part
+            part = self.left[: len(room) - done]
+            room[done : done + len(part)] = part
+            done += len(part)
             self.left = self.left[len(part) :]
         self.number += 1
-        return memoryview(ready)
+        return room
 
 
 class Frames:
@@ -80,15 +80,15 @@ class Frames:
         self._lock = threading.Lock()
         self._slots = threading.BoundedSemaphore(limits.SERVE_FRAMES)
 
-    def read_chunk(self, blob: ProvedBlob, number: int, size_bytes: int) -> memoryview:
+    def read_chunk(self, blob: ProvedBlob, number: int, room: memoryview) -> memoryview:
         """One chunk of a frame's content, by the parked reader that stands nearest before it."""
         with self._slots:
             reader = self._take(blob.blob.digest, number)
             if reader is None:
                 reader = _Reader(blob.blob.digest, number, blob.read(number * CHUNK_BYTES))
             while reader.number < number:
-                reader.read(CHUNK_BYTES)
-            chunk = reader.read(size_bytes)
+                reader.read(memoryview(bytearray(CHUNK_BYTES)))
+            chunk = reader.read(room)
             if reader.number * CHUNK_BYTES < blob.size_bytes:
                 self._park(reader)
             return chunk

@@ -18,11 +18,14 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 from bundler import limits
+from bundler.archive.buffers import aligned_buffer
+from bundler.archive.chunks import CHUNK_BYTES
 from bundler.deliver.serving.content import Content
 from bundler.digest import Digest
 from bundler.errors import DamagedError, EnvError
 from bundler.value import dataclass
 
+_SMALL_BYTES = 1024 * 1024  # smaller chunks get a buffer of their own size
 _AHEAD = 32  # chunks waiting to be read ahead; more would be forgotten before they are sent
 
 Key = tuple[Digest, int]
@@ -32,7 +35,7 @@ Key = tuple[Digest, int]
 class _Entry:
     """A chunk with those who use it; no view while the first of them reads it."""
 
-    size_bytes: int
+    room: memoryview
     users: int = 1
     view: memoryview | None = None
 
@@ -43,6 +46,7 @@ class ChunkPool:
     def __init__(self, limit_bytes: int = limits.SERVE_CHUNKS_BYTES, *, threads: int = 2) -> None:
         self._limit_bytes = limit_bytes
         self._used_bytes = 0
+        self._spare: list[memoryview] = []
         self._entries: OrderedDict[Key, _Entry] = OrderedDict()
         self._changed = threading.Condition()
         self._line: deque[object] = deque()
@@ -88,8 +92,9 @@ class ChunkPool:
             while True:
                 entry = self._entries.get(key)
                 if entry is None:
-                    if self._wait_for_room(key, content.chunk_size(number)):
-                        return self._add(key, content.chunk_size(number))
+                    room = self._wait_for_room(key, content.chunk_size(number))
+                    if room is not None:
+                        return self._add(key, room)
                 elif entry.view is not None:
                     entry.users += 1
                     self._entries.move_to_end(key)
@@ -101,47 +106,72 @@ class ChunkPool:
         entry = self._entries.get(key)
         return entry is None or entry.view is not None
 
-    def _wait_for_room(self, key: Key, size_bytes: int) -> bool:
-        """Wait in line for room; False when somebody else has begun this chunk meanwhile."""
-        if not self._line and self._make_room(size_bytes):
-            return True
+    def _wait_for_room(self, key: Key, size_bytes: int) -> memoryview | None:
+        """Wait in line for room; None when somebody else has begun this chunk meanwhile."""
+        room = None if self._line else self._make_room(size_bytes)
+        if room is not None:
+            return room
         ticket = object()
         self._line.append(ticket)
+
+        def is_served() -> bool:
+            nonlocal room
+            if key in self._entries:
+                return True
+            room = self._make_room(size_bytes) if self._line[0] is ticket else None
+            return room is not None
+
         try:
-            self._wait_until(lambda: key in self._entries or (self._line[0] is ticket and self._make_room(size_bytes)))
-            return key not in self._entries
+            self._wait_until(is_served)
         finally:
             self._line.remove(ticket)
             self._changed.notify_all()
+        return room
 
     def _wait_until(self, holds: Callable[[], bool]) -> None:
         if not self._changed.wait_for(holds, limits.SERVE_CHUNK_WAIT_SECONDS):
             raise EnvError("serve-busy", "server", got="no room for another chunk in time", want="fewer clients")
 
-    def _make_room(self, size_bytes: int) -> bool:
-        """Drop chunks that nobody holds until this one fits; False when it does not."""
-        if self._used_bytes + size_bytes > self._limit_bytes:
-            for key in [key for key, entry in self._entries.items() if not entry.users]:
-                self._used_bytes -= self._entries.pop(key).size_bytes
-                if self._used_bytes + size_bytes <= self._limit_bytes:
-                    break
-        return self._used_bytes + size_bytes <= self._limit_bytes
+    def _make_room(self, size_bytes: int) -> memoryview | None:
+        """Room for a chunk: a buffer that is spare, a new one, or that of a chunk that nobody holds; else None."""
+        is_large = size_bytes > _SMALL_BYTES
+        wanted = CHUNK_BYTES if is_large else size_bytes
+        while True:
+            if is_large and self._spare:
+                return self._spare.pop()
+            if self._used_bytes + wanted <= self._limit_bytes:
+                room = aligned_buffer(wanted)
+                self._used_bytes += wanted
+                self.peak_bytes = max(self.peak_bytes, self._used_bytes)
+                return room
+            if self._spare:
+                self._used_bytes -= len(self._spare.pop())
+                continue
+            idle = next((key for key, entry in self._entries.items() if not entry.users), None)
+            if idle is None:
+                return None
+            self._give_back(self._entries.pop(idle).room)
 
-    def _add(self, key: Key, size_bytes: int) -> _Entry:
-        entry = self._entries[key] = _Entry(size_bytes)
-        self._used_bytes += size_bytes
-        self.peak_bytes = max(self.peak_bytes, self._used_bytes)
-        return entry
+    def _give_back(self, room: memoryview) -> None:
+        """Large buffers are used again: giving memory back and getting it anew costs as much as filling it."""
+        if len(room) == CHUNK_BYTES:
+            self._spare.append(room)
+        else:
+            self._used_bytes -= len(room)
+
+    def _add(self, key: Key, room: memoryview) -> _Entry:
+        made = self._entries[key] = _Entry(room)
+        return made
 
     def _read(self, entry: _Entry, content: Content, number: int) -> memoryview:
         """Read and prove a chunk; when that fails, the entry goes."""
         try:
-            entry.view = content.read_chunk(number)
+            entry.view = content.read_chunk(number, entry.room).toreadonly()
         finally:
             with self._changed:
                 if entry.view is None:
                     del self._entries[content.digest, number]
-                    self._used_bytes -= entry.size_bytes
+                    self._give_back(entry.room)
                 self._changed.notify_all()
         return entry.view
 
@@ -155,9 +185,12 @@ class ChunkPool:
         key = (content.digest, number)
         with self._changed:
             self._planned.discard(key)
-            if key in self._entries or self._line or not self._make_room(content.chunk_size(number)):
+            if key in self._entries or self._line:
                 return
-            entry = self._add(key, content.chunk_size(number))
+            room = self._make_room(content.chunk_size(number))
+            if room is None:
+                return
+            entry = self._add(key, room)
         # A failure is told to whoever sends the chunk, who then reads it again; here nobody listens.
         with contextlib.suppress(DamagedError):
             self._read(entry, content, number)
