@@ -20,29 +20,18 @@ from bundler.network.endpoint import Endpoint
 from bundler.network.http import Answer, answer_error
 from bundler.network.urls import Url, parse_url
 
-BLOB_UNKNOWN_CODE = "push-blob-unknown"
-_NAME = "push-name"
-_CHANGED = "push-changed"
-_REFUSED = "push-refused"
-_CODES = {
-    "MANIFEST_BLOB_UNKNOWN": BLOB_UNKNOWN_CODE,
-    "MANIFEST_UNVERIFIED": BLOB_UNKNOWN_CODE,
-    "MANIFEST_UNKNOWN": BLOB_UNKNOWN_CODE,
-    "BLOB_UNKNOWN": BLOB_UNKNOWN_CODE,
-    "NAME_INVALID": _NAME,
-    "NAME_UNKNOWN": _NAME,
-    "DIGEST_INVALID": _CHANGED,
-    "SIZE_INVALID": _CHANGED,
-}
+_LACKS = frozenset({"MANIFEST_BLOB_UNKNOWN", "MANIFEST_UNVERIFIED", "MANIFEST_UNKNOWN", "BLOB_UNKNOWN"})
+_NAMES = frozenset({"NAME_INVALID", "NAME_UNKNOWN"})
+_DIFFERS = frozenset({"DIGEST_INVALID", "SIZE_INVALID"})
 _WANTS = {
-    BLOB_UNKNOWN_CODE: "a manifest whose parts are there, or a registry that takes it without them",
-    _NAME: "a repository name that it takes",
-    _CHANGED: "the bytes that were sent",
-    _REFUSED: "that it takes what it is sent",
+    "push-blob-unknown": "a manifest whose parts are there, or a registry that takes it without them",
+    "push-name": "a repository name that it takes",
+    "push-changed": "the bytes that were sent",
+    "push-refused": "that it takes what it is sent",
 }
 _HINTS = {
-    _NAME: ("the project may have to be made there first, or the registry takes no names of so many parts",),
-    _REFUSED: ("the registry may be read-only, full, or keep its tags as they are; ask its operator",),
+    "push-name": ("the project may have to be made there first, or the registry takes no names of so many parts",),
+    "push-refused": ("the registry may be read-only, full, or keep its tags as they are; ask its operator",),
 }
 _READER_STATUSES = frozenset({401, 403, 408, 429})
 _RANGE = re.compile(r"(?:bytes=)?0-([0-9]{1,18})", re.ASCII)
@@ -116,7 +105,7 @@ def check_said_digest(answer: Answer, digest: Digest) -> None:
     said = answer.header("Docker-Content-Digest")
     if said and said != str(digest):
         raise EnvError(
-            _CHANGED, "registry", answer.which, got=f"stored as {shorten(said)!r}", want=str(digest),
+            "push-changed", "registry", answer.which, got=f"stored as {shorten(said)!r}", want=str(digest),
             hints=["the registry changes what it is given; no signature holds for what it keeps"],
         )  # fmt: skip
 
@@ -137,4 +126,9 @@ def read_subject(answer: Answer) -> Digest | None:
 
 
 def _code(faults: tuple[Fault, ...]) -> str:
-    return next((_CODES[fault.name] for fault in faults if fault.name in _CODES), _REFUSED)
+    names = {fault.name for fault in faults}
+    if names & _LACKS:
+        return "push-blob-unknown"
+    if names & _NAMES:
+        return "push-name"
+    return "push-changed" if names & _DIFFERS else "push-refused"
