@@ -187,6 +187,7 @@ SERVE_CONNECTIONS = 512  # a thread each
 SERVE_CLIENT_CONNECTIONS = 256  # of one address, so that none takes them all; nodes behind one NAT share it
 SERVE_BACKLOG = 256  # connections that the system holds until they are accepted
 SERVE_CHUNKS_BYTES = 64 * MIB  # chunks in memory at once, of all answers together
+SERVE_CHUNKS_AHEAD = 3  # read and proved while one is sent: both take about as long, and cores are seldom idle alike
 SERVE_CHUNK_WAIT_SECONDS = 120.0  # for room among them; nobody holds a chunk longer than SERVE_HOLD_SECONDS
 SERVE_HOLD_SECONDS = 1.0  # a client that takes longer for what is left of a chunk gets copies of small pieces of it
 SERVE_PIECE_BYTES = 128 * KIB  # 512 slow clients hold 64 MiB of them

@@ -47,7 +47,7 @@ class Content:
         return self._blob.read_chunk(number, room)
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True)
 class _Reader:
     """A frame that is being unpacked, and where it stands."""
 
@@ -99,7 +99,7 @@ class Frames:
             if not fit:
                 return None
             nearest = max(fit, key=lambda reader: reader.number)
-            self._parked.remove(nearest)
+            self._parked = [reader for reader in self._parked if reader is not nearest]
             return nearest
 
     def _park(self, reader: _Reader) -> None:

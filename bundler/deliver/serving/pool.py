@@ -31,7 +31,7 @@ _AHEAD = 32  # chunks waiting to be read ahead; more would be forgotten before t
 Key = tuple[Digest, int]
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True)
 class _Entry:
     """A chunk with those who use it; no view while the first of them reads it."""
 

@@ -140,9 +140,11 @@ class _Pooled:
         with self.pool.lease(self.content, number) as chunk:
             yield chunk[skip:]
 
-    def prepare(self, position: int) -> None:
+    def prepare(self, position: int, end: int) -> None:
         """See `Chunks`."""
-        self.pool.prepare(self.content, position // CHUNK_BYTES)
+        ahead = min(end, position + limits.SERVE_CHUNKS_AHEAD * CHUNK_BYTES)
+        for start in range(position, ahead, CHUNK_BYTES):
+            self.pool.prepare(self.content, start // CHUNK_BYTES)
 
 
 def understand(request: Request) -> Route | None:

@@ -28,8 +28,8 @@ class Chunks(Protocol):
         """
         ...
 
-    def prepare(self, position: int) -> None:
-        """The chunk at `position` will be wanted next; nothing is promised."""
+    def prepare(self, position: int, end: int) -> None:
+        """What stands from `position` on, and before `end`, will be wanted next; nothing is promised."""
         ...
 
 

@@ -191,8 +191,7 @@ class Connection:
             view = chunk[: part.end - position]
             sent = 0
             if not is_slow:
-                if position + len(view) < part.end:
-                    part.chunks.prepare(position + len(view))
+                part.chunks.prepare(position + len(view), part.end)
                 sent = self._send_some(view)
             return sent, bytes(view[sent : sent + limits.SERVE_PIECE_BYTES])
 
