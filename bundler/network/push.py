@@ -43,7 +43,9 @@ Stored = Literal["present", "mounted", "pushed"]
 
 _ASKED_FOR = sha256_of(b"sealift asks whether there is a referrers API")
 _NO_API = frozenset({400, 404, 405})
-_NO_MOUNT = frozenset({"registry-auth", "registry-denied", "registry-answer", "push-blob-unknown", "push-refused"})
+_NO_MOUNT = frozenset(
+    {"registry-auth", "registry-denied", "registry-answer", "push-blob-unknown", "push-name", "push-refused"}
+)
 
 
 @dataclass(frozen=True, slots=True)

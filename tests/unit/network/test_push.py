@@ -200,10 +200,10 @@ def test_mounts_that_do_not_work_become_uploads(sources: list[str], mounts: bool
         assert it.writes.sessions == {}
 
 
-@pytest.mark.parametrize("number", [400, 404, 405, 403])
-def test_a_registry_that_does_not_know_mounts(number: int) -> None:
+@pytest.mark.parametrize("lie", [*map(lies.status, (400, 404, 405, 403, 401)), lies.status(404, "NAME_UNKNOWN")])
+def test_a_registry_that_does_not_know_mounts(lie: Any) -> None:
     with push_scene() as it:
-        it.registry.on("mount=", lies.status(number), method="POST")
+        it.registry.on("mount=", lie, method="POST")
         item = thing(1000)
         name = f"{it.registry.host}/team/base"
         assert it.target.push_blob(item.descriptor, item.content, mount_from=[name]) == "pushed"

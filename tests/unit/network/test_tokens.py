@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 
 from bundler.errors import EnvError, MalformedError, SealiftError
 from bundler.network.access import Access
+from bundler.network.login import Login
 from bundler.network.registry import Registries
 from bundler.network.tokens import Authorization, Challenge, Scopes, parse_challenges, parse_token, token_request
 from bundler.network.urls import parse_url
@@ -408,3 +409,36 @@ def test_the_certificate_folder_of_the_default_access_is_none() -> None:
 def test_without_authentication_no_file_is_read(tmp_path: Path) -> None:
     with scene(replace(QUICK, authfile=tmp_path / "absent.json")) as it:
         assert it.repository.get_manifest("1").digest == it.image.digest
+
+
+OWN = ("repository:a/b:pull,push", "repository:c:pull")
+
+
+@pytest.mark.parametrize(
+    ("said", "insists", "asked"),
+    [
+        ("", False, list(OWN)),
+        ("", True, list(OWN)),
+        ("repository:a/b:pull", False, ["repository:a/b:pull"]),
+        ("repository:a/b:pull", True, list(OWN)),
+        ("repository:a/b:push,pull repository:c:pull", True, list(OWN)),
+        ("repository:a/b:push,pull repository:c:pull", False, ["repository:a/b:push,pull", "repository:c:pull"]),
+        ("repository:a/b:delete", True, [*OWN, "repository:a/b:delete"]),
+        ("registry:catalog:* registry:catalog:*", True, [*OWN, "registry:catalog:*"]),
+        ("x x", False, ["x"]),
+    ],
+)
+def test_what_an_authorization_is_asked_for(said: str, insists: bool, asked: list[str]) -> None:
+    """Who reads asks for what the challenge names; who writes asks for what it needs as well."""
+    challenge = Challenge("bearer", {"scope": said} if said else {})
+    assert Scopes(OWN, insists=insists).asked(challenge) == asked
+
+
+def test_several_scopes_in_a_query_and_in_a_form() -> None:
+    challenge = Challenge("bearer", {"realm": "https://a/t", "service": "s"})
+    asked = token_request(challenge, None, Scopes(OWN), registry=REGISTRY, which="x")
+    assert asked.url.query == "service=s&scope=repository%3Aa%2Fb%3Apull%2Cpush&scope=repository%3Ac%3Apull"
+    login = Login(identity_token="refresh")
+    posted = token_request(challenge, login, Scopes(OWN), registry=REGISTRY, which="x")
+    assert isinstance(posted.body, bytes)
+    assert posted.body.endswith(b"&service=s&scope=repository%3Aa%2Fb%3Apull%2Cpush+repository%3Ac%3Apull")
