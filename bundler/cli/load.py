@@ -66,14 +66,14 @@ def load(file: str, as_json: bool, quiet: bool, **typed: Any) -> int:
     access = take_access(typed)
     judging = Judging(**{name: typed.pop(name) for name in Judging.__slots__})
     task = _Task(access=access, as_json=as_json, quiet=quiet, **typed)
-    target = task.target()
+    target, naming = task.target(), task.naming()
     site = judging.site(read_only=task.dry_run)
     with ExitStack() as stack:
         opened = stack.enter_context(_verified(file, judging, site, quiet=quiet))
         if opened.bundle is None:
             print_report(opened.run.report, as_json=as_json)
             return opened.run.report.exit_code
-        return _load(opened.bundle, target, task, site)
+        return _load(opened.bundle, target, naming, task, site)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,9 +95,35 @@ class _Task:
     quiet: bool
 
     def target(self) -> Target:
-        from bundler.deliver.load_names import parse_target
+        """Where to, and that nothing was typed which means nothing there.
 
-        return parse_target(self.to)
+        Raises:
+            UsageError: no target (``load-target``), an option for another (``usage``), a Docker daemon without
+                ``--allow-digest-change`` (``digest-change``), no platform.
+        """
+        from bundler.deliver.load_names import LayoutTarget, RegistryTarget, SkopeoTarget, parse_target
+
+        target = parse_target(self.to)
+        is_daemon = isinstance(target, SkopeoTarget) and target.transport == "docker-daemon"
+        fits = {
+            "--strip": isinstance(target, RegistryTarget) or not self.strip,
+            "--keep-registry": isinstance(target, RegistryTarget) or not self.keep_registry,
+            "--derive-index": isinstance(target, RegistryTarget) or not self.derive_index,
+            "--platform": isinstance(target, SkopeoTarget) or self.platform is None,
+            "--allow-digest-change": is_daemon or not self.allow_digest_change,
+        }
+        for option in (name for name, does_fit in fits.items() if not does_fit):
+            kind = "a layout" if isinstance(target, LayoutTarget) else self.to
+            raise UsageError("usage", "option", option, got=f"given for {kind}", want="a target that it bears on")
+        if is_daemon and not self.allow_digest_change:
+            raise UsageError(
+                "digest-change", "target", "docker-daemon:", got="a storage that keeps no digests",
+                want="--allow-digest-change",
+                hints=["what runs from it cannot be compared with what was verified; containers-storage: keeps it"],
+            )  # fmt: skip
+        if isinstance(target, SkopeoTarget):
+            self.chosen_platform()
+        return target
 
     def chosen_platform(self) -> Platform:
         from bundler.oci.descriptor import parse_platform
@@ -125,24 +151,26 @@ def _verified(file: str, judging: Judging, site: Site, *, quiet: bool) -> Iterat
         yield opened
 
 
-def _load(bundle: VerifiedBundle, target: Target, task: _Task, site: Site) -> int:
+def _load(bundle: VerifiedBundle, target: Target, naming: Naming, task: _Task, site: Site) -> int:
     from bundler.deliver.load_document import head_document
     from bundler.deliver.load_names import LayoutTarget, RegistryTarget
 
     document = head_document(bundle, task.to, dry_run=task.dry_run)
     if isinstance(target, RegistryTarget):
-        code = _into_registry(bundle, target, task, document)
+        code = _into_registry(bundle, target, naming, task, document)
     elif isinstance(target, LayoutTarget):
-        code = _into_layout(bundle, target, task, document)
+        code = _into_layout(bundle, target, naming, task, document)
     else:
-        code = _into_storage(bundle, target, task, document)
+        code = _into_storage(bundle, target, naming, task, document)
     if not task.dry_run:
         site.note_load(_log_line(document), clock())
     _print(document, as_json=task.as_json)
     return code
 
 
-def _into_registry(bundle: VerifiedBundle, target: RegistryTarget, task: _Task, document: dict[str, Any]) -> int:
+def _into_registry(
+    bundle: VerifiedBundle, target: RegistryTarget, naming: Naming, task: _Task, document: dict[str, Any]
+) -> int:
     from bundler.cli.console import progress
     from bundler.deliver.load_document import loaded_document, plan_document
     from bundler.deliver.load_names import place
@@ -151,7 +179,7 @@ def _into_registry(bundle: VerifiedBundle, target: RegistryTarget, task: _Task, 
     from bundler.network.push import Targets
     from bundler.network.registry import Registries
 
-    placed = place(bundle.images, target, task.naming())
+    placed = place(bundle.images, target, naming)
     with Registries(task.access) as registries:
         targets = Targets(registries)
         plan = plan_load(placed, lambda item: targets.repository(item.name), task.jobs)
@@ -166,13 +194,15 @@ def _into_registry(bundle: VerifiedBundle, target: RegistryTarget, task: _Task, 
     return 0
 
 
-def _into_layout(bundle: VerifiedBundle, target: LayoutTarget, task: _Task, document: dict[str, Any]) -> int:
+def _into_layout(
+    bundle: VerifiedBundle, target: LayoutTarget, naming: Naming, task: _Task, document: dict[str, Any]
+) -> int:
     from bundler.cli.console import progress
     from bundler.deliver.load_document import layout_document
     from bundler.deliver.load_layout import load_layout, names_of
     from bundler.deliver.load_names import renamed
 
-    listed = list(names_of(bundle.images, lambda name: renamed(name, task.naming())))
+    listed = list(names_of(bundle.images, lambda name: renamed(name, naming)))
     total = sum(blob.size_bytes for image in bundle.images for blob in image.blobs())
     with progress("writing", total, quiet=task.quiet) as bar:
         written = load_layout(
@@ -182,30 +212,30 @@ def _into_layout(bundle: VerifiedBundle, target: LayoutTarget, task: _Task, docu
     return 0
 
 
-def _into_storage(bundle: VerifiedBundle, target: SkopeoTarget, task: _Task, document: dict[str, Any]) -> int:
+def _into_storage(
+    bundle: VerifiedBundle, target: SkopeoTarget, naming: Naming, task: _Task, document: dict[str, Any]
+) -> int:
     from tempfile import TemporaryDirectory
 
     from bundler.deliver.load_document import storage_document
-    from bundler.deliver.load_storage import load_storage, plan_storage
+    from bundler.deliver.load_storage import check_storage, load_storage, plan_storage
     from bundler.deliver.serve import Place, open_server
     from bundler.network.server.listener import Address
     from bundler.network.skopeo import Skopeo
 
-    planned = plan_storage(bundle.images, task.chosen_platform(), task.naming())
-    document["images"] = storage_document(planned, target)
-    if task.dry_run:
-        return 0
-    place = Place(Address("127.0.0.1", 0))
-    with open_server([bundle], place, write=lambda _: None, clock=clock) as server, TemporaryDirectory() as folder:
-        paths = {offer.name: offer.full_path for offer in server.offers}
-        load_storage(
-            planned,
-            target,
-            Skopeo(task.access),
-            Path(folder),
-            lambda held: f"{server.address}/{paths[held.image.name]}",
-            allow_digest_change=task.allow_digest_change,
-        )
+    planned = plan_storage(bundle.images, task.chosen_platform(), naming)
+    skopeo = Skopeo(task.access)
+    with TemporaryDirectory() as folder:
+        missing = check_storage(planned, target, skopeo, Path(folder), overwrite=task.overwrite_tags)
+        document["images"] = storage_document(planned, target, missing)
+        if task.dry_run or not missing:
+            return 0
+        place = Place(Address("127.0.0.1", 0))
+        with open_server([bundle], place, write=lambda _: None, clock=clock) as server:
+            paths = {offer.name: offer.full_path for offer in server.offers}
+            load_storage(
+                missing, target, skopeo, Path(folder), lambda held: f"{server.address}/{paths[held.image.name]}"
+            )
     return 0
 
 

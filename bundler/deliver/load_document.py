@@ -59,8 +59,10 @@ def layout_document(written: Written) -> dict[str, Any]:
     }
 
 
-def storage_document(planned: Iterable[Stored], target: SkopeoTarget) -> list[dict[str, Any]]:
-    """What goes, or went, into a storage."""
+def storage_document(
+    planned: Iterable[Stored], target: SkopeoTarget, missing: Sequence[Stored]
+) -> list[dict[str, Any]]:
+    """What goes, or went, into a storage, and what was there already."""
     changes = target.transport == "docker-daemon"
     return [
         {
@@ -68,6 +70,7 @@ def storage_document(planned: Iterable[Stored], target: SkopeoTarget) -> list[di
             "to": f"{target.transport}:{item.name}",
             "digest": str(item.digest),
             "platform": item.platform,
+            "present": item not in missing,
         }
         | ({"changed": {"why": NO_DIGESTS}} if changes else {})
         for item in planned
@@ -76,11 +79,11 @@ def storage_document(planned: Iterable[Stored], target: SkopeoTarget) -> list[di
 
 def load_lines(document: dict[str, Any]) -> Sequence[str]:
     """The document for people."""
-    word = "would load" if document["dry_run"] else "loaded"
+    word, wrote = ("would load", "to write") if document["dry_run"] else ("loaded", "written")
     lines = [f"{word} {document['file']} into {document['target']}"]
     lines.append(f"  stream {document['stream']}, sequence {document['sequence']}")
     if "layout" in document:
-        lines += _layout_lines(document["layout"])
+        lines += _layout_lines(document["layout"], wrote)
     for image in document.get("images", ()):
         lines += _image_lines(image)
     return lines
@@ -117,6 +120,7 @@ def _loaded(loaded: Loaded) -> dict[str, Any]:
         "bytes_pushed": loaded.bytes_pushed,
         "evidence": len(image.held.evidence),
         "tags_set": list(loaded.tags_set),
+        "fallback_tags_set": list(loaded.fallbacks_set),
     }
     if loaded.derived.indexes:
         document["changed"] = {
@@ -126,9 +130,9 @@ def _loaded(loaded: Loaded) -> dict[str, Any]:
     return document
 
 
-def _layout_lines(layout: dict[str, Any]) -> Iterable[str]:
+def _layout_lines(layout: dict[str, Any], wrote: str) -> Iterable[str]:
     yield (
-        f"  {layout['blobs_written']} blobs written ({layout['bytes_written']} bytes), "
+        f"  {layout['blobs_written']} blobs {wrote} ({layout['bytes_written']} bytes), "
         f"{layout['blobs_present']} there already"
     )
     yield from (f"  name {name}" for name in layout["names_set"])
@@ -155,6 +159,10 @@ def _image_lines(image: dict[str, Any]) -> Iterable[str]:
             f"{image['blobs_mounted']}, {image['documents_pushed']} manifests; {image['evidence']} pieces of evidence"
         )
         yield f"  tags set: {', '.join(image['tags_set']) or 'none, all stood'}"
+        if image["fallback_tags_set"]:
+            yield f"  fallback tags set: {', '.join(image['fallback_tags_set'])}"
+    elif "present" in image:
+        yield f"  {image['platform']}{', there already' if image['present'] else ''}"
     if "changed" in image:
         yield f"  CHANGED: {image['changed']['why']}"
         derived = image["changed"].get("derived", {})

@@ -3,23 +3,22 @@
 Rules of this module:
 - The index under `sha256-<hex of the subject>` is kept as it is found, entries of others included, and gets ours added.
 - Where all of ours are listed, the bytes stay the same, and nothing is pushed.
-- What is no index is not replaced.
+- What is no OCI index of the form that registries keep is not replaced: somebody else's tag has that name.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from bundler import limits
-from bundler.deliver.holdings import Document, HeldImage, referrer_descriptor
+from bundler.deliver.holdings import Document, referrer_descriptor
 from bundler.digest import Digest, sha256_of
-from bundler.errors import RejectedError
-from bundler.network.manifest_answer import FetchedManifest
+from bundler.errors import MalformedError, RejectedError, UnsupportedError
 from bundler.network.push import Target
 from bundler.oci.annotations import format_fallback_tag
-from bundler.oci.manifest import OCI_INDEX, is_index
+from bundler.oci.manifest import OCI_INDEX, parse_manifest
 from bundler.strict_json import parse_foreign
 from bundler.value import dataclass
 
@@ -41,39 +40,47 @@ class Fallback:
         return self.found == sha256_of(self.raw)
 
 
-def fallbacks_of(held: HeldImage, client: Target) -> Iterator[Fallback]:
+def fallbacks_of(documents: Iterable[Document], client: Target) -> Iterator[Fallback]:
     """One index for each subject of a referrer, evidence about evidence included; asks for each as it comes.
 
     Raises:
-        RejectedError: something else than an index stands there (``load-fallback``).
+        RejectedError: something else than an OCI index stands there, or it has no room for ours (``load-fallback``).
         EnvError: a question without a sound answer.
     """
     by_subject: dict[Digest, list[Document]] = {}
-    for document in held.all_documents:
+    for document in documents:
         if document.subject is not None:
             by_subject.setdefault(document.subject.digest, []).append(document)
     for subject, referrers in by_subject.items():
         tag = format_fallback_tag(subject)
         found = client.find_manifest(tag)
-        yield Fallback(tag, subject, _added(_checked(tag, found), referrers), None if found is None else found.digest)
+        if found is not None and found.media_type != OCI_INDEX:
+            raise _refused(tag, found.media_type)
+        raw = _checked(tag, _added(_EMPTY_INDEX if found is None else _checked(tag, found.raw), referrers))
+        yield Fallback(tag, subject, raw, None if found is None else found.digest)
 
 
-def _checked(tag: str, found: FetchedManifest | None) -> bytes:
-    if found is None:
-        return _EMPTY_INDEX
-    if not is_index(found.media_type):
-        raise RejectedError(
-            "load-fallback", "tag", tag, got=found.media_type, want="an index of referrers, or nothing",
-            hints=["the target has no referrers API, and something else stands under its fallback tag"],
-        )  # fmt: skip
-    return found.raw
+def _checked(tag: str, raw: bytes) -> bytes:
+    """The same bytes, if they are an index within our bounds."""
+    try:
+        parse_manifest(raw, OCI_INDEX)
+    except (MalformedError, UnsupportedError) as error:
+        raise _refused(tag, f"an index with a fault ({error.code})") from error
+    return raw
+
+
+def _refused(tag: str, got: str) -> RejectedError:
+    return RejectedError(
+        "load-fallback", "tag", tag, got=got, want="an index of referrers, or nothing",
+        hints=["the target has no referrers API, and something else stands under its fallback tag"],
+    )  # fmt: skip
 
 
 def _added(raw: bytes, referrers: list[Document]) -> bytes:
     """The index with ours added; the same bytes when it lists them all."""
     value: dict[str, Any] = parse_foreign(raw, "index", max_bytes=limits.MANIFEST_BYTES)
-    entries: list[Any] = list(value.get("manifests") or [])
-    listed = {entry.get("digest") for entry in entries if isinstance(entry, dict)}
+    entries: list[dict[str, Any]] = value.get("manifests") or []
+    listed = {entry["digest"] for entry in entries}
     ours = [dict(referrer_descriptor(document)) for document in referrers if str(document.digest) not in listed]
     if not ours:
         return raw

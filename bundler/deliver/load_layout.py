@@ -4,8 +4,9 @@ Rules of this module:
 - Blobs first, each whole under its name or not at all; `index.json` last, replaced as a whole. A load that ends in
   between has changed no name, and the next one goes on from there.
 - A blob that is there is hashed before it counts; one that is not what its name says is written again.
-- Entries that others put there stay as they are. A name that stands for another digest is a conflict, unless the site
-  typed `--overwrite-tags`. What bears no name (referrers) is listed once, unless it is listed already.
+- Entries and fields that others put there stay as they are, also those that come while blobs are written. What bears
+  no name (referrers) is listed once, unless it is listed already.
+- A name that stands for another digest is a conflict, unless the site typed `--overwrite-tags`.
 """
 
 from __future__ import annotations
@@ -19,9 +20,11 @@ from typing import Any
 from bundler import limits
 from bundler.archive.layout import OCI_LAYOUT
 from bundler.deliver.holdings import Document, HeldImage, descriptor_of
+from bundler.deliver.load_names import require_one_meaning
 from bundler.deliver.verified import VerifiedBundle
 from bundler.digest import Digest, sha256_of
-from bundler.errors import EnvError, MalformedError, RejectedError
+from bundler.errors import EnvError, MalformedError, RejectedError, UnsupportedError
+from bundler.fields import Fields
 from bundler.network.layout_files import INDEX, MARK, blob_name
 from bundler.oci.annotations import REF_NAME
 from bundler.oci.descriptor import Descriptor
@@ -30,6 +33,7 @@ from bundler.safe_file import disk_errors, new_file, read_bounded, remove, sync_
 from bundler.strict_json import parse_foreign
 from bundler.value import dataclass
 
+LAYOUT_VERSION = "1.0.0"
 _READ_BYTES = 1024 * 1024
 
 
@@ -72,14 +76,17 @@ def load_layout(
         watch: told the bytes written.
 
     Raises:
+        UsageError: one name for two digests (``load-names``).
         RejectedError: a name stands for something else (``tag-conflict``).
         MalformedError: the folder holds an `index.json` that is none (``layout``).
+        UnsupportedError: a layout of another version (``layout-version``).
         EnvError: the disk, or a folder that is not empty and no layout (``folder-exists``).
         DamagedError: the bundle's file changed since it was verified (``chunk``).
     """
-    entries = _read_index(folder)
+    index = _read_index(folder)
     wanted = list(listed)
-    after, names_set, names_kept = _merge(entries, wanted, overwrite=overwrite)
+    require_one_meaning((item.name, item.document.digest) for item in wanted if item.name)
+    after, names_set, names_kept = _merge(index["manifests"], wanted, overwrite=overwrite)
     missing, present = _sort_blobs(folder, bundle.images)
     if dry_run:
         return Written(len(missing), present, sum(blob.size_bytes for blob in missing), names_set, names_kept)
@@ -89,9 +96,11 @@ def load_layout(
     for blob in missing:
         _write(folder / blob_name(blob.digest), _content(blob, documents, bundle), watch)
     sync_folder(folder / "blobs" / "sha256")
-    if after != entries:
+    index = _read_index(folder)
+    after, names_set, names_kept = _merge(index["manifests"], wanted, overwrite=overwrite)
+    if after != index["manifests"]:
         write_atomically(folder / MARK, OCI_LAYOUT, what="layout")
-        write_atomically(folder / INDEX, _format_index(after), what="layout")
+        write_atomically(folder / INDEX, json.dumps(index | {"manifests": after}, indent=2).encode(), what="layout")
     return Written(len(missing), present, sum(blob.size_bytes for blob in missing), names_set, names_kept)
 
 
@@ -112,22 +121,32 @@ def names_of(images: Iterable[HeldImage], rename: Callable[[str], str]) -> Itera
             yield Named(name, held.documents[-1])
 
 
-def _read_index(folder: Path) -> list[dict[str, Any]]:
-    """Entries of the layout that is there; none when there is none."""
+def _read_index(folder: Path) -> dict[str, Any]:
+    """The index of the layout that is there; an empty one when there is none."""
+    empty: dict[str, Any] = {"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": []}
     with disk_errors("layout", folder):
         if not folder.exists() or not any(folder.iterdir()):
-            return []
+            return empty
         if not (folder / INDEX).exists() and not (folder / MARK).exists() and not _is_begun(folder):
             raise EnvError(
                 "folder-exists", "layout", str(folder), got="a folder with other things", want="an OCI layout, or none"
             )
+        if (folder / MARK).exists():
+            _check_version(folder)
         if not (folder / INDEX).exists():
-            return []
-    value = parse_foreign(read_bounded(folder / INDEX, limits.MANIFEST_BYTES), "index.json")
+            return empty
+    value = parse_foreign(read_bounded(folder / INDEX, limits.LAYOUT_INDEX_BYTES), INDEX)
     entries = value.get("manifests") if isinstance(value, dict) else None
     if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
         raise MalformedError("layout", "layout", str(folder / INDEX), got="no list of manifests", want="an OCI index")
-    return entries
+    return dict(value)
+
+
+def _check_version(folder: Path) -> None:
+    mark = Fields(parse_foreign(read_bounded(folder / MARK, limits.LAYOUT_MARK_BYTES), MARK), MARK)
+    version = mark.text("imageLayoutVersion")
+    if version != LAYOUT_VERSION:
+        raise UnsupportedError("layout-version", "layout", str(folder), got=version[:40], want=LAYOUT_VERSION)
 
 
 def _is_begun(folder: Path) -> bool:
@@ -173,10 +192,6 @@ def _entry(item: Named) -> dict[str, Any]:
 def _name_of(entry: dict[str, Any]) -> object:
     annotations = entry.get("annotations")
     return annotations.get(REF_NAME) if isinstance(annotations, dict) else None
-
-
-def _format_index(entries: list[dict[str, Any]]) -> bytes:
-    return json.dumps({"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": entries}, indent=2).encode()
 
 
 def _sort_blobs(folder: Path, images: Iterable[HeldImage]) -> tuple[list[Descriptor], int]:

@@ -9,13 +9,14 @@ Rules of this module:
 - The name comes from the inventory, through rules that the site typed; from nothing else (THREATS S5).
 - Order: the first `--rewrite FROM=TO` whose FROM is the image's name or a path above it; otherwise the name without its
   registry (with it under `--keep-registry`), less the first `--strip N` parts. Then the target's path in front.
-- Two images that would get one name with different digests are refused before anything is done.
+- Two images, or two pieces of evidence, that would get one name with different digests are refused before anything is
+  done.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -77,6 +78,13 @@ class Placed:
     held: HeldImage
     name: Reference
 
+    @property
+    def tags(self) -> Mapping[str, Digest]:
+        """Evidence tags first; the image's own, if it has one, last."""
+        own = self.held.reference.tag
+        tags = {tag: digest for tag, digest in self.held.tags.items() if tag != own}
+        return tags | ({self.name.tag: self.held.image.digest} if self.name.tag else {})
+
 
 def parse_target(text: str) -> Target:
     """The target of `load --to`.
@@ -90,9 +98,10 @@ def parse_target(text: str) -> Target:
                 raise _bad_target(text, f"{transport}: alone; names come from the bundle and --rewrite")
             return SkopeoTarget(transport)
     if text.startswith("oci:"):
-        if not text.removeprefix("oci:"):
-            raise _bad_target(text, "oci:FOLDER")
-        return LayoutTarget(Path(text.removeprefix("oci:")))
+        folder = text.removeprefix("oci:")
+        if not folder or ":" in folder:  # elsewhere a name follows, which would become part of the folder's name here
+            raise _bad_target(text, "oci:FOLDER; names come from the bundle")
+        return LayoutTarget(Path(folder))
     registry, _, prefix = text.removeprefix("docker://").rstrip("/").partition("/")
     if not _HOST.fullmatch(registry):
         raise _bad_target(text, "REGISTRY[/PREFIX], with a dot or a port in REGISTRY, or localhost")
@@ -124,23 +133,40 @@ def place(images: Iterable[HeldImage], target: RegistryTarget, naming: Naming) -
         UsageError: a name that no registry accepts, or one name for two images (code ``load-names``).
     """
     placed = tuple(Placed(image, _name(image.reference, target, naming)) for image in images)
-    known: dict[str, Digest] = {}
-    for item in placed:
-        digest = item.held.image.digest
-        if item.name.tag and known.setdefault(str(item.name), digest) != digest:
-            raise UsageError(
-                "load-names", "name", str(item.name), got="two images of the bundle", want="one image",
-                hints=["tell them apart with --rewrite FROM=TO or --keep-registry"],
-            )  # fmt: skip
+    require_one_meaning(
+        (f"{item.name.name}:{tag}", digest) for item in placed for tag, digest in item.tags.items()
+    )  # fmt: skip
     return placed
 
 
 def renamed(name: str, naming: Naming) -> str:
-    """A repository's name with its registry, as a layout or a storage gets it: only rewrites apply there."""
+    """A repository's name with its registry, as a layout or a storage gets it: only rewrites apply there.
+
+    Raises:
+        UsageError: a rewrite makes something else of it than a name (code ``load-names``).
+    """
     for before, after in naming.rewrites:
         if name == before or name.startswith(f"{before}/"):
-            return after + name[len(before) :]
+            made = after + name[len(before) :]
+            if _parsed(f"{made}:x").tag != "x":
+                raise UsageError("load-names", "name", made[:300], got="a tag or digest in it", want="a name alone")
+            return made
     return name
+
+
+def require_one_meaning(names: Iterable[tuple[str, Digest]]) -> None:
+    """Require that no name stands for two digests.
+
+    Raises:
+        UsageError: one does (code ``load-names``).
+    """
+    known: dict[str, Digest] = {}
+    for name, digest in names:
+        if known.setdefault(name, digest) != digest:
+            raise UsageError(
+                "load-names", "name", name[:300], got="two digests of the bundle", want="one",
+                hints=["tell them apart with --rewrite FROM=TO, or --keep-registry at a registry"],
+            )  # fmt: skip
 
 
 def path_of_registry(registry: str) -> str:
@@ -152,7 +178,10 @@ def _name(reference: Reference, target: RegistryTarget, naming: Naming) -> Refer
     path = "/".join(part for part in (target.prefix, _path(reference, naming)) if part)
     tail = f":{reference.tag}" if reference.tag else ""
     digest = f"@{reference.digest}" if reference.digest else ""
-    text = f"{target.registry}/{path}{tail}{digest}"
+    return _parsed(f"{target.registry}/{path}{tail}{digest}")
+
+
+def _parsed(text: str) -> Reference:
     try:
         return parse_reference(text)
     except MalformedError as error:

@@ -123,7 +123,7 @@ def plan_load(placed: Iterable[Placed], repository: Callable[[Placed], Target], 
             abilities = client.abilities()
             lists[client.name] = abilities.referrers_api if abilities.is_certain else None
         if lists[client.name] is False:
-            for _ in fallbacks_of(item.held, client):  # what stands there now must be indexes
+            for _ in fallbacks_of(item.held.all_documents, client):  # what stands there now must be indexes
                 pass
         images.append(_plan_image(item, client, images, jobs=jobs))
     return Plan(tuple(images), lists)
@@ -138,7 +138,7 @@ def _plan_image(item: Placed, client: Target, before: Iterable[PlannedImage], *,
     blobs = [blob for blob in item.held.blobs() if blob.digest not in brought]
     has_document = in_threads(lambda document: _has_document(client, document), documents, jobs)
     has_blob = in_threads(client.has_blob, blobs, jobs)
-    tags = _tags(item)
+    tags = item.tags
     derived = {digest: index.digest for digest, index in derive_indexes(item.held).indexes.items()}
     found = in_threads(lambda tag: client.find_manifest(tag, served=False), list(tags), jobs)
     return PlannedImage(
@@ -150,13 +150,6 @@ def _plan_image(item: Placed, client: Target, before: Iterable[PlannedImage], *,
         tuple(document for document, there in zip(documents, has_document, strict=True) if not there),
         tuple(blob for blob, there in zip(blobs, has_blob, strict=True) if not there),
     )
-
-
-def _tags(item: Placed) -> dict[str, Digest]:
-    """Evidence tags first, the image's own, under the name that it gets, last."""
-    own = item.held.reference.tag
-    tags = {tag: digest for tag, digest in item.held.tags.items() if tag != own}
-    return tags | ({item.name.tag: item.held.image.digest} if item.name.tag else {})
 
 
 def _has_document(client: Target, document: Document) -> bool:

@@ -27,7 +27,8 @@ from bundler.oci.descriptor import Descriptor
 from bundler.oci.manifest import OCI_INDEX
 from bundler.value import dataclass, field
 
-REFUSED_SPARSE = frozenset({"push-blob-unknown"})
+# Registries name the absent child, or call the index invalid.
+REFUSED_SPARSE = frozenset({"push-blob-unknown", "push-refused"})
 
 
 @dataclass(slots=True)
@@ -43,6 +44,7 @@ class Loaded:
     documents_pushed: int = 0
     bytes_pushed: int = 0
     tags_set: tuple[str, ...] = ()
+    fallbacks_set: tuple[str, ...] = ()
     is_listed: bool = False
     fallbacks: tuple[Fallback, ...] = ()
     derived: Derived = field(default_factory=Derived)
@@ -59,6 +61,19 @@ class Loaded:
         every = self.planned.held.all_documents
         kept = (document for document in every if document.digest not in self.derived.dropped)
         return tuple(self.derived.indexes.get(document.digest, document) for document in kept)
+
+    def count(self, document: Document) -> None:
+        """One more document was pushed."""
+        self.documents_pushed += 1
+        self.bytes_pushed += len(document.raw)
+
+
+@dataclass(slots=True)
+class _Known:
+    """What one run has learnt: repositories that hold a blob, and those whose registry refuses sparse indexes."""
+
+    holders: dict[Digest, list[str]] = field(default_factory=dict)
+    refuses_sparse: set[str] = field(default_factory=set)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,8 +110,8 @@ def load_registry(
         EnvError: the registry refuses or fails.
     """
     plan.check_tags(overwrite=terms.overwrite_tags)
-    holders: dict[Digest, list[str]] = {}
-    done = tuple(_push_image(image, bundle, repository(image), holders, terms) for image in plan.images)
+    known = _Known()
+    done = tuple(_push_image(image, bundle, repository(image), known, terms) for image in plan.images)
     for loaded in done:
         _read_back(loaded, repository(loaded.planned), terms.jobs)
     for is_own in (False, True):
@@ -105,16 +120,32 @@ def load_registry(
     return done
 
 
-def _push_image(
-    image: PlannedImage, bundle: VerifiedBundle, client: Target, holders: dict[Digest, list[str]], terms: Terms
-) -> Loaded:
+def _push_image(image: PlannedImage, bundle: VerifiedBundle, client: Target, known: _Known, terms: Terms) -> Loaded:
     loaded = Loaded(image)
+    _push_blobs(loaded, bundle, client, known, terms)
+    if client.name in known.refuses_sparse:  # an image before it shares indexes with this one, maybe
+        loaded.derived = derive_indexes(image.held)
+    missing = {document.digest for document in image.documents}
+    for document in image.held.all_documents:
+        if document.digest in missing or loaded.derived.replaces(document.digest):
+            _push_document(document, loaded, client, terms)
+    if loaded.derived.indexes:
+        known.refuses_sparse.add(client.name)
+    if any(document.subject is not None for document in loaded.documents):
+        loaded.is_listed = client.abilities().referrers_api
+        if not loaded.is_listed:
+            loaded.fallbacks = tuple(_push_fallbacks(loaded, client))
+    return loaded
+
+
+def _push_blobs(loaded: Loaded, bundle: VerifiedBundle, client: Target, known: _Known, terms: Terms) -> None:
+    image = loaded.planned
 
     def push(blob: Descriptor) -> str:
         def content(offset: int) -> Iterator[memoryview]:
             return bundle.blob(blob.digest).read(offset)
 
-        others = [name for name in holders.get(blob.digest, ()) if name != client.name]
+        others = [name for name in known.holders.get(blob.digest, ()) if name != client.name]
         return client.push_blob(blob, content, mount_from=others, watch=terms.watch)
 
     outcomes = in_threads(push, image.blobs, terms.jobs)
@@ -123,26 +154,20 @@ def _push_image(
         loaded.blobs_mounted += outcome == "mounted"
         loaded.bytes_pushed += blob.size_bytes if outcome == "pushed" else 0
     for blob in image.held.blobs():
-        holders.setdefault(blob.digest, []).append(client.name)
-    for document in image.documents:
-        _push_document(document, loaded, client, terms)
-    if any(document.subject is not None for document in image.held.all_documents):
-        loaded.is_listed = client.abilities().referrers_api
-        if not loaded.is_listed:
-            loaded.fallbacks = tuple(_push_fallbacks(loaded, client))
-    return loaded
+        known.holders.setdefault(blob.digest, []).append(client.name)
 
 
 def _push_document(document: Document, loaded: Loaded, client: Target, terms: Terms) -> None:
-    if document.digest not in loaded.derived.indexes.keys() | loaded.derived.dropped:
+    if not loaded.derived.replaces(document.digest):
         try:
             _push(document, loaded, client)
         except EnvError as error:
-            if error.code not in REFUSED_SPARSE or not loaded.planned.held.is_sparse:
+            derived = derive_indexes(loaded.planned.held)
+            if error.code not in REFUSED_SPARSE or not derived.replaces(document.digest):
                 raise
-            loaded.derived = _derived(loaded, error, terms)
-            if document.digest not in loaded.derived.indexes.keys() | loaded.derived.dropped:
-                raise
+            if not terms.derive_sparse:
+                raise _no_sparse(loaded, error) from error
+            loaded.derived = derived
         else:
             return
     made = loaded.derived.indexes.get(document.digest)
@@ -152,31 +177,29 @@ def _push_document(document: Document, loaded: Loaded, client: Target, terms: Te
 
 def _push(document: Document, loaded: Loaded, client: Target) -> None:
     client.push_manifest(document.raw, document.media_type, document.digest)
-    loaded.documents_pushed += 1
-    loaded.bytes_pushed += len(document.raw)
+    loaded.count(document)
 
 
-def _derived(loaded: Loaded, error: EnvError, terms: Terms) -> Derived:
-    if not terms.derive_sparse:
-        held = loaded.planned.held
-        raise RejectedError(
-            "load-sparse", "index", f"{loaded.planned.placed.name}",
-            got=f"refused by the registry, for the bundle leaves out {len(held.omitted)} of its children ({error.got})",
-            want="a registry that takes sparse indexes",
-            hints=[
-                "--derive-index loads an index without them: another digest, not covered by the image's signatures",
-                "or export the image with all platforms",
-            ],
-        ) from error  # fmt: skip
-    return derive_indexes(loaded.planned.held)
+def _no_sparse(loaded: Loaded, error: EnvError) -> RejectedError:
+    held = loaded.planned.held
+    return RejectedError(
+        "load-sparse", "index", f"{loaded.planned.placed.name}",
+        got=f"refused by the registry ({error.got}); the bundle leaves out {len(held.omitted)} of its children",
+        want="a registry that takes sparse indexes",
+        hints=[
+            "--derive-index loads an index without them: another digest, not covered by the image's signatures",
+            "or export the image with all platforms",
+        ],
+    )  # fmt: skip
 
 
 def _push_fallbacks(loaded: Loaded, client: Target) -> Iterator[Fallback]:
-    for fallback in fallbacks_of(loaded.planned.held, client):
+    for fallback in fallbacks_of(loaded.documents, client):
         if not fallback.is_done:
             client.push_manifest(fallback.raw, OCI_INDEX, fallback.tag)
             loaded.documents_pushed += 1
-            loaded.tags_set += (fallback.tag,)
+            loaded.bytes_pushed += len(fallback.raw)
+            loaded.fallbacks_set += (fallback.tag,)
         yield fallback
 
 
@@ -195,11 +218,11 @@ def _read_back(loaded: Loaded, client: Target, jobs: int) -> None:
 
     in_threads(check, loaded.documents, jobs)
     in_threads(check_blob, list(held.blobs()), jobs)
-    for fallback in fallbacks_of(held, client) if loaded.fallbacks else ():
+    for fallback in fallbacks_of(loaded.documents, client) if loaded.fallbacks else ():
         if not fallback.is_done:
             raise _lost(client, f"tag {fallback.tag}", "without all of its entries")
     if loaded.is_listed:
-        _check_listed(held.all_documents, client)
+        _check_listed(loaded.documents, client)
 
 
 def _check_listed(documents: tuple[Document, ...], client: Target) -> None:
@@ -235,12 +258,14 @@ def _set_tag(tag: PlannedTag, document: Document, loaded: Loaded, client: Target
     client.push_manifest(document.raw, document.media_type, tag.tag)
     after = client.find_manifest(tag.tag)
     if after is None or after.digest != document.digest:
-        raise _lost(client, f"tag {tag.tag}", "absent" if after is None else f"{after.digest}")
+        raise _lost(client, f"tag {tag.tag}", "absent" if after is None else f"{after.digest}", is_tag=True)
     loaded.tags_set += (tag.tag,)
 
 
-def _lost(client: Target, which: str, got: str) -> RejectedError:
+def _lost(client: Target, which: str, got: str, *, is_tag: bool = False) -> RejectedError:
+    moved = "somebody else moves it, or the registry does not keep what it is given"
+    kept = "the registry does not keep what it is given; no image's tag was moved"
     return RejectedError(
         "load-lost", "registry", f"{client.name} {which}", got=f"{got} when read back", want="what was pushed",
-        hints=["the registry does not keep what it is given; no image's tag was moved"],
+        hints=[moved if is_tag else kept],
     )  # fmt: skip

@@ -38,6 +38,10 @@ class Derived:
     indexes: Mapping[Digest, ImageIndex] = field(default_factory=dict)
     dropped: frozenset[Digest] = frozenset()
 
+    def replaces(self, digest: Digest) -> bool:
+        """Whether the document with this digest is not pushed itself."""
+        return digest in self.indexes or digest in self.dropped
+
 
 def derive_indexes(image: HeldImage) -> Derived:
     """What takes the place of each sparse index of an image, and of each index above one; nothing for a whole image."""

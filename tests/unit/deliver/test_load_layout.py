@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from bundler.deliver.load_layout import Written, load_layout, names_of
+from bundler.deliver.load_layout import Named, Written, load_layout, names_of
 from bundler.deliver.verified import VerifiedBundle, open_verified
 from bundler.digest import sha256_of
-from bundler.errors import DamagedError, EnvError, MalformedError, RejectedError
+from bundler.errors import DamagedError, EnvError, MalformedError, RejectedError, UnsupportedError, UsageError
 from bundler.network.layout import open_layout
 from bundler.verify.pipeline import Request
 from bundler.verify.policy import parse_policy
@@ -171,6 +171,50 @@ def test_a_folder_with_other_things_is_left_alone(bundle: VerifiedBundle, tmp_pa
         load(tmp_path / "out", bundle)
     assert caught.value.code == "folder-exists"
     assert files(tmp_path / "out") == {"letter.txt": b"dear"}
+
+
+def test_fields_of_others_stay(bundle: VerifiedBundle, tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    index = {"schemaVersion": 2, "manifests": [], "annotations": {"made.by": "another"}}
+    (tmp_path / "out" / "index.json").write_text(json.dumps(index))
+    load(tmp_path / "out", bundle)
+    after = json.loads((tmp_path / "out" / "index.json").read_text())
+    assert {key: after[key] for key in ("schemaVersion", "annotations")} == {
+        key: index[key] for key in ("schemaVersion", "annotations")
+    }
+    assert after["manifests"]
+
+
+def test_what_another_load_lists_meanwhile_stays(bundle: VerifiedBundle, tmp_path: Path) -> None:
+    out, other = tmp_path / "out", {"mediaType": "x/y", "digest": f"sha256:{'0' * 64}", "size": 1}
+
+    def listed() -> Iterator[Named]:
+        yield from names_of(bundle.images, str)
+        out.mkdir()
+        (out / "oci-layout").write_text('{"imageLayoutVersion":"1.0.0"}')
+        (out / "index.json").write_text(json.dumps({"schemaVersion": 2, "manifests": [other]}))
+
+    load_layout(out, bundle, listed())
+    entries = json.loads((out / "index.json").read_text())["manifests"]
+    assert other in entries
+    assert len(entries) > 1
+
+
+def test_one_name_for_two_digests(bundle: VerifiedBundle, tmp_path: Path) -> None:
+    documents = bundle.images[0].documents
+    with pytest.raises(UsageError) as caught:
+        load_layout(tmp_path / "out", bundle, [Named("a:1", documents[0]), Named("a:1", documents[1])], overwrite=True)
+    assert caught.value.code == "load-names"
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("mark", ['{"imageLayoutVersion":"2.0.0"}', "{}", ""])
+def test_a_layout_of_another_version_is_left_alone(bundle: VerifiedBundle, tmp_path: Path, mark: str) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "oci-layout").write_text(mark)
+    with pytest.raises((UnsupportedError, MalformedError)):
+        load(tmp_path / "out", bundle)
+    assert files(tmp_path / "out") == {"oci-layout": mark.encode()}
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"manifests":[1]}', '{"manifests":{}}'])

@@ -20,6 +20,7 @@ from bundler.deliver.load_names import (
     parse_target,
     path_of_registry,
     place,
+    renamed,
 )
 from bundler.digest import sha256_of
 from bundler.errors import UsageError
@@ -28,9 +29,11 @@ from bundler.oci.reference import parse_reference
 HERE = RegistryTarget("registry.plant.example:5000", "mirror")
 
 
-def named(name: str, content: bytes = b"image") -> HeldImage:
+def named(name: str, content: bytes = b"image", **evidence: bytes) -> HeldImage:
     reference = parse_reference(name)
-    return cast("HeldImage", SimpleNamespace(reference=reference, image=SimpleNamespace(digest=sha256_of(content))))
+    tags = {f"sha256-{sha256_of(content).hex}.{suffix}": sha256_of(raw) for suffix, raw in evidence.items()}
+    image = SimpleNamespace(digest=sha256_of(content))
+    return cast("HeldImage", SimpleNamespace(reference=reference, image=image, tags=tags))
 
 
 def placed(name: str, naming: Naming, target: RegistryTarget = HERE) -> str:
@@ -62,6 +65,9 @@ def test_targets(typed: str, target: object) -> None:
         "plain",
         "plain/path",
         "oci:",
+        "oci:/srv/images:1",
+        "dir:/srv/images",
+        "docker-archive:/srv/images.tar",
         "containers-storage:app",
         "docker-daemon:app:1",
         "registry.example/UPPER",
@@ -123,6 +129,36 @@ def test_two_images_cannot_get_one_name() -> None:
         place(both, HERE, Naming())
     assert caught.value.code == "load-names"
     assert len({str(item.name) for item in place(both, HERE, Naming(keep_registry=True))}) == 2
+
+
+def test_evidence_of_two_names_cannot_get_one_tag() -> None:
+    """One image, signed by one team in its repository, by another in theirs: one repository cannot hold both."""
+    both = [named("r.example/a/app:1", sig=b"ours"), named("r.example/b/app:2", sig=b"theirs")]
+    with pytest.raises(UsageError) as caught:
+        place(both, HERE, Naming(strip=1))
+    assert (caught.value.code, caught.value.which.endswith(".sig")) == ("load-names", True)
+    assert len(place(both, HERE, Naming())) == 2
+    same = [named("r.example/a/app:1", sig=b"ours"), named("r.example/b/app:2", sig=b"ours")]
+    assert len(place(same, HERE, Naming(strip=1))) == 2
+
+
+def test_evidence_tags_come_before_the_images_own() -> None:
+    (item,) = place([named("r.example/a/app:1", sig=b"s", att=b"a")], HERE, Naming())
+    assert list(item.tags)[-1] == "1"
+    assert len(item.tags) == 3
+
+
+@pytest.mark.parametrize("to", ["app:1", "r.example/app:1", "r.example/UPPER", "[vfs@/srv]app", "app\nx", "a@sha256:0"])
+def test_a_name_for_layouts_and_storages_is_a_name(to: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        renamed("r.example/team/app", Naming(rewrites=(("r.example/team/app", to),)))
+    assert caught.value.code == "load-names"
+
+
+def test_names_for_layouts_and_storages() -> None:
+    naming = Naming(rewrites=(("r.example/team", "tools"),))
+    assert renamed("r.example/team/app", naming) == "tools/app"
+    assert renamed("r.example/teams/app", naming) == "r.example/teams/app"
 
 
 def test_one_image_may_come_under_one_name_twice() -> None:
