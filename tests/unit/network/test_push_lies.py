@@ -467,3 +467,23 @@ def test_a_run_that_ends_wakes_who_waits() -> None:
         registries.close()
         thread.join(10)
         assert [error.code for error in raised] == ["network"]
+
+
+@pytest.mark.parametrize("patient", [True, False])
+def test_a_registry_that_hashes_for_long_before_it_answers(patient: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Silence after the last request is no fault for as long as slow disks take to read the blob."""
+    if patient:
+        monkeypatch.setattr("bundler.limits.REGISTRY_HASHING_BYTES_PER_SECOND", LARGE / 20)
+
+    def slowly(exchange: Exchange) -> None:
+        exchange.wait(0.9)
+        exchange.send(exchange.normal())
+
+    with push_scene(replace(FOR_LIES, retries=0)) as it:
+        it.registry.on("digest=", slowly, method="PUT")
+        item = thing(LARGE)
+        if patient:
+            assert it.target.push_blob(item.descriptor, item.content) == "pushed"
+            assert len(it.registry.asked("PUT", "digest=")) == 1
+        else:
+            assert refused(it).code == "stalled"
