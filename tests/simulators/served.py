@@ -38,6 +38,7 @@ require = ["sbom"]
 allow_unsigned = true
 """
 _SECONDS = 20
+_SMALL_WINDOW_BYTES = 128 * 1024
 
 
 @dataclass
@@ -125,13 +126,17 @@ class Wire:
     """One connection, byte by byte."""
 
     def __init__(self, port: int, context: ssl.SSLContext | None = None, *, small_window: bool = False) -> None:
+        self.buffer = bytearray()
         plain = socket.socket()
-        plain.settimeout(_SECONDS)
-        if small_window:
-            plain.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        plain.connect(("127.0.0.1", port))
-        self.socket = context.wrap_socket(plain, server_hostname="localhost") if context else plain
-        self._buffer = b""
+        try:
+            plain.settimeout(_SECONDS)
+            if small_window:
+                plain.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _SMALL_WINDOW_BYTES)
+            plain.connect(("127.0.0.1", port))
+            self.socket = context.wrap_socket(plain, server_hostname="localhost") if context else plain
+        except OSError:
+            plain.close()
+            raise
 
     def send(self, raw: bytes) -> Wire:
         """Send bytes as they are."""
@@ -140,21 +145,22 @@ class Wire:
 
     def read(self, *, with_body: bool = True) -> Reply | None:
         """The next answer; None when the server ends the connection without one."""
-        while b"\r\n\r\n" not in self._buffer:
+        while b"\r\n\r\n" not in self.buffer:
             if not self._more():
                 return None
-        head, _, self._buffer = self._buffer.partition(b"\r\n\r\n")
+        head, _, self.buffer = self.buffer.partition(b"\r\n\r\n")
         first, *lines = head.decode("ascii").split("\r\n")
         headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
         size = int(headers.get("content-length", 0)) if with_body else 0
-        while len(self._buffer) < size and self._more():
+        while len(self.buffer) < size and self._more():
             pass
-        body, self._buffer = self._buffer[:size], self._buffer[size:]
+        body = bytes(self.buffer[:size])
+        del self.buffer[:size]
         return Reply(int(first.split()[1]), headers, body, len(body) == size)
 
     def is_ended(self) -> bool:
         """Whether the server ends the connection, without another byte."""
-        return not self._buffer and not self._more()
+        return not self.buffer and not self._more()
 
     def close(self) -> None:
         """Close it."""
@@ -171,7 +177,7 @@ class Wire:
             piece = self.socket.recv(1 << 20)
         except ConnectionError:
             return False
-        self._buffer += piece
+        self.buffer += piece
         return bool(piece)
 
 

@@ -207,8 +207,8 @@ class Connection:
                 sent += self._socket.send(view[sent : sent + step])
         return sent
 
-    def _send_all(self, raw: bytes, seconds: float = limits.SERVE_PIECE_SECONDS) -> None:
-        deadline = time.monotonic() + seconds
+    def _send_all(self, raw: bytes, seconds: float | None = None) -> None:
+        deadline = time.monotonic() + (limits.SERVE_PIECE_SECONDS if seconds is None else seconds)
         view = memoryview(raw)
         self.has_answered = True
         while view:
