@@ -45,7 +45,6 @@ _KEPT_NAMES = frozenset(
         *("REGISTRY_AUTH_FILE", "DOCKER_CONFIG", "SSL_CERT_FILE", "SSL_CERT_DIR"),
         *("DBUS_SESSION_BUS_ADDRESS", "GNUPGHOME", "PASSWORD_STORE_DIR"),  # credential helpers
         *("CONTAINERS_STORAGE_CONF", "STORAGE_DRIVER", "STORAGE_OPTS", "XDG_DATA_HOME"),  # where storages lie
-        *("DOCKER_HOST", "DOCKER_TLS_VERIFY", "DOCKER_CERT_PATH"),
     }
 )
 _PATH_NAMES = frozenset({"REGISTRY_AUTH_FILE", "DOCKER_CONFIG", "SSL_CERT_FILE", "CONTAINERS_STORAGE_CONF"})
@@ -152,8 +151,9 @@ class Skopeo:
         Raises:
             EnvError: as `check`; ``skopeo-failed``, ``skopeo-stalled``, ``disk-full``.
         """
-        keeps = ["--preserve-digests"] if destination.startswith("containers-storage:") else []
-        words = ["copy", "--quiet", "--remove-signatures", "--src-tls-verify=false", *keeps]
+        is_daemon = destination.startswith("docker-daemon:")
+        flags = self._daemon_flags("dest-") if is_daemon else ["--preserve-digests"]
+        words = ["copy", "--quiet", "--remove-signatures", "--src-tls-verify=false", *flags]
         self._call(source, [*words, f"docker://{source}", destination], folder, stop)
 
     def stored_digest(self, place: str, folder: Path) -> Digest:
@@ -162,7 +162,18 @@ class Skopeo:
         Raises:
             EnvError: as for `copy_into_storage`.
         """
-        return sha256_of(self._call(place, ["inspect", "--raw", place], folder, None).output)
+        flags = self._daemon_flags("") if place.startswith("docker-daemon:") else []
+        return sha256_of(self._call(place, ["inspect", "--raw", *flags, place], folder, None).output)
+
+    def _daemon_flags(self, side: str) -> list[str]:
+        """Where the Docker daemon is: skopeo does not look at what Docker's own client takes from the environment."""
+        host, certificates = self._environ.get("DOCKER_HOST", ""), self._environ.get("DOCKER_CERT_PATH", "")
+        if not host:
+            return []
+        if not self._environ.get("DOCKER_TLS_VERIFY"):
+            return [f"--{side}daemon-host={re.sub('^tcp://', 'http://', host)}"]
+        places = [f"--{side}cert-dir={Path(certificates).absolute()}"] if certificates else []
+        return [f"--{side}daemon-host={host}", *places]
 
     def _call(self, which: str, words: Sequence[str], folder: Path, stop: Event | None) -> Finished:
         self.check()

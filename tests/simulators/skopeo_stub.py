@@ -63,3 +63,27 @@ class SkopeoStub:
     def calls(self) -> list[int]:
         """The process id of each copy that was started."""
         return [int(line) for line in self._log.read_text().splitlines()] if self._log.exists() else []
+
+
+_STORAGE_SCRIPT = """#!{python} -SE
+import os, sys, time
+DONE = {done!r}
+if sys.argv[1:] == ["--version"]:
+    {version}
+elif "copy" in sys.argv:
+    {copy}
+else:
+    {inspect}
+"""
+
+
+def storage_stub(folder: Path, *, copy: str, inspect: str) -> Path:
+    """A program that writes storages as a test says: one line for `copy`, one for `inspect`; DONE is a file's name."""
+    folder.mkdir()
+    path = folder / "skopeo"
+    done = str(folder / "done")
+    path.write_text(
+        _STORAGE_SCRIPT.format(python=sys.executable, done=done, version=VERSION, copy=copy, inspect=inspect)
+    )
+    path.chmod(0o755)
+    return path
