@@ -6,6 +6,7 @@
     inspect, --help      wall time of the whole command; `inspect --sbom` of one image too
     SBOM                 time and peak memory of reading one of 50 000 packages
     export               from a registry on loopback, cold and warm cache, against skopeo (bench_export.py)
+    serve                1 GiB, to one client and to 16, against docker-registry (bench_serve.py)
     signatures           one, of three kinds, beside PyPI's `sigstore`; 1 000 in one bundle (bench_signatures.py)
 
 Rules:
@@ -37,6 +38,7 @@ from pathlib import Path
 
 from bundler.version import TOOL
 from scripts.bench_export import LAUNCHER, can_measure, measure_export
+from scripts.bench_serve import MANY, can_measure_serve, measure_serve
 from scripts.bench_signatures import measure_signatures
 from tests.simulators.images import SPDX, Layout, big_layer, statement
 from tests.simulators.sboms import spdx2
@@ -44,7 +46,7 @@ from tests.simulators.sigstore import Sigstore
 
 ROOT = Path(__file__).resolve().parent.parent
 SEALIFT = Path(sys.executable).parent / "sealift"
-MB, MIB = 10**6, 1 << 20
+MB, MIB, GIB = 10**6, 1 << 20, 1 << 30
 LAYERS = 8
 NAME = "registry.example.org/bench/image:1"
 IDENTITY = "https://ci.example.org/bench/.github/workflows/release.yml@refs/tags/v1"
@@ -297,6 +299,24 @@ def measure_exports(folder: Path, rounds: int, layer_bytes: int, layers: int) ->
     ]  # fmt: skip
 
 
+def measure_serving(folder: Path, scene: Scene, rounds: int) -> list[Figure]:
+    """Serving 1 GiB of the large bundle's layers; nothing where docker-registry or curl is missing."""
+    if not can_measure_serve():
+        print("bench: docker-registry or curl is missing: serving is not measured", file=sys.stderr)
+        return []
+    count = max(1, GIB // max(path.stat().st_size for path in scene.layers))
+    told = measure_serve(folder, scene.bundle, scene.layers[:count], scene.policy, scene.state, rounds)
+    one, many = ("{:.3f} to {:.3f}".format(*spread) for spread in (told.one_spread, told.many_spread))
+    return [
+        Figure("serve, one pull of 1 GiB", told.one_bytes_per_second / MB, "MB/s", detail=f"median of {rounds}"),
+        Figure("serve / docker-registry, one", told.one_ratio, "x", ">= 1", told.one_ratio >= 1, one),
+        Figure(f"serve, {MANY} pulls at once", told.many_bytes_per_second / MB, "MB/s"),
+        Figure(f"serve / docker-registry, {MANY}", told.many_ratio, "x", ">= 1", told.many_ratio >= 1, many),
+        Figure("serve, peak memory, one", told.peak_one_mib, "MiB", "<= 200", told.peak_one_mib <= 200),
+        Figure(f"serve, peak memory, {MANY}", told.peak_many_mib, "MiB", "<= 200", told.peak_many_mib <= 200),
+    ]
+
+
 def measure_signature_times(count: int, rounds: int, many: int) -> list[Figure]:
     """One signature of each kind, and many in one bundle."""
     told = measure_signatures(count, rounds, many)
@@ -357,11 +377,12 @@ def main() -> None:
     figures += measure_exports(
         options.output / "export", options.export_rounds, options.export_layer, options.export_layers
     )
+    figures += measure_serving(options.output / "serve", large, 3)
     print_table(figures)
     facts = {"tool": TOOL, "python": platform.python_version(), "machine": platform.machine(), "cores": cores}
     document = {**facts, "rounds": options.rounds, "figures": [asdict(figure) for figure in figures]}
     if not options.keep:
-        for folder in ("small", "large", "export"):
+        for folder in ("small", "large", "export", "serve"):
             shutil.rmtree(options.output / folder, ignore_errors=True)
     (options.output / "bench.json").write_text(json.dumps(document, indent=2) + "\n")
 

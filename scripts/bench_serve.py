@@ -61,7 +61,7 @@ def can_measure_serve() -> bool:
 
 
 def measure_serve(
-    folder: Path, bundle: Path, layers: Sequence[Path], policy: Path, state: Path, rounds: int
+    folder: Path, bundle: Path, layers: Sequence[Path], policy: Path, state: Path, rounds: int, many_rounds: int = 1
 ) -> ServeFigures:
     """Serve `bundle`; each pull is all of `layers`, which are files named by their digests' hex."""
     folder.mkdir(parents=True)
@@ -70,21 +70,20 @@ def measure_serve(
     _fill(folder / "registry" / "storage", layers)
     with real_registry(folder / "registry") as registry, _serve(bundle, policy, state) as (url, process):
         sides = Sides(url, registry.url)
+        _measure(sides, names, payload, 1, 1)  # warms both, and the page cache
         one = _measure(sides, names, payload, 1, rounds)
         peak_one = _peak_mib(process)
-        many = _measure(sides, names, payload, MANY, rounds)
+        many = _measure(sides, names, payload, MANY, many_rounds)
         peak_many = _peak_mib(process)
     return ServeFigures(*_told(one, payload), *_told(many, payload * MANY), peak_one, peak_many)
 
 
 def _measure(sides: Sides, names: Sequence[str], payload: int, clients: int, rounds: int) -> list[tuple[float, float]]:
-    """Seconds of ours and theirs; the first round warms both and does not count."""
-    seconds = []
-    for number in range(rounds + 1):
-        pair = (_pull(sides.ours, names, payload, clients), _pull(sides.theirs, names, payload, clients))
-        if number:
-            seconds.append(pair)
-    return seconds
+    """Seconds of ours and theirs, for each round."""
+    return [
+        (_pull(sides.ours, names, payload, clients), _pull(sides.theirs, names, payload, clients))
+        for _ in range(rounds)
+    ]
 
 
 def _told(seconds: Sequence[tuple[float, float]], payload: int) -> tuple[float, tuple[float, float], float]:

@@ -14,6 +14,7 @@ _PAGES = {
     "report": ("bundler.report", "REPORT.md"),
     "diff": ("bundler.deliver", "DIFF.md"),
     "load": ("bundler.deliver", "LOAD.md"),
+    "serve": ("bundler.deliver", "SERVE.md"),
     "reasons": ("bundler", "REASONS.md"),
     "ceremony": ("trust_root", "CEREMONY.md"),
 }

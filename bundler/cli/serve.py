@@ -62,10 +62,11 @@ def serve(
     Nothing is served unless every FILE passes this site's policy. Every byte is proved again before it is sent. It
     runs until it is stopped (Ctrl-C, SIGTERM), and answers 503 while trust or policy no longer hold.
     """
-    from bundler.deliver.serve import open_bundles, open_server, require_newest, watch
+    from bundler.deliver.serve import check_place, open_bundles, open_server, require_newest, watch
 
     judging, place = Judging(**typed), _place(listen, tls_cert, tls_key)
     _warn(place)
+    check_place(place)
     with _progress(files, quiet=quiet) as (end, reach):
 
         def judge() -> Request:

@@ -36,7 +36,7 @@ from bundler.deliver.verified import Opened, Stream, VerifiedBundle, open_verifi
 from bundler.errors import DamagedError, EnvError, MalformedError, SealiftError, TrustError
 from bundler.network.server.answer import Answer
 from bundler.network.server.connection import Connection
-from bundler.network.server.listener import Address, Listener, server_context
+from bundler.network.server.listener import Address, Listener, check_address, server_context
 from bundler.network.server.request import Request
 from bundler.value import dataclass
 from bundler.verify.pipeline import Request as Judgement
@@ -167,6 +167,17 @@ class Server:
             connection.drain()
         except EnvError:
             return
+
+
+def check_place(place: Place) -> None:
+    """Find out before bundles are verified whether a place can be had; nobody is answered yet.
+
+    Raises:
+        EnvError: ``listen-failed``, ``server-tls``.
+    """
+    if place.tls:
+        server_context(*place.tls)
+    check_address(place.address)
 
 
 @contextmanager

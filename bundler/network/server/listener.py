@@ -85,6 +85,15 @@ def server_context(certificate: Path, key: Path) -> ssl.SSLContext:
     return context
 
 
+def check_address(address: Address) -> None:
+    """Find out before long work whether an address can be had.
+
+    Raises:
+        EnvError: it cannot (``listen-failed``).
+    """
+    _listen(address).close()
+
+
 class Listener:
     """A listening socket with its connections. `start` it once, `stop` it once."""
 
