@@ -150,7 +150,7 @@ class Server:
             note = error.code
             if isinstance(error, DamagedError):
                 self._log.note(f"damaged: {error}")
-            if isinstance(error, MalformedError) or not connection.has_answered:
+            if not connection.has_answered:
                 self._apologise(connection, error)
             connection.abort()
         method, target = (request.method, request.target) if request else ("", "")

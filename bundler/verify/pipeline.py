@@ -139,12 +139,14 @@ def verify_again(archive: ArchiveReader, before: Verification, request: Request)
 
 
 def _go_through_again(archive: ArchiveReader, before: Verification, request: Request, run: Verification) -> None:
-    site, inventory, delivery = request.site, before.inventory, before.head.delivery
-    if site is None or inventory is None or delivery is None:
+    site, inventory, delivery, stood = request.site, before.inventory, before.head.delivery, before.head.standing
+    if site is None or inventory is None or delivery is None or stood is None:
         raise RuntimeError("only a bundle that passed at a site is judged again")
     run.inventory, run.head.delivery = inventory, delivery
     opened = run.head.opened = open_for_site(site, archive.trust_files, request.basis)
-    run.head.standing = stand_again(site, opened, delivery, request.basis, historic=request.historic)
+    # `--historic` was typed for those that were historic then; it shields no other from keys that were rotated since.
+    historic = request.historic and stood.status == "historic"
+    run.head.standing = stand_again(site, opened, delivery, request.basis, historic=historic)
     run.report.trust = trust_facts(site, opened, run.head.standing)
     run.report.bundle = bundle_facts(inventory, opened.trusted.inventory_digest)
     _judge_claims(archive, inventory, frozenset(), request, run)

@@ -226,6 +226,21 @@ def test_a_stream_whose_key_was_revoked_meanwhile(tmp_path: Path) -> None:
         assert again(scene, held) == "no-longer-accepted"
 
 
+def test_historic_shields_only_what_was_historic(tmp_path: Path) -> None:
+    scene = Scene(tmp_path)
+    scene.add(image(tmp_path))
+    scene.add(image(tmp_path, 2))
+    with scene.open():
+        pass
+    with scene.open(*scene.files, historic=True) as held:
+        scene.repository.rotate_stream("main")
+        scene.add(image(tmp_path, 3))
+        with scene.open(scene.files[2]) as newest:
+            assert newest[0].bundle is not None
+        assert again(scene, held[:1], historic=True) == ""
+        assert again(scene, held[1:], historic=True) == "no-longer-accepted"
+
+
 def test_a_newer_delivery_does_not_stop_the_older_one(tmp_path: Path) -> None:
     scene = Scene(tmp_path)
     scene.add(image(tmp_path))
