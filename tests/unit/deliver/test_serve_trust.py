@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import os
+import shutil
 import threading
 from collections.abc import Callable
-from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from bundler.archive.chunks import CHUNK_BYTES
-from bundler.deliver.serve import Server, judge_again, open_bundles, require_newest, watch
+from bundler.deliver.serve import Place, Server, judge_again, open_bundles, open_server, require_newest, watch
 from bundler.deliver.verified import Opened
 from bundler.digest import Digest, sha256_of
 from bundler.errors import EnvError, SealiftError, TrustError, UsageError
-from tests.simulators.deliveries import START
+from tests.simulators.deliveries import START, make_site
 from tests.simulators.images import Layout, big_layer, layer
 from tests.simulators.served import OPEN_POLICY, Scene, ask, with_sbom
 
@@ -192,9 +192,15 @@ def state_is_gone(scene: Scene) -> None:
             path.unlink()
 
 
+def state_is_new(scene: Scene) -> None:
+    shutil.rmtree(scene.state)
+    make_site(scene.state, scene.repository.pin)
+
+
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
+        (state_is_new, "never-accepted"),
         (expires, "expired"),
         (policy_breaks, "policy"),
         (policy_names_others, "no-rule"),
@@ -343,9 +349,7 @@ def test_an_address_that_is_taken(tmp_path: Path) -> None:
     scene = Scene(tmp_path)
     scene.add(image(tmp_path))
     with scene.open() as held, scene.run(held) as server:
-        from bundler.deliver.serve import Place, open_server  # noqa: PLC0415
-
-        place = Place(replace(server.address))
+        place = Place(server.address)
         bundles = [one.bundle for one in held if one.bundle is not None]
         with (
             pytest.raises(SealiftError) as caught,
