@@ -18,6 +18,7 @@ from bundler.moment import format_moment
 from trust_root.keys import key_material
 from trust_root.metadata import SignedFile, is_development, parse_root
 from trust_root.newest import HeldPin
+from trust_root.origins import origins_of
 from trust_root.pin import format_fingerprint
 from trust_root.repository import Repository
 from trust_root.roles import TOP_LEVEL_ROLES
@@ -65,6 +66,7 @@ def describe_repository(repository: Repository) -> Document:
             {"path": path, "size": target.length, "digest": f"sha256:{target.hashes['sha256']}"}
             for path, target in sorted(targets.targets.items())
         ],
+        "origins": _describe_origins(repository.contents),
     }
 
 
@@ -81,6 +83,17 @@ def describe_site(site: Site) -> Document:
         "policy": None if settings.policy_path is None else str(settings.policy_path),
         "log_lines": len(loaded.log),
         "pins": [_describe_pin(pin) for pin in loaded.pins],
+        "logs": [
+            {
+                "log": record.log_id.hex(),
+                "origin": record.origin,
+                "size": record.head.tree_size,
+                "root_hash": record.head.root_hash.hex(),
+                "seen_at": format_moment(record.head.seen_at),
+                "unproved": [item.tree_size for item in record.loose],
+            }
+            for record in loaded.state.logs
+        ],
     }
 
 
@@ -109,6 +122,8 @@ def repository_lines(document: Mapping[str, Any], at: datetime) -> Iterator[str]
         yield f"pending: sequence {document['pending']['sequence']} may have left, and counts as published"
     for target in document["targets"]:
         yield f"target {target['path']}, {target['size']} bytes, {target['digest']}"
+    for origin in document["origins"]:
+        yield f"trusted root {origin['trusted_root']}: {origin['told']}"
 
 
 def site_lines(document: Mapping[str, Any], at: datetime) -> Iterator[str]:
@@ -124,11 +139,21 @@ def site_lines(document: Mapping[str, Any], at: datetime) -> Iterator[str]:
         yield f"  targets version {pin['targets_version'] or 'none yet'}"
         for target in pin["targets"]:
             yield f"  target {target}"
+        for origin in pin["origins"]:
+            yield f"  trusted root {origin['trusted_root']}: {origin['told']}"
         for stream in pin["streams"]:
             yield (
                 f"  stream {stream['stream']}: newest sequence {stream['sequence']}, accepted {stream['accepted_at']}, "
                 f"{stream['accepted']} accepted in all, {stream['inventory']}"
             )
+    for log in document["logs"]:
+        beside = f", {len(log['unproved'])} checkpoints beside it not proved" if log["unproved"] else ""
+        yield f"log {log['origin']}: {log['size']} entries, root {log['root_hash']}, seen {log['seen_at']}{beside}"
+
+
+def _describe_origins(contents: Mapping[str, bytes]) -> list[Document]:
+    """Where trusted roots came from, as those say who signed them."""
+    return [{"trusted_root": name, "told": origin.told} for name, origin in origins_of(contents).items()]
 
 
 def _describe_role(name: str, role: Role, keys: Mapping[str, Any]) -> Document:
@@ -149,6 +174,7 @@ def _describe_pin(pin: HeldPin) -> Document:
         "newest_root": describe_root(newest),
         "targets_version": None if pin.record.targets is None else pin.record.targets[0],
         "targets": sorted(pin.targets),
+        "origins": _describe_origins(pin.targets),
         "streams": [_describe_stream(name, pin.record.streams[name]) for name in sorted(pin.record.streams)],
     }
 

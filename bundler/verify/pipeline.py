@@ -34,6 +34,7 @@ from bundler.verify.keyring import Keyring
 from bundler.verify.log_stage import LogVerdict, judge_logs
 from bundler.verify.policy import KeylessSigner, KeySigner, Policy, Signer
 from bundler.verify.result import Check, DamageFact, Outcome, Report, TimeFact
+from bundler.verify.root_origins import origin_checks, origin_weaknesses
 from bundler.version import TOOL
 from trust_root.delivery import Delivery, TimeBasis
 from trust_root.site import Site, compare_with_site, open_for_site
@@ -186,7 +187,8 @@ def _judge_claims(
     run.exhibits = tuple(item.exhibits for item in judged)
     report.images = tuple(item.result for item in judged)
     report.checks = _bundle_checks(inventory, judged, request)
-    report.weakened = _weakened(inventory, request)
+    report.checks += origin_checks(targets)
+    report.weakened = (*_weakened(inventory, request), *origin_weaknesses(targets))
     opened = run.head.opened
     if request.basis.source == "typed" and opened is not None and dict(opened.trusted.targets) != dict(targets):
         report.checks += _as_it_was(bench, Keyring(opened.trusted.targets), judged)
