@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from scripts.make_demo_images import APP, TOOL
+from scripts.make_demo_images import APP
 from tests.delivered import Delivered
 
 # Ends as the command does, and prints on stderr what it imported.
