@@ -16,7 +16,7 @@ from bundler.digest import Digest
 from bundler.escaping import escape
 from bundler.moment import format_moment
 from trust_root.keys import key_material
-from trust_root.metadata import SignedFile, is_development, parse_root
+from trust_root.metadata import SignedFile, holder_names, is_development, parse_root
 from trust_root.newest import HeldPin
 from trust_root.origins import origins_of
 from trust_root.pin import format_fingerprint
@@ -38,7 +38,9 @@ def describe_root(root: SignedFile[Root]) -> Document:
         "version": signed.version,
         "expires": format_moment(signed.expires),
         "development": is_development(signed),
-        "roles": [_describe_role(name, signed.roles[name], signed.keys) for name in TOP_LEVEL_ROLES],
+        "roles": [
+            _describe_role(name, signed.roles[name], signed.keys, holder_names(signed)) for name in TOP_LEVEL_ROLES
+        ],
     }
 
 
@@ -50,6 +52,7 @@ def describe_repository(repository: Repository) -> Document:
     streams = dict(delegations.roles) if delegations is not None and delegations.roles is not None else {}
     keys = delegations.keys if delegations is not None else {}
     listed = next(iter(metadata.stream.signed.targets.items()), None)
+    names = holder_names(repository.chain.newest.signed)
     return {
         "fingerprint": str(repository.chain.files[0].digest),
         "development": repository.development,
@@ -58,7 +61,7 @@ def describe_repository(repository: Repository) -> Document:
             {"role": name, "version": facts.version, "expires": format_moment(facts.expires_at)}
             for name, facts in metadata.roles.items()
         ],
-        "streams": [_describe_role(name, streams[name], keys) for name in sorted(streams)],
+        "streams": [_describe_role(name, streams[name], keys, names) for name in sorted(streams)],
         "stream": repository.stream,
         "inventory": None if listed is None else {"path": listed[0], "digest": f"sha256:{listed[1].hashes['sha256']}"},
         "pending": None if pending is None else {"sequence": pending.sequence, "digest": str(pending.inventory)},
@@ -156,11 +159,14 @@ def _describe_origins(contents: Mapping[str, bytes]) -> list[Document]:
     return [{"trusted_root": name, "told": origin.told} for name, origin in origins_of(contents).items()]
 
 
-def _describe_role(name: str, role: Role, keys: Mapping[str, Any]) -> Document:
+def _describe_role(name: str, role: Role, keys: Mapping[str, Any], names: Mapping[str, str]) -> Document:
     return {
         "role": name,
         "threshold": role.threshold,
-        "keys": [{"id": key_id, "fingerprint": str(key_material(keys[key_id]))} for key_id in role.keyids],
+        "keys": [
+            {"id": key_id, "name": names.get(key_id), "fingerprint": str(key_material(keys[key_id]))}
+            for key_id in role.keyids
+        ],
     }
 
 
@@ -191,7 +197,8 @@ def _describe_stream(name: str, record: StreamRecord) -> Document:
 
 
 def _role_line(role: Mapping[str, Any]) -> str:
-    keys = ", ".join(key["fingerprint"].removeprefix("sha256:")[:16] for key in role["keys"])
+    digits = ((key["name"], key["fingerprint"].removeprefix("sha256:")[:16]) for key in role["keys"])
+    keys = ", ".join(f"{name} {short}" if name else short for name, short in digits)
     return escape(f"{role['role']:<10} {role['threshold']} of {len(role['keys'])} keys: {keys}")
 
 

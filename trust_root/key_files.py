@@ -32,7 +32,8 @@ from securesystemslib.signer import Key
 from bundler import limits
 from bundler.errors import EnvError, MalformedError, UsageError
 from bundler.safe_file import disk_errors, read_bounded, write_atomically
-from trust_root.keys import PrivateKey, SigningKey, parse_public_key, signing_key
+from trust_root.keys import PrivateKey, SigningKey, format_public_key, parse_public_key, signing_key
+from trust_root.roles import parse_holder_name
 
 Passphrase = Callable[[str], bytes]
 """Gives the passphrase for a key file of this name; empty for none."""
@@ -84,6 +85,45 @@ def write_key(folder: Path, name: str, key: SigningKey, passphrase: Passphrase, 
             "passphrase", "key", name, got="an empty passphrase", want="one", hints=["for trials only: --development"]
         )
     write_atomically(path, _format_private_key(key.private, secret), mode=0o600, what="key")
+
+
+def write_key_pair(
+    folder: Path, name: str, key: SigningKey, passphrase: Passphrase, *, development: bool = False
+) -> Path:
+    """Write `<name>.pem` and `<name>.pub` into a folder of mode 0700 that is made if need be.
+
+    Returns:
+        the public half's file.
+
+    Raises:
+        UsageError: the name (``holder-name``), or an empty passphrase (``passphrase``).
+        EnvError: one of the files is there (``file-exists``), or the disk.
+    """
+    public = _public_path(folder, name)
+    write_key(folder, name, key, passphrase, development=development)
+    write_atomically(public, format_public_key(key.public), what="public key")
+    return public
+
+
+def write_public_file(folder: Path, name: str, key: Key) -> Path:
+    """Write only `<name>.pub`, for a key that stays on a token; as `write_key_pair`."""
+    public = _public_path(folder, name)
+    write_atomically(public, format_public_key(key), what="public key")
+    return public
+
+
+def _public_path(folder: Path, name: str) -> Path:
+    if "/" in name or name.startswith("."):
+        raise UsageError("holder-name", "key", repr(name)[:80], got="not a name", want="a name without /")
+    try:
+        parse_holder_name(name)
+    except MalformedError as error:
+        raise UsageError("holder-name", "key", error.which, got=error.got, want=error.want) from error
+    with disk_errors("keys folder", folder):
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    public = folder / f"{name}.pub"
+    check_absent(public)
+    return public
 
 
 def check_absent(path: Path) -> None:
