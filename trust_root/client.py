@@ -11,6 +11,8 @@ Rules of this module:
 - Nothing is parsed before its length and hash, or for roots and timestamp its signatures' bytes, are bounded.
 - Everything in `files` is called for by the metadata, and everything called for is there: no slack, no silent limit.
 - Every refusal is a TrustError.
+- A run meets the same chain of roots several times (bundle, state, state under the lock). What a pair of files proves
+  depends on their bytes alone and is found out once; refusals are never kept.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
+from functools import lru_cache
 from types import MappingProxyType
 
 from tuf.api.metadata import MetaFile, Root, Snapshot, TargetFile, Targets, Timestamp
@@ -324,10 +327,17 @@ def _check_root_count(count: int) -> None:
 
 
 def _next_root(before: SignedFile[Root], raw: bytes) -> tuple[SignedFile[Root], tuple[Digest, ...]]:
-    file = _parse_version(raw, before.signed.version + 1)
-    return file, verify_signatures(file, root_authority(before.signed, ROOT), root_authority(file.signed, ROOT))
+    version = before.signed.version + 1
+    return _parse_version(raw, version), _signers_of_next(before.raw, raw, version)
 
 
+@lru_cache(maxsize=limits.ROOTS)
+def _signers_of_next(before: bytes, raw: bytes, version: int) -> tuple[Digest, ...]:
+    older, newer = _parse_version(before, version - 1).signed, _parse_version(raw, version)
+    return verify_signatures(newer, root_authority(older, ROOT), root_authority(newer.signed, ROOT))
+
+
+@lru_cache(maxsize=limits.ROOTS)
 def _parse_version(raw: bytes, version: int) -> SignedFile[Root]:
     name = f"{version}.root.json"
     file = parse_root(raw, name)

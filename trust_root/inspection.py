@@ -23,7 +23,7 @@ from trust_root.pin import format_fingerprint
 from trust_root.repository import Repository
 from trust_root.roles import TOP_LEVEL_ROLES
 from trust_root.site import Site
-from trust_root.state import StreamRecord
+from trust_root.state import Retirement, StreamRecord
 
 DEVELOPMENT_WARNING = "FOR DEVELOPMENT ONLY: this root says so itself; never rely on it"
 
@@ -137,6 +137,10 @@ def site_lines(document: Mapping[str, Any], at: datetime) -> Iterator[str]:
         yield f"pin root {pin['version']}, sha256 {_grouped(pin['pin'])}, pinned {pin['pinned']}"
         if pin["development"]:
             yield DEVELOPMENT_WARNING
+        if pin["retired"]:
+            by = " and ".join(pin["retired"]["operators"])
+            yield f"  GIVEN UP on {pin['retired']['at']} by {by}: {pin['retired']['reason']}"
+            yield f"  in its place: pin {pin['retired']['successor']}"
         newest = pin["newest_root"]
         yield f"  newest root {newest['version']}, expires {_until(newest['expires'], at)}"
         yield f"  targets version {pin['targets_version'] or 'none yet'}"
@@ -182,6 +186,16 @@ def _describe_pin(pin: HeldPin) -> Document:
         "targets": sorted(pin.targets),
         "origins": _describe_origins(pin.targets),
         "streams": [_describe_stream(name, pin.record.streams[name]) for name in sorted(pin.record.streams)],
+        "retired": None if pin.record.retired is None else _describe_retirement(pin.record.retired),
+    }
+
+
+def _describe_retirement(retired: Retirement) -> Document:
+    return {
+        "at": format_moment(retired.at),
+        "successor": str(retired.successor),
+        "operators": list(retired.operators),
+        "reason": retired.reason,
     }
 
 
