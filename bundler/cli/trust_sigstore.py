@@ -163,7 +163,7 @@ def _told(source: str, walk: Walk, found: FoundTarget) -> Walked:
         roles.append(WalkedRole(found.role, found.role_version, _second(found.role_expires_at)))
     first, newest = walk.chain[0], walk.root
     return Walked(
-        place=_place(source),
+        place=place_of(source),
         target=found.facts.path,
         listed_by=found.role,
         first_root=WalkedRoot(first.body.version, first.digest),
@@ -177,8 +177,8 @@ def _second(moment: datetime) -> datetime:
     return moment.replace(microsecond=0)
 
 
-def _place(source: str) -> str:
-    """An address without user, password, query and fragment; a folder is a folder."""
+def place_of(source: str) -> str:
+    """How an origin tells of a repository: an address without user, password, query and fragment, or a folder."""
     from trust_root.origins import FOLDER
 
     if not source.startswith(("http://", "https://")):

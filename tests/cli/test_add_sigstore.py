@@ -9,10 +9,11 @@ from typing import Any
 
 import pytest
 
+from bundler.cli.trust_sigstore import place_of
 from tests.cli.session import Result, call
 from tests.simulators.sigstore import Sigstore
 from tests.simulators.station import no_passphrase
-from tests.simulators.tuf_general import LATER, NOW, GeneralRepository, served
+from tests.simulators.tuf_general import NOW, GeneralRepository, served
 from trust_root.ceremony import create
 
 RAW = Sigstore("add sigstore").trusted_root_json()
@@ -100,10 +101,12 @@ def test_a_mirror_is_walked_from_the_root_that_was_typed(
 
 def test_an_address_is_told_without_what_is_secret_in_it(tmp_path: Path, ours: Path, theirs: GeneralRepository) -> None:
     with served(theirs) as url:
-        plain = add(ours, f"{url}/", "--root", root_of(tmp_path, theirs, 2), "--name", "private")
-        assert plain.code == 0, plain.err
-        assert told(ours, "private")["walk"]["place"] == f"{url}/"
-        assert told(ours, "private")["walk"]["first_root"]["version"] == 2
+        done = add(ours, f"{url}/", "--root", root_of(tmp_path, theirs, 2), "--name", "private")
+    assert done.code == 0, done.err
+    assert told(ours, "private")["walk"]["place"] == f"{url}/"
+    assert told(ours, "private")["walk"]["first_root"]["version"] == 2
+    assert place_of("https://somebody:secret@tuf.example.org:8443/a?token=1#x") == "https://tuf.example.org:8443/a"
+    assert place_of("/media/usb/mirror") == "folder"
 
 
 def test_a_target_below_a_delegation(tmp_path: Path, ours: Path, theirs: GeneralRepository) -> None:
@@ -118,16 +121,19 @@ def test_a_target_below_a_delegation(tmp_path: Path, ours: Path, theirs: General
 def test_an_expired_chain_is_refused_or_accepted_loudly(
     tmp_path: Path, ours: Path, theirs: GeneralRepository, clock: list[datetime]
 ) -> None:
+    for role in (theirs.root, theirs.timestamp, theirs.snapshot, theirs.targets):
+        role.expires = NOW + timedelta(days=1)
+    theirs.publish_root(bump=True)
+    theirs.publish(bump=True)
     mirror, root = write(tmp_path / "mirror", theirs), root_of(tmp_path, theirs)
-    call("trust", "publish", ours, "--keys", ours.parent / "keys")
-    clock[0] = LATER + timedelta(seconds=1)
+    clock[0] = NOW + timedelta(days=1)
     refused = add(ours, mirror, "--root", root)
     assert (refused.code, "expired" in refused.err) == (4, True)
     assert "origins/" not in call("trust", "show", ours).out
     done = add(ours, mirror, "--root", root, "--accept-expired-sigstore-root")
     assert (done.code, "every report will say so" in done.err) == (0, True), done.err
     assert {role["role"] for role in told(ours)["walk"]["expired"]} == {"root", "timestamp", "snapshot", "targets"}
-    assert "EXPIRED and accepted all the same: root 3 of 2027-11-01" in call("trust", "show", ours).out
+    assert "EXPIRED and accepted all the same: root 4 of 2026-11-02" in call("trust", "show", ours).out
 
 
 def test_a_walk_has_to_continue_the_one_before(tmp_path: Path, ours: Path, theirs: GeneralRepository) -> None:
@@ -210,3 +216,17 @@ def test_sigstores_real_roots(shared: Path, ours: Path, clock: list[datetime], a
     clock[0] = datetime.fromisoformat(at).replace(tzinfo=UTC)
     done = add(ours, roots, "--root", roots / "5.root.json")
     assert (done.code, reason in done.err) == (4, True), done.err
+
+
+def test_without_keys_it_waits_for_the_holders(tmp_path: Path, ours: Path, theirs: GeneralRepository) -> None:
+    mirror = write(tmp_path / "mirror", theirs)
+    pending = call(
+        "trust", "add-sigstore", ours, "--from", mirror, "--root", root_of(tmp_path, theirs), "--name", "second"
+    )
+    assert pending.code == 0, pending.err
+    shown = json.loads(call("trust", "show", ours, "--json").out)
+    assert [item["trusted_root"] for item in shown["origins"]] == []
+    for key in ("root-1.pem", "exporter.pem"):
+        signed = call("trust", "sign", ours, "--key", ours.parent / "keys" / key, "--yes")
+        assert signed.code == 0, signed.err
+    assert told(ours, "second")["walk"]["newest_root"]["version"] == 3

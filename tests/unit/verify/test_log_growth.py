@@ -133,7 +133,7 @@ def test_a_checkpoint_in_others_evidence_may_be_small() -> None:
     assert only(weigh(sighting(5, day=9), records=known))[0] == "unproved"
 
 
-FORKED = {
+FORKED: dict[str, tuple[tuple[Sighting | OpenedGrowth, ...], tuple[Sighting, ...]]] = {
     "one size, two roots, in one bundle": ((sighting(10), sighting(10, leaves=FORK)), ()),
     "against the head": ((sighting(10, leaves=FORK),), (sighting(10),)),
     "against a loose one": ((sighting(7, leaves=FORK),), (sighting(10), sighting(7))),
