@@ -15,6 +15,7 @@ from __future__ import annotations
 import contextlib
 import re
 from collections.abc import Callable, Iterator
+from typing import Any
 from urllib.parse import quote_from_bytes, unquote_to_bytes
 
 import pkcs11
@@ -22,9 +23,7 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import load_der_public_key
 from pkcs11.exceptions import (
-    MultipleObjectsReturned,
     MultipleTokensReturned,
-    NoSuchKey,
     NoSuchToken,
     PinIncorrect,
     PinLenRange,
@@ -155,8 +154,7 @@ class TokenKey:
             library = pkcs11.lib(self._module_path)
             wanted = {"token_label": self._address.token, "token_serial": _encoded(self._address.serial)}
             token = library.get_token(**{name: value for name, value in wanted.items() if value is not None})
-            pin = None if secret is None else secret.decode("utf-8", errors="surrogateescape")
-            with token.open(user_pin=pin) as session:
+            with token.open(user_pin=_pin_text(secret, self._which())) as session:
                 yield session
 
 
@@ -200,8 +198,24 @@ def _read_public(session: pkcs11.Session, address: TokenAddress) -> Key:
     raise UsageError("token-key", "key", address.label or "", got="another kind", want="P-256 or P-384")
 
 
-def _find(session: pkcs11.Session, address: TokenAddress, kind: pkcs11.ObjectClass) -> pkcs11.Key:
-    return session.get_key(object_class=kind, key_type=pkcs11.KeyType.EC, label=address.label, id=address.key_id)
+def _find(session: pkcs11.Session, address: TokenAddress, kind: pkcs11.ObjectClass) -> pkcs11.Object:
+    """The one object that fits. All are listed: a search that is left open outlives its session."""
+    wanted: dict[pkcs11.Attribute, Any] = {
+        pkcs11.Attribute.CLASS: kind,
+        pkcs11.Attribute.KEY_TYPE: pkcs11.KeyType.EC,
+        pkcs11.Attribute.LABEL: address.label,
+        pkcs11.Attribute.ID: address.key_id,
+    }
+    found = list(session.get_objects({name: value for name, value in wanted.items() if value is not None}))
+    if len(found) != 1:
+        raise UsageError(
+            "token-key",
+            "key",
+            format_address(address).partition("?")[0],
+            got=f"{len(found)} of them",
+            want="exactly one EC key, both halves",
+        )
+    return found[0]
 
 
 @contextlib.contextmanager
@@ -215,9 +229,6 @@ def _token_errors(which: str) -> Iterator[None]:
     except (NoSuchToken, MultipleTokensReturned) as error:
         got = "several" if isinstance(error, MultipleTokensReturned) else "none"
         raise UsageError("token-key", "token", which, got=got, want="exactly one token") from error
-    except (NoSuchKey, MultipleObjectsReturned) as error:
-        got = "several" if isinstance(error, MultipleObjectsReturned) else "none"
-        raise UsageError("token-key", "key", f"on {which}", got=got, want="exactly one EC key, both halves") from error
     except (PKCS11Error, OSError) as error:
         got = str(error)[:160] or type(error).__name__
         raise EnvError("token", "token", which, got=got, want="a token that answers") from error
@@ -238,6 +249,13 @@ def _text(raw: bytes | None) -> str | None:
         return None if raw is None else raw.decode("utf-8")
     except UnicodeDecodeError as error:
         raise _bad_uri("an attribute that is not UTF-8", "UTF-8") from error
+
+
+def _pin_text(secret: bytes | None, which: str) -> str | None:
+    try:
+        return None if secret is None else secret.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise UsageError("pin", "PIN", f"of {which}", got="not UTF-8", want="its PIN") from error
 
 
 def _encoded(text: str | None) -> bytes | None:

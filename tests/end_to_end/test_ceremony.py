@@ -12,6 +12,7 @@ import pytest
 from bundler.digest import sha256_of
 from bundler.errors import TrustError
 from tests.simulators.laptops import HOLDERS, START, Desk
+from tests.simulators.rotations import rotate_often
 from trust_root.client import open_trust, verify_chain
 from trust_root.key_files import load_key_file
 from trust_root.keys import ECDSA_P256, SigningKey
@@ -221,11 +222,7 @@ class TestRotate:
         new = [f"{name}2" for name in (*HOLDERS, "exporter")]
         for name in new:
             desk.key(name, ECDSA_P256)
-        swaps = [
-            word
-            for name in HOLDERS
-            for word in ("--remove-holder", name, "--add-holder", f"{name}2/{name}2.pub")
-        ]
+        swaps = [word for name in HOLDERS for word in ("--remove-holder", name, "--add-holder", f"{name}2/{name}2.pub")]
         desk.now = START + timedelta(days=100)
         desk.ok("rotate", "carried", *swaps, "--exporter", "exporter2/exporter2.pub")
         for name in ("alice", "bob", "carol2", "alice2"):
@@ -283,10 +280,12 @@ class TestRotate:
 
     def test_many(self, desk: Desk) -> None:
         """The quick way: one repository that stays open."""
-        desk.ok("init", "repo", "--keys", "keys", "--stream", "m", "--development", "--holders", "1", "--threshold", "1")
-        holder, exporter = (load_key_file(Path(f"keys/{name}.pem"), lambda _name: b"") for name in ("root-1", "exporter"))
-        from tests.simulators.rotations import rotate_often
-
+        desk.ok(
+            "init", "repo", "--keys", "keys", "--stream", "m", "--development", "--holders", "1", "--threshold", "1"
+        )
+        holder, exporter = (
+            load_key_file(Path(f"keys/{name}.pem"), lambda _name: b"") for name in ("root-1", "exporter")
+        )
         repository = rotate_often(Path("repo"), 40, [holder], exporter, desk.now)
         assert repository.chain.newest.signed.version == 41
         assert verify_chain(Repository(Path("repo")).chain.roots).newest.signed.version == 41
