@@ -43,6 +43,7 @@ jq jq
 zstd zstd
 openssl openssl
 strace strace
+faketime faketime
 unshare util-linux
 docker-registry docker-registry
 chromium chromium

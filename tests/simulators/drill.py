@@ -88,6 +88,7 @@ class Drill:
             **os.environ,
             "LD_PRELOAD": str(FAKETIME / "faketime" / "libfaketime.so.1"),
             "FAKETIME": at,
+            "FAKETIME_DONT_FAKE_MONOTONIC": "1",
             "TZ": "UTC",
         }
         done = subprocess.run(

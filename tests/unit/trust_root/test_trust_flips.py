@@ -1,7 +1,7 @@
 """Every bit of every metadata file of a bundle with three roots counts: flipped, it is refused (THREATS F1, I2, I3).
 
-`make test` flips one bit of every fourth byte, another one each time; `make test-exhaustive` all of them. The pin is the
-first root or the last; a refusal is always a TrustError.
+`make test` flips one bit of every fourth byte, another one each time; `make test-exhaustive` all of them. The pin is
+the first root or the last; a refusal is always a TrustError.
 """
 
 from __future__ import annotations
