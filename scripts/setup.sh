@@ -46,6 +46,7 @@ strace strace
 faketime faketime
 unshare util-linux
 docker-registry docker-registry
+softhsm2-util softhsm2
 chromium chromium
 perl perl-base
 LIST
