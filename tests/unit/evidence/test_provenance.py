@@ -247,7 +247,9 @@ _JSON = st.recursive(
     lambda inner: st.lists(inner, max_size=3)
     | st.dictionaries(
         st.sampled_from(["builder", "id", "invocation", "configSource", "uri", "buildDefinition", "runDetails",
-                         "externalParameters", "workflow", "repository", "ref", "source", "BUILDER"]),
+                         "externalParameters", "workflow", "repository", "ref", "source", "BUILDER", "environment",
+                         "github_ref_type", "github_ref", "github_event_payload", "base_ref", "internalParameters",
+                         "recipe", "definedInMaterial", "materials"]),
         inner, max_size=4,
     ),
     max_leaves=12,
