@@ -98,8 +98,12 @@ def _ask(variable: str, word: str, *, confirm: bool) -> Callable[[str], bytes]:
     return ask
 
 
-def open_signer(typed: str) -> Signer:
+def open_signer(typed: str, *, apart_from: Path | None = None) -> Signer:
     """The key that `--key` names: a key file, or a key on a token (`pkcs11:…`) or in a service (`awskms:…` and others).
+
+    Args:
+        typed: what was typed.
+        apart_from: a folder that a key file must not lie in: the repository is what travels.
 
     Raises:
         UsageError: no such key, the wrong passphrase or PIN, or what is needed for it is not installed.
@@ -114,8 +118,10 @@ def open_signer(typed: str) -> Signer:
                 hints=["pip install 'sealift[pkcs11]'"],
             ) from error  # fmt: skip
         return open_token_key(typed, ask_pin(), os.environ.get("SEALIFT_PKCS11_MODULE"))
-    from trust_root.key_files import load_key_file
+    from trust_root.key_files import check_key_apart, load_key_file
 
+    if apart_from is not None:
+        check_key_apart(apart_from, Path(typed))
     return load_key_file(Path(typed), ask_passphrase())
 
 

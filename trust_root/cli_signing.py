@@ -212,7 +212,7 @@ def _sign(place: Workplace, key: str, *, yes: bool) -> Workplace:
         click.echo(escape(line), err=True)
     cli_common.confirm("Sign this?", yes=yes)
     at = cli_common.signing_time(development=place.development)
-    return sign_here(place, cli_common.open_signer(key), at)[0]
+    return sign_here(place, cli_common.open_signer(key, apart_from=place.folder), at)[0]
 
 
 def _discard(folder: Path, key: str | None, others: tuple[str, ...], *, as_json: bool) -> None:

@@ -70,6 +70,18 @@ def check_folders_apart(repository: Path, keys: Path) -> None:
         )
 
 
+def check_key_apart(repository: Path, key: Path) -> None:
+    """Refuse a key file inside the repository, links resolved.
+
+    Raises:
+        UsageError: code ``keys-in-repository``.
+    """
+    with disk_errors("key", key):
+        inside = repository.resolve() in key.resolve().parents
+    if inside:
+        raise UsageError("keys-in-repository", "key", str(key), got="inside the repository", want="a place of its own")
+
+
 def write_key(folder: Path, name: str, key: SigningKey, passphrase: Passphrase, *, development: bool = False) -> None:
     """Write a private key to `<name>.pem`.
 
