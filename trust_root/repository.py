@@ -51,6 +51,7 @@ from trust_root.repository_files import (
     TARGET_FILES,
     assemble,
     check_repository,
+    clear_leftovers,
     install,
     prune,
     read_files,
@@ -122,7 +123,8 @@ class Repository:
         return self._pending
 
     def sweep(self) -> None:
-        """Remove the temporary file of an export that ended in the dark."""
+        """Remove what killed runs have left here, and the temporary file of an export that ended in the dark."""
+        clear_leftovers(self.folder)
         if self._pending is not None:
             with contextlib.suppress(EnvError):  # its disk may be gone; the file is not under a final name
                 _remove_temporary(self._pending)

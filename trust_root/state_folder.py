@@ -25,7 +25,7 @@ from bundler import limits
 from bundler.digest import Digest, sha256_of
 from bundler.errors import EnvError, TrustError
 from bundler.moment import format_moment
-from bundler.safe_file import TEMPORARY_PREFIX, disk_errors, read_bounded, write_atomically
+from bundler.safe_file import disk_errors, read_bounded, remove_temporaries, write_atomically
 from bundler.value import dataclass
 from trust_root.client import RootChain, verify_chain
 from trust_root.metadata import parse_root, parse_targets, verify_alone
@@ -101,6 +101,7 @@ def create_site(folder: Path, settings: bytes, root: bytes, record: PinRecord, c
     for name in _FOLDERS:
         with disk_errors("state", folder / name):
             (folder / name).mkdir(mode=0o700, exist_ok=True)
+    sweep(folder)
     if not (folder / "site.toml").exists():
         write_atomically(folder / "site.toml", settings, what="settings")
     write_atomically(pin_path(folder, record.pin), root, what="pin")
@@ -135,9 +136,7 @@ def write_generation(folder: Path, state: SiteState, log: Sequence[str]) -> None
 def sweep(folder: Path) -> None:
     """Remove the temporary files of runs that were killed; the caller holds the lock, so nobody is writing."""
     for place in (folder, *(folder / name for name in _FOLDERS)):
-        with disk_errors("state", place):
-            for path in place.glob(f"{TEMPORARY_PREFIX}*.tmp"):
-                path.unlink(missing_ok=True)
+        remove_temporaries(place)
 
 
 def _read(path: Path, max_bytes: int) -> bytes:

@@ -36,7 +36,14 @@ from trust_root.proposal import (
     parse_proposal,
 )
 from trust_root.repository import Repository, check_exporter
-from trust_root.repository_files import TARGET_FILES, TIMESTAMP_FILE, assemble, check_repository, install
+from trust_root.repository_files import (
+    TARGET_FILES,
+    TIMESTAMP_FILE,
+    assemble,
+    check_repository,
+    clear_leftovers,
+    install,
+)
 from trust_root.revocation import format_revocation
 from trust_root.roles import ROOT
 from trust_root.signing import Offer, merge_offer
@@ -111,6 +118,7 @@ def open_workplace(folder: Path) -> Iterator[Workplace]:
     if not folder.is_dir():
         check_repository(folder)
     with locked(folder / "lock", what="trust repository"):
+        clear_leftovers(folder)
         yield read_workplace(folder)
 
 
