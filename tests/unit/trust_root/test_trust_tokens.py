@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,7 +16,7 @@ from bundler.errors import MalformedError, SealiftError
 pytest.importorskip("pkcs11")
 
 from tests.simulators.laptops import Desk
-from tests.simulators.tokens import PIN, Tokens, driver
+from tests.simulators.tokens import PIN, Tokens, shared_tokens
 from trust_root import tokens as room
 from trust_root.client import open_trust
 from trust_root.keys import verify_key_signature
@@ -84,24 +83,9 @@ class TestAddress:
             assert error.value.code == code
 
 
-@pytest.fixture(scope="module")
-def tokens(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tokens]:
-    if driver() is None:
-        pytest.skip("softhsm2 is not installed (apt-get install softhsm2)")
-    before = os.environ.get("SOFTHSM2_CONF")
-    made = Tokens(tmp_path_factory.mktemp("softhsm"), "alice", "bob", "exporter", "odd")
-    made.make("alice", "root")
-    made.make("bob", "root", "secp384r1")
-    made.make("exporter", "online")
-    made.make("odd", "twin")
-    made.make("odd", "twin")
-    made.make("odd", "k1", "secp521r1")
-    made.make("odd", "half", private_too=False)
-    yield made
-    if before is None:
-        del os.environ["SOFTHSM2_CONF"]
-    else:
-        os.environ["SOFTHSM2_CONF"] = before
+@pytest.fixture
+def tokens() -> Tokens:
+    return shared_tokens()
 
 
 def pin(_name: str) -> bytes:
