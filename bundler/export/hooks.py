@@ -70,14 +70,14 @@ class Hooks:
 
     Attributes:
         passphrase: gives the passphrase for the key file of this name.
-        signer: opens the exporter's key; None: it is `exporter.pem` in the request's folder of keys.
         verify_file: judges the finished file before it gets its name; raises to end the export.
         progress: begins a piece of work, by title and number of bytes, and shows how far it is.
         progress_each: the same for several things at once: a title, and the number of bytes of each by name.
+        signer: opens the exporter's key; None: it is `exporter.pem` in the request's folder of keys.
     """
 
     passphrase: Passphrase
-    signer: Callable[[], Signer] | None = None
     verify_file: Callable[[Path], None] = accept
     progress: Callable[[str, int], AbstractContextManager[Bar]] = silent
     progress_each: Callable[[str, Mapping[str, int]], AbstractContextManager[Bars]] = silent_each
+    signer: Callable[[], Signer] | None = None
