@@ -27,7 +27,6 @@ from bundler.errors import TrustError, UnsupportedError
 from bundler.fields import Fields
 from bundler.strict_json import format_canonical, parse_canonical
 from bundler.value import dataclass, field
-from trust_root.client import RootChain
 from trust_root.metadata import (
     Authority,
     SignedFile,
@@ -38,6 +37,7 @@ from trust_root.metadata import (
     root_authority,
 )
 from trust_root.roles import ROOT, TARGETS, parse_stream
+from trust_root.root_chain import RootChain
 
 KIND = "sealift-proposal"
 FORMAT = 1

@@ -15,11 +15,12 @@ from pathlib import Path
 from bundler import limits
 from bundler.errors import UsageError
 from bundler.safe_file import read_bounded, remove, remove_temporaries, write_atomically
-from trust_root.client import RootChain
 from trust_root.metadata import parse_snapshot, parse_targets, parse_timestamp
 from trust_root.roles import TIMESTAMP
+from trust_root.root_chain import RootChain
 
 METADATA, TARGET_FILES = "metadata", "targets"
+PROPOSAL = "proposal.json"  # see proposal.py; no part of what is in place
 TIMESTAMP_FILE = f"{METADATA}/{TIMESTAMP}.json"
 _ROOT = re.compile(rf"{METADATA}/[1-9][0-9]*\.root\.json", re.ASCII)
 _OURS = re.compile(r"[1-9][0-9]*\.[a-z0-9-]+\.json", re.ASCII)

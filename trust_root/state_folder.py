@@ -27,9 +27,9 @@ from bundler.errors import EnvError, TrustError
 from bundler.moment import format_moment
 from bundler.safe_file import disk_errors, read_bounded, remove_temporaries, write_atomically
 from bundler.value import dataclass
-from trust_root.client import RootChain, verify_chain
 from trust_root.metadata import parse_root, parse_targets, verify_alone
 from trust_root.newest import HeldPin
+from trust_root.root_chain import RootChain, verify_chain
 from trust_root.settings import parse_settings
 from trust_root.state import PinRecord, SiteState, format_state, next_state, parse_state
 from trust_root.state_log import damaged, format_log, parse_log, state_damaged

@@ -24,7 +24,7 @@ from bundler.errors import EnvError, TrustError, UsageError
 from bundler.safe_file import locked, read_bounded, remove, write_atomically
 from bundler.value import dataclass
 from trust_root.authoring import make_stream, sign_metadata, sign_online
-from trust_root.client import RootChain, check_expiry, verify_chain, verify_metadata
+from trust_root.client import check_expiry, verify_metadata
 from trust_root.keys import Signer
 from trust_root.metadata import is_development
 from trust_root.proposal import (
@@ -37,6 +37,7 @@ from trust_root.proposal import (
 )
 from trust_root.repository import Repository, check_exporter
 from trust_root.repository_files import (
+    PROPOSAL,
     TARGET_FILES,
     TIMESTAMP_FILE,
     assemble,
@@ -46,9 +47,8 @@ from trust_root.repository_files import (
 )
 from trust_root.revocation import format_revocation
 from trust_root.roles import ROOT
+from trust_root.root_chain import RootChain, verify_chain
 from trust_root.signing import Offer, merge_offer
-
-PROPOSAL = "proposal.json"
 
 
 @dataclass(frozen=True, slots=True)

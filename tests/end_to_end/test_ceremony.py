@@ -13,11 +13,12 @@ from bundler.digest import sha256_of
 from bundler.errors import TrustError
 from tests.simulators.laptops import HOLDERS, START, Desk
 from tests.simulators.rotations import rotate_often
-from trust_root.client import open_trust, verify_chain
+from trust_root.client import open_trust
 from trust_root.key_files import load_key_file
 from trust_root.keys import ECDSA_P256, SigningKey
 from trust_root.repository import Repository, open_repository, read_repository
 from trust_root.revocation import parse_revocation
+from trust_root.root_chain import verify_chain
 
 
 @pytest.fixture
@@ -277,6 +278,7 @@ class TestRotate:
         assert set(repository.chain.newest.signed.keys) != set(first.keys)
         assert repository.development
         export(desk, "repo", load_key_file(Path("keys/exporter-2.pem"), lambda _name: b""))
+        assert desk.json("publish", "repo", "--keys", "keys")["targets_version"] == 3
 
     def test_many(self, desk: Desk) -> None:
         """The quick way: one repository that stays open."""
