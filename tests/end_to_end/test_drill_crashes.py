@@ -10,6 +10,7 @@ new, nothing is left of the run once the next one has passed, and the same comma
 from __future__ import annotations
 
 import shutil
+import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -278,3 +279,10 @@ def strike(case: Case, point: Point, fault: str, work: Path) -> object:
         assert call(*case.words).code == case.settled, told
     case.start_again()
     return position
+
+
+def test_a_result_that_cannot_be_written() -> None:
+    """`sealift … > report` on a full disk."""
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run([SEALIFT, "help", "reasons"], stdout=full, stderr=subprocess.PIPE, check=False)
+    assert (done.returncode, b"[disk-full]" in done.stderr) == (EXIT_ENVIRONMENT, True)
