@@ -24,7 +24,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
 from bundler import limits
 from bundler.digest import Digest, sha256_of
-from bundler.errors import EnvError, MalformedError, UsageError
+from bundler.errors import EnvError, MalformedError, TrustError, UsageError
 from bundler.safe_file import disk_errors, sync_folder, temporary_beside, write_atomically
 from bundler.strict_json import parse_foreign
 from bundler.value import dataclass
@@ -37,15 +37,23 @@ from trust_root.authoring import (
     sign_metadata,
     sign_online,
 )
-from trust_root.key_files import EXPORTER, Passphrase, check_folders_apart, holder_name, load_key, write_key
+from trust_root.key_files import (
+    EXPORTER,
+    Passphrase,
+    check_folders_apart,
+    fitting_keys,
+    holder_name,
+    load_key,
+    write_key,
+)
 from trust_root.keys import SigningKey, generate_key
+from trust_root.metadata import stream_authority
 from trust_root.origins import parse_origin
 from trust_root.repository import Repository, open_repository
-from trust_root.repository_files import METADATA, TARGET_FILES
+from trust_root.repository_files import METADATA, PROPOSAL, TARGET_FILES
 from trust_root.roles import ROOT, SNAPSHOT, TARGETS, TIMESTAMP, parse_stream, parse_target_path
 from trust_root.roster import MAX_HOLDERS
 
-_HOLDER_FILE = re.compile(r"root-([1-9][0-9]?)\.pem", re.ASCII)
 _VERIFIER_KEY = re.compile(rb"[!-*,-~]{1,200}\+[0-9a-f]{8}\+[A-Za-z0-9+/]{8,2000}={0,2}\n?", re.ASCII)
 _CONTENTS = {
     "trusted_root": "Sigstore's trusted_root.json",
@@ -143,15 +151,29 @@ def publish(
     """
     check_folders_apart(repository, keys)
     with open_repository(repository) as opened:
+        check_no_proposal(repository)
         contents = changed_contents(opened.contents, add, remove)
         version = opened.metadata.targets.signed.version + 1
         signers = _load_holders(opened, keys, passphrase)
         targets = make_targets(version, at.replace(microsecond=0), contents, _delegations(opened))
-        exporter = load_key(keys, EXPORTER, passphrase)
+        exporter = _load_exporter(opened, keys, passphrase)
         opened.adopt(opened.chain, sign_metadata(targets, signers), contents, exporter, at)
         roles = opened.metadata.roles
         return Published(
             version, roles[SNAPSHOT].version, roles[TIMESTAMP].version, tuple(sorted(contents)), opened.development
+        )
+
+
+def check_no_proposal(repository: Path) -> None:
+    """Refuse to pass over what waits for signatures; raises TrustError (``proposal-pending``)."""
+    if (repository / PROPOSAL).exists():
+        raise TrustError(
+            "proposal-pending",
+            "proposal",
+            str(repository / PROPOSAL),
+            got="waits",
+            want="none that waits",
+            hints=["sealift trust sign REPO shows what it waits for; --discard drops it"],
         )
 
 
@@ -293,18 +315,24 @@ def _delegations(repository: Repository) -> dict[str, KeyGroup]:
     }
 
 
+def _load_exporter(repository: Repository, keys: Path, passphrase: Passphrase) -> SigningKey:
+    """The exporter's key: `exporter.pem`, or after a rotation another file that fits."""
+    role = stream_authority(repository.metadata.targets.signed, repository.stream).role
+    usual = load_key(keys, EXPORTER, passphrase) if (keys / f"{EXPORTER}.pem").exists() else None
+    if usual is not None and usual.public.keyid in role.keyids:
+        return usual
+    found = next(fitting_keys(keys, role.keyids.__contains__, passphrase), None)
+    return found or usual or load_key(keys, EXPORTER, passphrase)
+
+
 def _load_holders(repository: Repository, keys: Path, passphrase: Passphrase) -> list[SigningKey]:
-    """As many root holders' keys as the targets need, in the order of their numbers."""
+    """As many root holders' keys as the targets need."""
     role = repository.chain.newest.signed.roles[TARGETS]
-    with disk_errors("keys folder", keys):
-        numbers = sorted(int(match[1]) for path in keys.iterdir() if (match := _HOLDER_FILE.fullmatch(path.name)))
     signers: dict[Digest, SigningKey] = {}
-    for number in numbers:
+    for key in fitting_keys(keys, role.keyids.__contains__, passphrase):
+        signers[key.material] = key
         if len(signers) == role.threshold:
             break
-        key = load_key(keys, holder_name(number), passphrase)
-        if key.public.keyid in role.keyids:
-            signers[key.material] = key
     if len(signers) < role.threshold:
         raise UsageError(
             "keys", "keys folder", str(keys), got=f"{len(signers)} keys of role targets", want=f"{role.threshold}"

@@ -16,8 +16,9 @@ from __future__ import annotations
 
 import base64
 import os
+import re
 import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -39,6 +40,7 @@ Passphrase = Callable[[str], bytes]
 """Gives the passphrase for a key file of this name; empty for none."""
 
 EXPORTER = "exporter"
+_HOLDER_FILE = re.compile(r"root-([1-9][0-9]?)\.pem", re.ASCII)
 
 # 16 MiB and some tenths of a second; `openssl pkey` opens at most 32 MiB by default.
 _SCRYPT_N, _SCRYPT_R, _SCRYPT_P = 1 << 14, 8, 5
@@ -146,6 +148,36 @@ def check_absent(path: Path) -> None:
     """
     if path.exists() or path.is_symlink():
         raise EnvError("file-exists", "key", str(path), got="there already", want="no file")
+
+
+def fitting_keys(folder: Path, wanted: Callable[[str], bool], passphrase: Passphrase) -> Iterator[SigningKey]:
+    """Load the keys of a folder one after the other: `root-1.pem` and so on, then the others, `exporter.pem` last.
+
+    Args:
+        folder: with `<name>.pem` files.
+        wanted: whether a key of this id is of use. Where `<name>.pub` says that it is not, nobody is asked for the
+            passphrase.
+        passphrase: gives passphrases.
+
+    Raises:
+        as `load_key_file`, for the next key.
+    """
+    with disk_errors("keys folder", folder):
+        paths = sorted((path for path in folder.iterdir() if path.suffix == ".pem"), key=_place)
+    for path in paths:
+        hint = path.with_suffix(".pub")
+        if hint.exists() and not wanted(load_public_file(hint).keyid):
+            continue
+        key = load_key_file(path, passphrase)
+        if wanted(key.public.keyid):
+            yield key
+
+
+def _place(path: Path) -> tuple[int, int, str]:
+    match = _HOLDER_FILE.fullmatch(path.name)
+    if match:
+        return (0, int(match[1]), "")
+    return (2 if path.stem == EXPORTER else 1, 0, path.name)
 
 
 def load_key(folder: Path, name: str, passphrase: Passphrase) -> SigningKey:

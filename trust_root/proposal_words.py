@@ -19,7 +19,7 @@ from bundler.moment import format_moment
 from trust_root.keys import key_material
 from trust_root.metadata import holder_names, is_development
 from trust_root.proposal import OpenProposal, Part, Quorum
-from trust_root.proposing import has_exporter
+from trust_root.proposing import exporter_key_ids
 from trust_root.roles import ROOT, SNAPSHOT, TARGETS
 
 Document = dict[str, Any]
@@ -171,6 +171,6 @@ def _name(key: Key, names: Mapping[str, str], *, full: bool = False) -> str:
 def _next_step(opened: OpenProposal) -> str:
     if not opened.complete:
         return "the next holder: sealift trust sign REPO --key KEY"
-    if not has_exporter(opened):
+    if not exporter_key_ids(opened):
         return "nothing: this stream has no exporter; carry a revocation file to the sites"
     return f"the exporter of stream {opened.stream} puts it in place: sealift trust sign REPO --key EXPORTER-KEY"

@@ -14,17 +14,17 @@ Rules of this module:
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 
 from bundler.errors import MalformedError, UsageError
-from bundler.safe_file import disk_errors, sync_folder, write_atomically
+from bundler.safe_file import sync_folder, write_atomically
 from trust_root.ceremony import changed_contents, check_empty, checked_stream, staged_folder
-from trust_root.key_files import Passphrase, check_folders_apart, load_key_file, load_public_file
+from trust_root.key_files import Passphrase, check_folders_apart, fitting_keys, load_public_file
 from trust_root.keys import Signer
 from trust_root.proposal import OpenProposal, Proposal, format_proposal, open_proposal
-from trust_root.repository_files import METADATA, TARGET_FILES
+from trust_root.repository_files import METADATA, PROPOSAL, TARGET_FILES
 from trust_root.roles import parse_holder_name
 from trust_root.roster import (
     Held,
@@ -38,7 +38,7 @@ from trust_root.roster import (
     with_holders,
 )
 from trust_root.signing import sign_parts
-from trust_root.workplace import PROPOSAL, Workplace, finish, save
+from trust_root.workplace import Workplace, finish, save
 
 
 def begin(
@@ -145,24 +145,18 @@ def sign_here(workplace: Workplace, signer: Signer, at: datetime) -> tuple[Workp
         TrustError: the exporter is too early (``threshold``), or the result does not verify. EnvError: the disk.
     """
     opened = workplace.base()
-    if is_exporter(opened, signer):
+    if signer.public.keyid in exporter_key_ids(opened):
         repository = finish(workplace, signer, at)
         return Workplace(workplace.folder, repository, None), ()
     proposal, signed = sign_parts(opened, signer)
     return save(workplace, proposal), signed
 
 
-def is_exporter(opened: OpenProposal, signer: Signer) -> bool:
-    """Whether a key is the one that ends this proposal: its stream's, as the newest targets say."""
+def exporter_key_ids(opened: OpenProposal) -> tuple[str, ...]:
+    """Ids of the keys that end this proposal: its stream's, as the newest targets say. A revoked stream has none."""
     delegations = opened.newest_targets.signed.delegations
     roles = dict(delegations.roles or {}) if delegations is not None else {}
-    return opened.stream in roles and signer.public.keyid in roles[opened.stream].keyids
-
-
-def has_exporter(opened: OpenProposal) -> bool:
-    """Whether anybody could end this proposal; a stream that was revoked has nobody."""
-    delegations = opened.newest_targets.signed.delegations
-    return delegations is not None and opened.stream in dict(delegations.roles or {})
+    return tuple(roles[opened.stream].keyids) if opened.stream in roles else ()
 
 
 def sign_all(workplace: Workplace, keys: Path, passphrase: Passphrase, at: datetime) -> Workplace:
@@ -173,14 +167,18 @@ def sign_all(workplace: Workplace, keys: Path, passphrase: Passphrase, at: datet
             was revoked has no exporter: then the holders' part is all there is.
     """
     check_folders_apart(workplace.folder, keys)
+    online = exporter_key_ids(workplace.base())
+
+    def wanted(key_id: str) -> bool:
+        return key_id in online or any(part.wants(key_id) for part in workplace.base().parts)
+
     exporters: list[Signer] = []
-    for signer in _signers(keys, passphrase):
-        opened = workplace.base()
-        if is_exporter(opened, signer):
+    for signer in fitting_keys(keys, wanted, passphrase):
+        if signer.public.keyid in online:
             exporters.append(signer)
-        elif any(part.wants(signer.public.keyid) for part in opened.parts):
+        else:
             workplace, _ = sign_here(workplace, signer, at)
-    if not has_exporter(workplace.base()):
+    if not online:
         return workplace
     if not exporters:
         raise UsageError(
@@ -222,10 +220,3 @@ def _lay(folder: Path, proposal: Proposal) -> Workplace:
         staged.chmod(0o755)
         sync_folder(staged)
     return Workplace(folder, None, opened)
-
-
-def _signers(keys: Path, passphrase: Passphrase) -> Iterator[Signer]:
-    with disk_errors("keys folder", keys):
-        paths = sorted(path for path in keys.iterdir() if path.suffix == ".pem")
-    for path in paths:
-        yield load_key_file(path, passphrase)
