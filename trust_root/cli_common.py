@@ -22,6 +22,7 @@ import click
 
 from bundler.errors import EnvError, MalformedError, UsageError
 from bundler.escaping import escape
+from trust_root.roles import KEY_SCHEMES
 
 if TYPE_CHECKING:
     from bundler.digest import Digest
@@ -118,6 +119,11 @@ def open_signer(typed: str, *, apart_from: Path | None = None) -> Signer:
                 hints=["pip install 'sealift[pkcs11]'"],
             ) from error  # fmt: skip
         return open_token_key(typed, ask_pin(), os.environ.get("SEALIFT_PKCS11_MODULE"))
+    if typed.startswith(KEY_SCHEMES):
+        from trust_root.kms import open_service_key
+
+        note("keys in cloud services are untested")
+        return open_service_key(typed)
     from trust_root.key_files import check_key_apart, load_key_file
 
     if apart_from is not None:

@@ -34,6 +34,7 @@ _REVOCATION = click.option(
     "  sealift trust sign REPO                                     (who still has to sign?)\n"
     "  sealift trust sign REPO --key /media/alice/alice.pem\n"
     "  sealift trust sign REPO --key 'pkcs11:token=bob;object=root?module-path=/usr/lib/softhsm/libsofthsm2.so'\n"
+    "  sealift trust sign REPO --key awskms:alias/root#dave.pub    (cloud services: untested)\n"
     "  sealift trust sign REPO --merge /media/bob/REPO --merge /media/carol/REPO\n"
     "  sealift trust sign REPO --key exporter.pem                  (puts it in place)\n"
 )
