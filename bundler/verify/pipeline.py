@@ -133,11 +133,22 @@ def _go_through(archive: ArchiveReader, request: Request, run: Verification) -> 
         _judge_claims(archive, inventory, damaged, request, run)
 
 
+def _check_policy_site(site: Site, policy: Policy) -> None:
+    """A state folder that was copied to another site meets that site's policy (THREATS T10)."""
+    if policy.site not in (None, site.name):
+        raise TrustError(
+            "policy-site", "policy", got=f"for site {policy.site}", want=f"for {site.name or 'a site without a name'}",
+            hints=["the policy or the state folder belongs to another site; a state is never copied, pin anew there"],
+        )  # fmt: skip
+
+
 def _open_head(archive: ArchiveReader, request: Request, run: Verification) -> Inventory:
     """Trust first, then the inventory that it names, then how the delivery stands with this site."""
     head, report = run.head, run.report
     if request.site is None and not request.integrity_only:
         raise TrustError("no-pin", "verification", got="no site", want="a site with a pinned root")
+    if request.site is not None and request.policy is not None:
+        _check_policy_site(request.site, request.policy)
     if request.site is None:
         trusted = open_unproved(archive.trust_files, request.basis.at)
         report.trust = unproved_facts(trusted)

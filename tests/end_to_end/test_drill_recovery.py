@@ -248,6 +248,15 @@ def test_a_state_is_copied_to_another_site(drill: Drill) -> None:
     assert (code, error["reason"]) == (4, "site-renamed")
 
 
+def test_a_state_with_its_settings_is_copied_to_another_site(drill: Drill) -> None:
+    """Then the folder is consistent in itself; the other site's policy tells."""
+    bundle = drill.world.deliver()
+    drill.policy.write_text(f'site = "plant-8"\n{drill.policy.read_text()}')
+    assert drill.verify(bundle) == (4, "policy-site")
+    drill.policy.write_text(drill.policy.read_text().replace("plant-8", "plant"))
+    assert drill.verify(bundle) == ACCEPTED
+
+
 def test_what_the_site_hands_out(drill: Drill) -> None:
     assert drill.verify(drill.world.deliver()) == ACCEPTED
     target = drill.folder / "plant.json"
