@@ -15,6 +15,7 @@ _PAGES = {
     "diff": ("bundler.deliver", "DIFF.md"),
     "reasons": ("bundler", "REASONS.md"),
     "ceremony": ("trust_root", "CEREMONY.md"),
+    "site": ("trust_root", "SITE.md"),
 }
 
 
