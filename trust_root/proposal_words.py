@@ -3,6 +3,8 @@
 Rules of this module:
 - Nothing is decided here. What is shown is what would be signed, read from the metadata itself.
 - Every file is named with the SHA-256 of its signed bytes, so that holders can compare what lies on their desks.
+- A signature is over a file, not over what it stands on: in a folder that somebody exchanged, what is wrong may look as
+  if it had been there before. So the fingerprint of root 1 comes first, and what stays is listed like what changes.
 """
 
 from __future__ import annotations
@@ -14,10 +16,11 @@ from typing import Any
 from securesystemslib.signer import Key
 from tuf.api.metadata import Root, Targets
 
-from bundler.digest import sha256_of
+from bundler.digest import Digest, sha256_of
 from bundler.moment import format_moment
 from trust_root.keys import key_material
 from trust_root.metadata import holder_names, is_development
+from trust_root.pin import format_fingerprint
 from trust_root.proposal import OpenProposal, Part, Quorum
 from trust_root.proposing import exporter_key_ids
 from trust_root.roles import ROOT, SNAPSHOT, TARGETS
@@ -37,11 +40,20 @@ def describe_proposal(opened: OpenProposal) -> Document:
         standing = opened.standing.targets
         changes = _targets_changes(standing.signed if standing else None, opened.targets.file.signed, names)
         files.append(_describe_part(opened.targets, list(changes), names))
-    return {"stream": opened.stream, "complete": opened.complete, "files": files, "next": _next_step(opened)}
+    return {
+        "trust_root": None if opened.standing.chain is None else str(opened.standing.chain.files[0].digest),
+        "stream": opened.stream,
+        "complete": opened.complete,
+        "files": files,
+        "next": _next_step(opened),
+    }
 
 
 def proposal_lines(document: Mapping[str, Any], at: datetime) -> Iterator[str]:
     """A proposal as text."""
+    if document["trust_root"] is not None:
+        digits = format_fingerprint(Digest("sha256", document["trust_root"].removeprefix("sha256:")))
+        yield f"in the trust root whose root 1 has sha256 {digits}".replace("\n", " ")
     for file in document["files"]:
         left = (datetime.fromisoformat(file["expires"]) - at).days
         yield f"proposed: {file['file']}, expires {file['expires']} ({left} days left)"
@@ -112,8 +124,8 @@ def _root_changes(before: Root | None, root: Root, names: Mapping[str, str]) -> 
             continue  # they are the root holders
         old = _keys(before, role) if before is not None else {}
         new = _keys(root, role)
-        yield from (f"+ {word} {_name(new[key_id], names, full=True)}" for key_id in sorted(set(new) - set(old)))
-        yield from (f"- {word} {_name(old[key_id], names, full=True)}" for key_id in sorted(set(old) - set(new)))
+        for key_id in sorted(set(old) | set(new)):
+            yield f"{_sign(key_id, old, new)} {word} {_name((new | old)[key_id], names, full=True)}"
     for role in (ROOT, TARGETS):
         now = f"{root.roles[role].threshold} of {len(root.roles[role].keyids)}"
         was = None if before is None else f"{before.roles[role].threshold} of {len(before.roles[role].keyids)}"
@@ -121,25 +133,29 @@ def _root_changes(before: Root | None, root: Root, names: Mapping[str, str]) -> 
     yield f"expires {format_moment(root.expires)}"
 
 
+def _sign(name: str, old: Mapping[str, object], new: Mapping[str, object]) -> str:
+    """`+` new, `-` gone, `*` another one, `=` as it was."""
+    if name not in old or name not in new:
+        return "-" if name in old else "+"
+    return "=" if old[name] == new[name] else "*"
+
+
 def _holders_alike(root: Root) -> bool:
     return set(root.roles[ROOT].keyids) == set(root.roles[TARGETS].keyids)
 
 
 def _targets_changes(before: Targets | None, targets: Targets, names: Mapping[str, str]) -> Iterator[str]:
-    old = dict(before.targets) if before is not None else {}
-    for path, target in sorted(targets.targets.items()):
-        if path not in old or old[path].hashes != target.hashes:
-            yield f"{'+' if path not in old else '*'} target {path}, sha256:{target.hashes['sha256']}"
-    yield from (f"- target {path}" for path in sorted(set(old) - set(targets.targets)))
+    old = {path: target.hashes["sha256"] for path, target in before.targets.items()} if before is not None else {}
+    new = {path: target.hashes["sha256"] for path, target in targets.targets.items()}
+    for path in sorted(set(old) | set(new)):
+        yield f"{_sign(path, old, new)} target {path}, sha256:{(old | new)[path]}"
     was, now = _streams(before, names), _streams(targets, names)
     for stream in sorted(set(was) | set(now)):
-        if was.get(stream) != now.get(stream):
-            sign = "+" if stream not in was else "-" if stream not in now else "*"
-            yield f"{sign} stream {stream}" + (f", exporter {now[stream]}" if stream in now else "")
+        yield f"{_sign(stream, was, now)} stream {stream}, exporter {(was | now)[stream]}"
     yield f"{len(targets.targets)} targets and {len(now)} streams in all"
 
 
-def _keys(root: Root, role: str) -> Mapping[str, Key]:
+def _keys(root: Root, role: str) -> dict[str, Key]:
     return {key_id: root.keys[key_id] for key_id in root.roles[role].keyids}
 
 

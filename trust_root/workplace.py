@@ -20,7 +20,7 @@ from pathlib import Path
 
 from bundler import limits
 from bundler.digest import Digest, sha256_of
-from bundler.errors import EnvError, TrustError, UsageError
+from bundler.errors import EnvError, TrustError, UnsupportedError, UsageError
 from bundler.safe_file import locked, read_bounded, remove, write_atomically
 from bundler.value import dataclass
 from trust_root.authoring import make_stream, sign_metadata, sign_online
@@ -98,18 +98,8 @@ def read_workplace(folder: Path) -> Workplace:
         UsageError: there is neither a repository nor a proposal (``no-repository``). EnvError: the disk.
         TrustError, UnsupportedError: something in it does not verify.
     """
-    placed = (folder / TIMESTAMP_FILE).is_file()
-    path = folder / PROPOSAL
-    if not placed and not path.is_file():
-        check_repository(folder)
-    repository = Repository(folder) if placed else None
-    opened = None
-    if path.exists():
-        proposal = parse_proposal(read_bounded(path, limits.PROPOSAL_BYTES, "proposal"))
-        opened = open_proposal(proposal, _standing(repository))
-    elif repository is not None and _standing(repository).unfinished:
-        opened = open_proposal(Proposal(repository.stream, (), None, {}), _standing(repository))
-    return Workplace(folder, repository, opened)
+    repository = _read_placed(folder)
+    return Workplace(folder, repository, _read_proposal(folder, repository))
 
 
 @contextlib.contextmanager
@@ -148,20 +138,23 @@ def discard(folder: Path) -> tuple[str, ...]:
     path = folder / PROPOSAL
     if not path.exists():
         raise no_proposal(folder)
-    try:
-        with open_workplace(folder) as workplace:
-            opened = workplace.opened
-            kept = tuple(part for part in opened.roots if part.complete) if opened else ()
-            if opened is not None and opened.complete:
-                return ()
-            if opened is not None and kept:
-                save(workplace, Proposal(opened.stream, tuple(part.file.raw for part in kept), None, {}))
-                return tuple(part.file.name for part in opened.parts if part not in kept)
+    with locked(folder / "lock", what="trust repository"):
+        repository = _read_placed(folder)
+        try:
+            opened = _read_proposal(folder, repository)
+        except (TrustError, UnsupportedError):
+            opened = None
+        if opened is None:
             remove(path)
-            return tuple(part.file.name for part in opened.parts) if opened else (PROPOSAL,)
-    except TrustError:
-        remove(path)
-        return (PROPOSAL,)
+            return (PROPOSAL,)
+        if opened.complete:
+            return ()
+        kept = tuple(part.file.raw for part in opened.roots if part.complete)
+        if kept:
+            save(Workplace(folder, repository, opened), Proposal(opened.stream, kept, None, {}))
+        else:
+            remove(path)
+        return tuple(part.file.name for part in opened.parts if part.file.raw not in kept)
 
 
 def merge(workplace: Workplace, other: Path) -> Workplace:
@@ -240,6 +233,23 @@ def _found(folder: Path, opened: OpenProposal, chain: RootChain, signer: Signer,
     files = assemble(chain, changed, contents)
     check_expiry(verify_metadata(chain, files).roles, at, timedelta(0))
     install(folder, {}, files)
+
+
+def _read_placed(folder: Path) -> Repository | None:
+    if (folder / TIMESTAMP_FILE).is_file():
+        return Repository(folder)
+    if not (folder / PROPOSAL).is_file():
+        check_repository(folder)
+    return None
+
+
+def _read_proposal(folder: Path, repository: Repository | None) -> OpenProposal | None:
+    path, standing = folder / PROPOSAL, _standing(repository)
+    if path.exists():
+        return open_proposal(parse_proposal(read_bounded(path, limits.PROPOSAL_BYTES, "proposal")), standing)
+    if repository is not None and standing.unfinished:
+        return open_proposal(Proposal(repository.stream, (), None, {}), standing)
+    return None
 
 
 def _standing(repository: Repository | None) -> Standing:

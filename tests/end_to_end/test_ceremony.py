@@ -13,6 +13,7 @@ from bundler.digest import sha256_of
 from bundler.errors import TrustError
 from tests.simulators.laptops import HOLDERS, START, Desk
 from tests.simulators.rotations import rotate_often
+from trust_root.authoring import InventoryFacts, make_stream, sign_metadata, sign_online
 from trust_root.client import open_trust
 from trust_root.key_files import load_key_file
 from trust_root.keys import ECDSA_P256, SigningKey
@@ -100,6 +101,9 @@ def test_what_is_shown_before_it_is_asked(desk: Desk) -> None:
     result = desk.run("sign", "carried", "--key", "alice/alice.pem")
     assert result.exception.code == "not-confirmed"  # type: ignore[union-attr]
     assert "- root holder carol" in result.stderr
+    assert "= root holder alice" in result.stderr  # what stays is shown too: the folder may have been exchanged
+    digest = sha256_of(Path("carried/metadata/1.root.json").read_bytes()).hex
+    assert " ".join(digest[n : n + 4] for n in range(0, 32, 4)) in result.stderr
     assert "root signatures needed: 2 of 2, was 2 of 3" in result.stderr
     payload = json.loads(Path("carried/proposal.json").read_bytes())
     assert payload["roots"][0]["signatures"] == []
@@ -367,6 +371,19 @@ class TestStreams:
             plant.abandon(publication)
         mine = export(two, "lab/repo", lab)
         theirs = export(two, "carried", exporter)
+        root, targets = (
+            read_repository(Path("carried")).chain.newest,
+            read_repository(Path("carried")).metadata.targets,
+        )
+        forged = sign_metadata(make_stream("plant", 9, two.now, InventoryFacts(9, 1, sha256_of(b"x"))), [lab])
+        online = sign_online(
+            root=(2, root.raw), targets=(2, targets.raw), stream=("plant", 9, forged), versions=(9, 9), at=two.now,
+            signer=lab,
+        )  # fmt: skip
+        roots = {name: raw for name, raw in theirs.items() if name.endswith("root.json")}
+        with pytest.raises(TrustError) as refused:  # a snapshot by the lab may say so, but the plant's stream did not
+            open_trust(roots["metadata/1.root.json"], {**roots, **online}, two.now)
+        assert refused.value.code == "metadata-signature"
         # The lab's timestamp and snapshot are by a key of the root, but its stream is not the plant's.
         mixed = {**theirs, **{name: raw for name, raw in mine.items() if "timestamp" in name or "snapshot" in name}}
         with pytest.raises(TrustError):

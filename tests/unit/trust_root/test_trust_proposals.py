@@ -239,6 +239,13 @@ class TestSigning:
         sign(house, "exporter")
         assert read_repository(house).chain.newest.signed.version == 2
 
+    def test_discarding_beside_a_damaged_repository(self, house: Path) -> None:
+        with open_workplace(house) as place:
+            propose_rotation(place, START)
+        (house / "metadata/timestamp.json").write_bytes(b"{}")
+        assert code_of(lambda: discard(house)) == "metadata-form"
+        assert (house / "proposal.json").exists()
+
     def test_publishing_on_one_machine_does_not_pass_over_a_proposal(self, house: Path, tmp_path: Path) -> None:
         with open_workplace(house) as place:
             propose_targets(place, START, add={})
