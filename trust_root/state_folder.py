@@ -128,9 +128,18 @@ def read_settings(folder: Path) -> bytes:
 
 
 def write_generation(folder: Path, state: SiteState, log: Sequence[str]) -> None:
-    """Write a generation whose contents are there, after `log`; the caller holds the lock."""
-    write_atomically(folder / "state.json", format_state(state), what="state")
-    write_atomically(folder / "log.jsonl", format_log((*log, state.log_line)), what="log")
+    """Write a generation whose contents are there, after `log`; the caller holds the lock.
+
+    Raises:
+        EnvError: the disk; or it would be too large to be read again (``file-size``), and nothing is written.
+    """
+    files = {"state.json": format_state(state), "log.jsonl": format_log((*log, state.log_line))}
+    for name, raw in files.items():
+        if len(raw) > limits.STATE_FILE_BYTES:
+            want = f"at most {limits.STATE_FILE_BYTES}"
+            raise EnvError("file-size", "state", name, got=f"{len(raw)} bytes", want=want)
+    for name, raw in files.items():
+        write_atomically(folder / name, raw, what="state")
 
 
 def sweep(folder: Path) -> None:

@@ -9,7 +9,10 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
+import threading
 from datetime import timedelta
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -138,6 +141,28 @@ def test_refresh_from_a_folder_and_from_a_bundle(drill: Drill) -> None:
     assert drill.verify(bundle) == ACCEPTED
     code, error = drill.trust("refresh", "--from", folder)
     assert (code, error["reason"]) == (4, "rollback")
+
+
+def test_refresh_from_an_address(drill: Drill) -> None:
+    rotate_holder(drill.repository)
+    handler = partial(QuietHandler, directory=str(drill.write_repository()))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        serving = threading.Thread(target=server.serve_forever)
+        serving.start()
+        address = f"http://127.0.0.1:{server.server_port}"
+        code, done = drill.trust("refresh", "--from", address)
+        assert (code, done["new_roots"], done["new_targets"]) == (0, [2], True)
+        code, error = drill.trust("refresh", "--from", f"{address}/elsewhere")
+        assert (code, error["exit_code"]) == (4, 4)  # no root there: not this site's trust root
+        server.shutdown()
+        serving.join()
+
+
+class QuietHandler(SimpleHTTPRequestHandler):
+    """Serves a folder without a word."""
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002  the name that http.server gives it
+        pass
 
 
 def test_roots_are_kept_and_told_though_the_rest_is_refused(drill: Drill) -> None:
