@@ -12,6 +12,7 @@ import click
 
 from bundler.errors import UsageError
 from trust_root import cli_common
+from trust_root.roles import ROOT_HOLDERS, ROOT_THRESHOLD
 
 _KEYS = click.option(
     "--keys", metavar="DIR", help="All private keys, for a ceremony on one machine; never inside the repository."
@@ -75,8 +76,8 @@ def key(*, name: str, keys: str, algorithm: str, uri: str | None, development: b
 @click.option("--exporter", metavar="[NAME=]FILE", help="The exporter's public key.")
 @_KEYS
 @click.option("--stream", required=True, metavar="NAME", help="Name of the exporter's stream: [a-z0-9][a-z0-9-]{0,30}.")
-@click.option("--threshold", default=2, show_default=True, metavar="N", help="Root keys that must sign.")
-@click.option("--holders", default=3, show_default=True, metavar="M", help="With --keys: root keys to make.")
+@click.option("--threshold", default=ROOT_THRESHOLD, show_default=True, metavar="N", help="Root keys that must sign.")
+@click.option("--holders", default=ROOT_HOLDERS, show_default=True, metavar="M", help="With --keys: root keys to make.")
 @click.option("--development", is_flag=True, help="A root for trials: says so for good; empty passphrases are allowed.")
 @cli_common.AS_JSON
 def init(
