@@ -11,13 +11,12 @@ import os
 from typing import Any
 from urllib.parse import quote_from_bytes, unquote_to_bytes
 
-from bundler.value import dataclass
-
 from bundler import limits
 from bundler.digest import Digest, parse_digest
 from bundler.errors import MalformedError, TrustError
 from bundler.fields import Fields
 from bundler.strict_json import MAX_SAFE_INTEGER, format_canonical, parse_canonical
+from bundler.value import dataclass
 
 _VERSIONS = ("sequence", "stream_version", "snapshot_version", "timestamp_version")
 
