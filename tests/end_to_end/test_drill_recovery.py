@@ -220,6 +220,8 @@ def test_two_of_three_root_keys_burn(drill: Drill) -> None:
     )  # fmt: skip
     assert "fire in the vault" in report["trust"]["warnings"][0]["detail"]
     assert drill.verify(one, "--at", "2026-11-02", "--reason", "audit") == ACCEPTED
+    assert drill.run("inspect", one).code == 0
+    assert drill.run("inspect", lost).code == 4
     code, told = drill.trust("state")
     assert [pin["retired"] is not None for pin in told["pins"]].count(True) == 1
     code, error = drill.trust("refresh", "--from", one)
