@@ -71,6 +71,7 @@ TRUSTED_ROOT_AUTHORITIES = 256
 # Trust metadata in a bundle. Roots: one a week for twenty years.
 ROOTS = 1024
 TRUST_METADATA_BYTES = 1 * MIB
+PROPOSAL_BYTES = 96 * MIB  # TRUST_TOTAL_BYTES in base64, and metadata
 REVOCATION_BYTES = 16 * MIB  # every root: 1024 of them with some 4 to 16 kB
 TRUST_TARGETS = 1024
 TRUST_TARGET_BYTES = 4 * MIB

@@ -87,6 +87,13 @@ def sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
+def remove_temporaries(folder: Path) -> None:
+    """Remove what killed runs have left in a folder; the caller holds the lock under which files are written there."""
+    with disk_errors("folder", folder):
+        for path in folder.glob(f"{TEMPORARY_PREFIX}*.tmp"):
+            path.unlink(missing_ok=True)
+
+
 def remove(path: Path) -> None:
     """Remove a file if it is there, durably."""
     with disk_errors("file", path):

@@ -3,7 +3,7 @@
     verify throughput    8 equal layers, page cache warm, against one `openssl dgst -sha256` for each core, in parallel,
                          over the same bytes; interleaved rounds, median of the ratios
     peak memory          of `sealift verify`, small and large bundle
-    inspect, --help      wall time of the whole command; `inspect --sbom` of one image too
+    inspect, --help      the whole command; `inspect --sbom` of one image; verify until its first blob (bench_start.py)
     SBOM                 time and peak memory of reading one of 50 000 packages
     export               from a registry on loopback, cold and warm cache, against skopeo (bench_export.py)
     serve                1 GiB, to one client and to 16, against docker-registry (bench_serve.py)
@@ -31,7 +31,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -40,6 +40,7 @@ from bundler.version import TOOL
 from scripts.bench_export import LAUNCHER, can_measure, measure_export
 from scripts.bench_serve import MANY, can_measure_serve, measure_serve
 from scripts.bench_signatures import measure_signatures
+from scripts.bench_start import first_blob_command, measure_start
 from tests.simulators.images import SPDX, Layout, big_layer, statement
 from tests.simulators.sboms import spdx2
 from tests.simulators.sigstore import Sigstore
@@ -246,15 +247,19 @@ def measure_memory(scene: Scene, label: str) -> Figure:
     return Figure(f"verify, peak memory, {label}", peak, "MiB", "<= 150", peak <= 150)
 
 
-def measure_command(name: str, command: Sequence[str | Path], scene: Scene, rounds: int, goal_ms: float) -> Figure:
-    """Median wall time of a whole command, and beside it that of an empty interpreter in the same rounds."""
-    times, empty = [], []
-    for _ in range(rounds):
-        empty.append(timed(lambda: run([sys.executable, "-c", "pass"], scene.environment)))
-        times.append(timed(lambda: run(command, scene.environment)))
-    median = statistics.median(times) * 1000
-    detail = f"{rounds} runs, best {min(times) * 1000:.0f}; an empty python {statistics.median(empty) * 1000:.0f}"
-    return Figure(name, median, "ms", f"<= {goal_ms:.0f}", median <= goal_ms, detail)
+def measure_starts(scenes: Mapping[str, Scene], rounds: int) -> list[Figure]:
+    """How soon short commands answer, by the bundle's size."""
+    figures = []
+    for size, scene in scenes.items():
+        for name, words in {"inspect": (), "inspect --sbom": (NAME, "--sbom")}.items():
+            told = measure_start([SEALIFT, "inspect", scene.bundle, *words], scene.environment, rounds)
+            figures.append(Figure(f"{name}, {size}", told.best_ms, "ms", "<= 200", told.best_ms <= 200, told.detail))
+        until = first_blob_command(scene.verify[1:])
+        told = measure_start(until, scene.environment, rounds, until_told=True)
+        name = f"verify to its first blob, {size}"
+        figures.append(Figure(name, told.best_ms, "ms", "<= 150", told.best_ms <= 150, told.detail))
+    told = measure_start([SEALIFT, "--help"], os.environ, rounds)
+    return [*figures, Figure("--help", told.best_ms, "ms", "<= 100", told.best_ms <= 100, told.detail)]
 
 
 def measure_sbom(folder: Path, rounds: int) -> list[Figure]:
@@ -366,14 +371,9 @@ def main() -> None:
     figures = measure_throughput(large, options.rounds, cores)
     for scene, size in zip((small, large), sizes, strict=True):
         figures.append(measure_memory(scene, size))
-    for scene, size in zip((small, large), sizes, strict=True):
-        figures.append(measure_command(f"inspect, {size}", [SEALIFT, "inspect", scene.bundle], scene, 20, 200))
-    for scene, size in zip((small, large), sizes, strict=True):
-        command = [SEALIFT, "inspect", scene.bundle, NAME, "--sbom"]
-        figures.append(measure_command(f"inspect --sbom, {size}", command, scene, 20, 200))
+    figures += measure_starts(dict(zip(sizes, (small, large), strict=True)), 20)
     figures += measure_sbom(options.output, 5)
     figures += measure_signature_times(options.signatures, options.rounds, 1000)
-    figures.append(measure_command("--help", [SEALIFT, "--help"], small, 20, 100))
     figures += measure_exports(
         options.output / "export", options.export_rounds, options.export_layer, options.export_layers
     )

@@ -223,10 +223,10 @@ def kit_files(wheels: list[Wheel]) -> dict[str, bytes]:
 
 
 def write_kit(target: Path, folder: str, files: dict[str, bytes]) -> None:
-    """One ustar file that depends on nothing but the files."""
+    """One tar file that depends on nothing but the files: ustar, with pax headers for names of over 100 characters."""
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = target.with_name(f"{target.name}.tmp")
-    with tarfile.open(temporary, "w", format=tarfile.USTAR_FORMAT) as archive:
+    with tarfile.open(temporary, "w", format=tarfile.PAX_FORMAT) as archive:
         for name, raw in files.items():
             member = tarfile.TarInfo(f"{folder}/{name}")
             member.size, member.mtime = len(raw), EPOCH

@@ -50,7 +50,7 @@ ROOMS: dict[str, set[str]] = {
 }
 
 # One door for each dependency: only these modules (or packages) may import it.
-TRUST_COMMANDS = tuple(f"trust_root.cli{part}" for part in ("", "_group", "_common", "_ceremony", "_site"))
+TRUST_COMMANDS = tuple(f"trust_root.cli{part}" for part in ("", "_group", "_common", "_ceremony", "_signing", "_site"))
 COMMANDS = ("bundler.cli", *TRUST_COMMANDS)
 NETWORK = ("bundler.network",)
 DOORS: dict[str, tuple[str, ...]] = {
@@ -59,6 +59,7 @@ DOORS: dict[str, tuple[str, ...]] = {
     "rich": ("bundler.cli.console",),
     "tuf": ("trust_root",),
     "securesystemslib": ("trust_root",),
+    "pkcs11": ("trust_root.tokens",),
     "jinja2": ("bundler.report.html_page",),
     "markupsafe": ("bundler.report.html_page",),
     "zstandard": ("bundler.archive.frames",),

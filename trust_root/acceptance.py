@@ -258,7 +258,8 @@ def _status(case: _Case, at: datetime, *, historic: bool) -> Status:
     retired = case.pin.record.retired
     if retired is not None:
         if known is None or not historic:
-            raise _given_up(case, retired, known)
+            which = f"{case.delivery.stream}, sequence {case.delivery.sequence}"
+            raise _given_up(case.pin, retired, which, known=known is not None)
         return "historic"
     if case.record is not None and known is not None and known is not case.record.newest:
         if historic:
@@ -291,12 +292,24 @@ def _material(case: _Case, judge: HeldPin | None) -> tuple[int, Mapping[str, byt
     return version, judge.targets, (given_up, f"targets {version} of pin {judge.record.pin} judge the evidence")
 
 
-def _given_up(case: _Case, retired: Retirement, known: Accepted | None) -> TrustError:
+def check_pin_stands(pin: HeldPin, trusted: TrustedTargets) -> None:
+    """Refuse what lies below a pin that was given up, but for what was accepted there (to look at it only).
+
+    Raises:
+        TrustError: code ``pin-retired``.
+    """
+    record = pin.record.streams.get(trusted.stream)
+    known = record is not None and any(item.inventory == trusted.inventory_digest for item in record.accepted)
+    if pin.record.retired is not None and not known:
+        raise _given_up(pin, pin.record.retired, f"{trusted.stream}, sequence {trusted.sequence}", known=False)
+
+
+def _given_up(pin: HeldPin, retired: Retirement, which: str, *, known: bool) -> TrustError:
     return TrustError(
         "pin-retired",
         "bundle",
-        f"{case.delivery.stream}, sequence {case.delivery.sequence}",
-        got=f"below pin {case.pin.record.pin}, given up on {format_moment(retired.at)}",
+        which,
+        got=f"below pin {pin.record.pin}, given up on {format_moment(retired.at)}",
         want=f"a bundle below pin {retired.successor}",
         hints=["it was accepted before: to use it all the same, as what it is: --historic"] if known else [],
     )

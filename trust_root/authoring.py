@@ -24,6 +24,7 @@ from trust_root.metadata import format_metadata
 from trust_root.roles import (
     DEVELOPMENT_MARK,
     HOLDER_NAMES,
+    ONLINE_THRESHOLD,
     ROOT,
     SNAPSHOT,
     SPEC_VERSION,
@@ -42,7 +43,7 @@ class KeyGroup:
     """The keys of a role and how many of them must sign."""
 
     keys: tuple[Key, ...]
-    threshold: int = 1
+    threshold: int = ONLINE_THRESHOLD
 
     @property
     def key_ids(self) -> list[str]:
@@ -185,7 +186,7 @@ def sign_online(
     }
 
 
-def key_group(signers: Sequence[Signer], threshold: int = 1) -> KeyGroup:
+def key_group(signers: Sequence[Signer], threshold: int = ONLINE_THRESHOLD) -> KeyGroup:
     """The public halves of some signers, as a role's keys."""
     return KeyGroup(tuple(signer.public for signer in signers), threshold)
 

@@ -24,7 +24,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
 from bundler import limits
 from bundler.digest import Digest, sha256_of
-from bundler.errors import EnvError, MalformedError, UsageError
+from bundler.errors import EnvError, MalformedError, TrustError, UsageError
 from bundler.safe_file import disk_errors, sync_folder, temporary_beside, write_atomically
 from bundler.strict_json import parse_foreign
 from bundler.value import dataclass
@@ -37,14 +37,31 @@ from trust_root.authoring import (
     sign_metadata,
     sign_online,
 )
-from trust_root.key_files import EXPORTER, Passphrase, check_folders_apart, holder_name, load_key, write_key
+from trust_root.key_files import (
+    EXPORTER,
+    Passphrase,
+    check_folders_apart,
+    fitting_keys,
+    holder_name,
+    load_key,
+    write_key,
+)
 from trust_root.keys import SigningKey, generate_key
+from trust_root.metadata import stream_authority
+from trust_root.origins import parse_origin
 from trust_root.repository import Repository, open_repository
-from trust_root.repository_files import METADATA, TARGET_FILES
+from trust_root.repository_files import METADATA, PROPOSAL, TARGET_FILES
 from trust_root.roles import ROOT, SNAPSHOT, TARGETS, TIMESTAMP, parse_stream, parse_target_path
+from trust_root.roster import MAX_HOLDERS
 
-MAX_HOLDERS = 16
-_HOLDER_FILE = re.compile(r"root-([1-9][0-9]?)\.pem", re.ASCII)
+_VERIFIER_KEY = re.compile(rb"[!-*,-~]{1,200}\+[0-9a-f]{8}\+[A-Za-z0-9+/]{8,2000}={0,2}\n?", re.ASCII)
+_CONTENTS = {
+    "trusted_root": "Sigstore's trusted_root.json",
+    "keys": "a PEM public key",
+    "policies": "a TOML policy",
+    "witnesses": "a verifier key on one line",
+    "origins": "an origin, as add-sigstore writes it",
+}
 _TRUSTED_ROOT = "application/vnd.dev.sigstore.trustedroot"
 
 
@@ -100,11 +117,11 @@ def create(
     name = checked_stream(stream)
     check_folders_apart(repository, keys)
     for folder in (repository, keys):
-        _check_empty(folder)
+        check_empty(folder)
     root_keys = {holder_name(number): generate_key() for number in range(1, holders + 1)}
     exporter = generate_key()
     files = _first_versions(list(root_keys.values()), threshold, exporter, name, at, development=development)
-    with _staged(repository) as staged, _staged(keys) as staged_keys:  # the keys take their place first
+    with staged_folder(repository) as staged, staged_folder(keys) as staged_keys:  # the keys take their place first
         for key_name, key in {**root_keys, EXPORTER: exporter}.items():
             write_key(staged_keys, key_name, key, passphrase, development=development)
         for folder_name in (METADATA, TARGET_FILES):
@@ -132,19 +149,31 @@ def publish(
         UsageError: a path or content that makes no sense, a path to remove that is not there, too few keys.
         TrustError: the repository, or what was made of it, does not verify. EnvError: the lock, the disk.
     """
-    for path, raw in add.items():
-        check_content(path, raw)
     check_folders_apart(repository, keys)
     with open_repository(repository) as opened:
-        contents = _changed(opened.contents, add, remove)
+        check_no_proposal(repository)
+        contents = changed_contents(opened.contents, add, remove)
         version = opened.metadata.targets.signed.version + 1
         signers = _load_holders(opened, keys, passphrase)
         targets = make_targets(version, at.replace(microsecond=0), contents, _delegations(opened))
-        exporter = load_key(keys, EXPORTER, passphrase)
+        exporter = _load_exporter(opened, keys, passphrase)
         opened.adopt(opened.chain, sign_metadata(targets, signers), contents, exporter, at)
         roles = opened.metadata.roles
         return Published(
             version, roles[SNAPSHOT].version, roles[TIMESTAMP].version, tuple(sorted(contents)), opened.development
+        )
+
+
+def check_no_proposal(repository: Path) -> None:
+    """Refuse to pass over what waits for signatures; raises TrustError (``proposal-pending``)."""
+    if (repository / PROPOSAL).exists():
+        raise TrustError(
+            "proposal-pending",
+            "proposal",
+            str(repository / PROPOSAL),
+            got="waits",
+            want="none that waits",
+            hints=["sealift trust sign REPO shows what it waits for; --discard drops it"],
         )
 
 
@@ -176,10 +205,14 @@ def check_content(path: str, raw: bytes) -> None:
             _check_trusted_root(raw)
         elif kind == "keys":
             load_pem_public_key(raw)
+        elif kind == "witnesses":
+            _check_witness(raw)
+        elif kind == "origins":
+            parse_origin(raw)
         else:
             tomllib.loads(raw.decode("utf-8"))
     except (MalformedError, ValueError, UnsupportedAlgorithm, RecursionError) as error:
-        want = {"trusted_root": "Sigstore's trusted_root.json", "keys": "a PEM public key"}.get(kind, "a TOML policy")
+        want = _CONTENTS[kind]
         raise UsageError("target-content", "target", path, got=str(error)[:160], want=want) from error
 
 
@@ -188,6 +221,11 @@ def _check_trusted_root(raw: bytes) -> None:
     media_type = value.get("mediaType") if isinstance(value, dict) else None
     if not isinstance(media_type, str) or not media_type.startswith(_TRUSTED_ROOT):
         raise MalformedError("trusted-root", "trusted root", got=f"mediaType {media_type!r}"[:80], want=_TRUSTED_ROOT)
+
+
+def _check_witness(raw: bytes) -> None:
+    if not _VERIFIER_KEY.fullmatch(raw):
+        raise MalformedError("witness-key", "witness key", got="another form", want="<name>+<8 hex digits>+<base64>")
 
 
 def _check_numbers(threshold: int, holders: int) -> None:
@@ -200,7 +238,8 @@ def _check_numbers(threshold: int, holders: int) -> None:
         )
 
 
-def _check_empty(folder: Path) -> None:
+def check_empty(folder: Path) -> None:
+    """Refuse to make something where there is something; raises EnvError (``folder-exists``)."""
     with disk_errors("folder", folder):
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
             raise EnvError(
@@ -209,7 +248,7 @@ def _check_empty(folder: Path) -> None:
 
 
 @contextlib.contextmanager
-def _staged(folder: Path) -> Iterator[Path]:
+def staged_folder(folder: Path) -> Iterator[Path]:
     """A folder of mode 0700 beside `folder` that takes its place when the block ends well."""
     with disk_errors("folder", folder):
         folder.parent.mkdir(parents=True, exist_ok=True)
@@ -246,7 +285,17 @@ def _first_versions(
     return {f"{METADATA}/1.root.json": root, **online_files}
 
 
-def _changed(contents: Mapping[str, bytes], add: Mapping[str, bytes], remove: Sequence[str]) -> dict[str, bytes]:
+def changed_contents(
+    contents: Mapping[str, bytes], add: Mapping[str, bytes], remove: Sequence[str]
+) -> dict[str, bytes]:
+    """The targets that stand, less `remove`, plus `add`, by target path.
+
+    Raises:
+        UsageError: a path to remove that is not there, a path or content that makes no sense (``target-path``,
+            ``target-content``).
+    """
+    for path, raw in add.items():
+        check_content(path, raw)
     for path in remove:
         if path not in contents:
             standing = ", ".join(sorted(contents)) or "none"
@@ -266,18 +315,24 @@ def _delegations(repository: Repository) -> dict[str, KeyGroup]:
     }
 
 
+def _load_exporter(repository: Repository, keys: Path, passphrase: Passphrase) -> SigningKey:
+    """The exporter's key: `exporter.pem`, or after a rotation another file that fits."""
+    role = stream_authority(repository.metadata.targets.signed, repository.stream).role
+    usual = load_key(keys, EXPORTER, passphrase) if (keys / f"{EXPORTER}.pem").exists() else None
+    if usual is not None and usual.public.keyid in role.keyids:
+        return usual
+    found = next(fitting_keys(keys, role.keyids.__contains__, passphrase), None)
+    return found or usual or load_key(keys, EXPORTER, passphrase)
+
+
 def _load_holders(repository: Repository, keys: Path, passphrase: Passphrase) -> list[SigningKey]:
-    """As many root holders' keys as the targets need, in the order of their numbers."""
+    """As many root holders' keys as the targets need."""
     role = repository.chain.newest.signed.roles[TARGETS]
-    with disk_errors("keys folder", keys):
-        numbers = sorted(int(match[1]) for path in keys.iterdir() if (match := _HOLDER_FILE.fullmatch(path.name)))
     signers: dict[Digest, SigningKey] = {}
-    for number in numbers:
+    for key in fitting_keys(keys, role.keyids.__contains__, passphrase):
+        signers[key.material] = key
         if len(signers) == role.threshold:
             break
-        key = load_key(keys, holder_name(number), passphrase)
-        if key.public.keyid in role.keyids:
-            signers[key.material] = key
     if len(signers) < role.threshold:
         raise UsageError(
             "keys", "keys folder", str(keys), got=f"{len(signers)} keys of role targets", want=f"{role.threshold}"

@@ -11,8 +11,13 @@ import click
 from trust_root.cli_group import LazyGroup
 
 COMMANDS = {
-    "init": ("trust_root.cli_ceremony", "init", "Make a trust repository and its keys."),
-    "publish": ("trust_root.cli_ceremony", "publish", "Sign new targets of a repository, or renew them."),
+    "key": ("trust_root.cli_ceremony", "key", "Make one holder's or exporter's key."),
+    "init": ("trust_root.cli_ceremony", "init", "Make a trust repository."),
+    "sign": ("trust_root.cli_signing", "sign", "Sign what waits in a repository, or see who still has to."),
+    "publish": ("trust_root.cli_ceremony", "publish", "Make new targets of a repository, or renew them."),
+    "rotate": ("trust_root.cli_signing", "rotate", "Make the next root: other keys, or three more years."),
+    "delegate": ("trust_root.cli_signing", "delegate", "Give a further exporter a stream and a folder of its own."),
+    "revoke": ("trust_root.cli_signing", "revoke", "Take a stream's key out of the root, or replace it."),
     "pin": ("trust_root.cli_site", "pin", "Pin a root at this site: bundles are trusted from it on."),
     "show": ("trust_root.cli_site", "show", "Show who holds which keys and what ends when."),
     "state": ("trust_root.cli_site", "state", "Show or export what this site remembers; accept edited settings."),
@@ -20,12 +25,14 @@ COMMANDS = {
 }
 EPILOG = """\b
 Examples:
-  sealift trust init REPO --keys KEYS --stream plant
-  sealift trust publish REPO --keys KEYS --trusted-root public-good=trusted_root.json
+  sealift trust key alice --keys /media/alice
+  sealift trust init REPO --holder alice.pub --holder bob.pub --holder carol.pub --exporter exporter.pub --stream plant
+  sealift trust sign REPO --key /media/alice/alice.pem
+  sealift trust publish REPO --trusted-root public-good=trusted_root.json
   sealift trust pin 1.root.json --sha256 FINGERPRINT --site plant-7
 """
 
 
 @click.group(cls=LazyGroup, table=COMMANDS, epilog=EPILOG)
 def trust() -> None:
-    """Make, publish, pin and show trust roots (sealift help ceremony)."""
+    """Make, sign, publish, pin and show trust roots (sealift help ceremony)."""

@@ -70,20 +70,33 @@ def show(what: str | None, state: str | None, *, as_json: bool) -> None:
     """Show who holds which keys and what ends when: of a repository, a root's file, or this site's pins."""
     from trust_root import inspection
     from trust_root.metadata import parse_root, verify_alone
-    from trust_root.repository import read_repository
     from trust_root.site import load_site
 
     if what is None:
         document = inspection.describe_site(load_site(cli_common.state_folder(state), read_only=True))
         cli_common.print_result(document, inspection.site_lines(document, cli_common.clock()), as_json=as_json)
     elif Path(what).is_dir():
-        document = inspection.describe_repository(read_repository(Path(what)))
-        cli_common.print_result(document, inspection.repository_lines(document, cli_common.clock()), as_json=as_json)
+        _show_folder(Path(what), as_json=as_json)
     else:
         root = parse_root(cli_common.read_typed(what), what)
         verify_alone(root)
         document = inspection.describe_root(root)
         cli_common.print_result(document, inspection.root_lines(document, cli_common.clock()), as_json=as_json)
+
+
+def _show_folder(folder: Path, *, as_json: bool) -> None:
+    """A repository, and what is proposed in it."""
+    from trust_root.inspection import describe_repository, repository_lines
+    from trust_root.proposal_words import describe_proposal, proposal_lines
+    from trust_root.workplace import read_workplace
+
+    place, at = read_workplace(folder), cli_common.clock()
+    document = {} if place.repository is None else describe_repository(place.repository)
+    lines = [] if place.repository is None else list(repository_lines(document, at))
+    document["proposal"] = None if place.opened is None else describe_proposal(place.opened)
+    if place.opened is not None:
+        lines += proposal_lines(document["proposal"], at)
+    cli_common.print_result(document, lines, as_json=as_json)
 
 
 @click.command(

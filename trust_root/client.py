@@ -5,8 +5,8 @@
 
 Rules of this module:
 - Pure: no disk, no sockets, no clock; the time is an argument. Each bundle is opened from the pin afresh.
-- The pin's version is among the roots, byte for byte. All roots are there from 1, each signed by a threshold of the
-  root before it and of itself; root 1 by itself. Only the newest root's expiry counts.
+- The pin's version is among the roots, byte for byte, and the roots are a chain (root_chain.py). Only the newest root's
+  expiry counts.
 - The snapshot names the newest root too (as early TUF did), so that a carrier cannot leave out a rotation.
 - Nothing is parsed before its length and hash, or for roots and timestamp its signatures' bytes, are bounded.
 - Everything in `files` is called for by the metadata, and everything called for is there: no slack, no silent limit.
@@ -15,14 +15,12 @@ Rules of this module:
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from types import MappingProxyType
 
-from tuf.api.metadata import MetaFile, Root, Snapshot, TargetFile, Targets, Timestamp
+from tuf.api.metadata import MetaFile, Snapshot, TargetFile, Targets, Timestamp
 
-from bundler import limits
 from bundler.digest import Digest, sha256_of
 from bundler.errors import TrustError
 from bundler.moment import format_moment
@@ -30,8 +28,6 @@ from bundler.value import dataclass
 from trust_root.metadata import (
     AnySignedFile,
     SignedFile,
-    is_development,
-    parse_root,
     parse_snapshot,
     parse_stream_metadata,
     parse_targets,
@@ -42,9 +38,9 @@ from trust_root.metadata import (
 )
 from trust_root.metadata_form import SNAPSHOT_FILES
 from trust_root.roles import ROOT, SNAPSHOT, TARGETS, TIMESTAMP, parse_inventory_path
+from trust_root.root_chain import RootChain, check_version, listed_roots, open_root_chain
 
 STREAM = "stream"  # the fifth role in `TrustedTargets.roles`, whatever the stream's name
-_ROOT_NAME = re.compile(r"metadata/([1-9][0-9]{0,8})\.root\.json", re.ASCII)
 _TIMESTAMP_NAME = "metadata/timestamp.json"
 
 
@@ -65,39 +61,6 @@ class RoleFacts:
     threshold: int
     signers: tuple[Digest, ...]
     digest: Digest
-
-
-@dataclass(frozen=True, slots=True)
-class RootChain:
-    """Roots 1 to N, each verified by the one before it and by itself."""
-
-    files: tuple[SignedFile[Root], ...]
-    signers: tuple[tuple[Digest, ...], ...]
-
-    @property
-    def newest(self) -> SignedFile[Root]:
-        """Root N."""
-        return self.files[-1]
-
-    @property
-    def roots(self) -> tuple[bytes, ...]:
-        """The files' bytes, version 1 first."""
-        return tuple(file.raw for file in self.files)
-
-    @property
-    def development(self) -> bool:
-        """Whether any root says that it is for development only: the mark cannot be rotated away."""
-        return any(is_development(file.signed) for file in self.files)
-
-    def extended(self, later: Sequence[bytes]) -> RootChain:
-        """This chain with roots N+1 onward, each verified; raises as `open_root_chain` does."""
-        files, signers = list(self.files), list(self.signers)
-        for raw in later:
-            file, who = _next_root(files[-1], raw)
-            files.append(file)
-            signers.append(who)
-        _check_root_count(len(files))
-        return RootChain(tuple(files), tuple(signers))
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,35 +162,6 @@ def open_targets(
     )
 
 
-def open_root_chain(pinned_root: bytes, files: Mapping[str, bytes]) -> RootChain:
-    """Verify the roots of a bundle: 1 to the newest, the pin among them.
-
-    Raises:
-        TrustError: ``pin-not-in-bundle``, ``root-chain`` (a version missing), ``version-mismatch``, ``threshold``,
-            ``metadata-signature``, ``metadata-canonical``, ``metadata-form``, ``limits``.
-    """
-    pin = parse_root(pinned_root, "the pinned root")
-    raws = _listed_roots(files)
-    version = pin.signed.version
-    if version > len(raws) or raws[version - 1] != pinned_root:
-        raise TrustError(
-            "pin-not-in-bundle",
-            "bundle",
-            got=f"no root {version} that equals the pin" if version <= len(raws) else f"roots 1 to {len(raws)}",
-            want=f"root {version} with {sha256_of(pinned_root)}",
-            hints=["this bundle belongs to another trust root than the one pinned here, or it was altered"],
-        )
-    return verify_chain(raws)
-
-
-def verify_chain(raws: Sequence[bytes]) -> RootChain:
-    """Verify roots from version 1 on; raises as `open_root_chain` does."""
-    _check_root_count(len(raws))
-    first = _parse_version(raws[0], 1)
-    signers = verify_signatures(first, root_authority(first.signed, ROOT))
-    return RootChain((first,), (signers,)).extended(raws[1:])
-
-
 def verify_metadata(chain: RootChain, files: Mapping[str, bytes]) -> VerifiedMetadata:
     """Verify the metadata under the newest root, and that nothing else is there."""
     root = chain.newest.signed
@@ -238,7 +172,7 @@ def verify_metadata(chain: RootChain, files: Mapping[str, bytes]) -> VerifiedMet
     name = f"{meta.version}.snapshot.json"
     snapshot = parse_snapshot(_described(files, name, meta), name)
     who_snapshot = verify_signatures(snapshot, root_authority(root, SNAPSHOT))
-    _check_version(name, snapshot.signed.version, meta.version)
+    check_version(name, snapshot.signed.version, meta.version)
 
     _check_listed_root(files, snapshot.signed.meta["root.json"])
 
@@ -246,13 +180,13 @@ def verify_metadata(chain: RootChain, files: Mapping[str, bytes]) -> VerifiedMet
     name = f"{meta.version}.targets.json"
     targets = parse_targets(_described(files, name, meta), name)
     who_targets = verify_signatures(targets, root_authority(root, TARGETS))
-    _check_version(name, targets.signed.version, meta.version)
+    check_version(name, targets.signed.version, meta.version)
 
     stream_name = next(key for key in snapshot.signed.meta if key not in SNAPSHOT_FILES).removesuffix(".json")
     meta = snapshot.signed.meta[f"{stream_name}.json"]
     name = f"{meta.version}.{stream_name}.json"
     stream, who_stream = open_stream(targets.signed, stream_name, _described(files, name, meta), name)
-    _check_version(name, stream.signed.version, meta.version)
+    check_version(name, stream.signed.version, meta.version)
 
     _check_members(files, chain, timestamp, snapshot, targets)
     facts = {
@@ -307,39 +241,6 @@ def check_expiry(roles: Mapping[str, RoleFacts], at: datetime, grace: timedelta)
     return tuple(name for name, _ in expired)
 
 
-def _listed_roots(files: Mapping[str, bytes]) -> tuple[bytes, ...]:
-    versions = sorted(int(match[1]) for match in map(_ROOT_NAME.fullmatch, files) if match)
-    _check_root_count(len(versions))
-    if versions != list(range(1, len(versions) + 1)):
-        missing = next(number for number, version in enumerate(versions, 1) if number != version)
-        raise TrustError("root-chain", "trust metadata", f"{missing}.root.json", got="absent", want="every root")
-    return tuple(files[f"metadata/{version}.root.json"] for version in versions)
-
-
-def _check_root_count(count: int) -> None:
-    if not count:
-        raise TrustError("root-chain", "trust metadata", "1.root.json", got="absent", want="every root")
-    if count > limits.ROOTS:
-        raise TrustError("limits", "trust metadata", "roots", got=str(count), want=f"at most {limits.ROOTS}")
-
-
-def _next_root(before: SignedFile[Root], raw: bytes) -> tuple[SignedFile[Root], tuple[Digest, ...]]:
-    file = _parse_version(raw, before.signed.version + 1)
-    return file, verify_signatures(file, root_authority(before.signed, ROOT), root_authority(file.signed, ROOT))
-
-
-def _parse_version(raw: bytes, version: int) -> SignedFile[Root]:
-    name = f"{version}.root.json"
-    file = parse_root(raw, name)
-    _check_version(name, file.signed.version, version)
-    return file
-
-
-def _check_version(name: str, got: int, want: int) -> None:
-    if got != want:
-        raise TrustError("version-mismatch", "trust metadata", name, got=f"version {got}", want=str(want))
-
-
 def _member(files: Mapping[str, bytes], name: str) -> bytes:
     if name not in files:
         raise TrustError("missing-trust-member", "bundle member", f"trust/{name}", got="absent", want="present")
@@ -355,7 +256,7 @@ def _described(files: Mapping[str, bytes], name: str, meta: MetaFile) -> bytes:
 
 def _check_listed_root(files: Mapping[str, bytes], meta: MetaFile) -> None:
     """The newest root is the one that the snapshot names, so that no carrier can leave a revocation out."""
-    name, newest = f"{meta.version}.root.json", len(_listed_roots(files))
+    name, newest = f"{meta.version}.root.json", len(listed_roots(files))
     _described(files, name, meta)
     if meta.version != newest:
         raise TrustError("version-mismatch", "trust metadata", "roots", got=f"1 to {newest}", want=f"1 to {name}")

@@ -16,13 +16,14 @@ from bundler.digest import Digest
 from bundler.escaping import escape
 from bundler.moment import format_moment
 from trust_root.keys import key_material
-from trust_root.metadata import SignedFile, is_development, parse_root
+from trust_root.metadata import SignedFile, holder_names, is_development, parse_root
 from trust_root.newest import HeldPin
+from trust_root.origins import origins_of
 from trust_root.pin import format_fingerprint
 from trust_root.repository import Repository
 from trust_root.roles import TOP_LEVEL_ROLES
 from trust_root.site import Site
-from trust_root.state import StreamRecord
+from trust_root.state import Retirement, StreamRecord
 
 DEVELOPMENT_WARNING = "FOR DEVELOPMENT ONLY: this root says so itself; never rely on it"
 
@@ -37,7 +38,9 @@ def describe_root(root: SignedFile[Root]) -> Document:
         "version": signed.version,
         "expires": format_moment(signed.expires),
         "development": is_development(signed),
-        "roles": [_describe_role(name, signed.roles[name], signed.keys) for name in TOP_LEVEL_ROLES],
+        "roles": [
+            _describe_role(name, signed.roles[name], signed.keys, holder_names(signed)) for name in TOP_LEVEL_ROLES
+        ],
     }
 
 
@@ -49,6 +52,7 @@ def describe_repository(repository: Repository) -> Document:
     streams = dict(delegations.roles) if delegations is not None and delegations.roles is not None else {}
     keys = delegations.keys if delegations is not None else {}
     listed = next(iter(metadata.stream.signed.targets.items()), None)
+    names = holder_names(repository.chain.newest.signed)
     return {
         "fingerprint": str(repository.chain.files[0].digest),
         "development": repository.development,
@@ -57,7 +61,7 @@ def describe_repository(repository: Repository) -> Document:
             {"role": name, "version": facts.version, "expires": format_moment(facts.expires_at)}
             for name, facts in metadata.roles.items()
         ],
-        "streams": [_describe_role(name, streams[name], keys) for name in sorted(streams)],
+        "streams": [_describe_role(name, streams[name], keys, names) for name in sorted(streams)],
         "stream": repository.stream,
         "inventory": None if listed is None else {"path": listed[0], "digest": f"sha256:{listed[1].hashes['sha256']}"},
         "pending": None if pending is None else {"sequence": pending.sequence, "digest": str(pending.inventory)},
@@ -65,6 +69,7 @@ def describe_repository(repository: Repository) -> Document:
             {"path": path, "size": target.length, "digest": f"sha256:{target.hashes['sha256']}"}
             for path, target in sorted(targets.targets.items())
         ],
+        "origins": _describe_origins(repository.contents),
     }
 
 
@@ -81,6 +86,17 @@ def describe_site(site: Site) -> Document:
         "policy": None if settings.policy_path is None else str(settings.policy_path),
         "log_lines": len(loaded.log),
         "pins": [_describe_pin(pin) for pin in loaded.pins],
+        "logs": [
+            {
+                "log": record.log_id.hex(),
+                "origin": record.origin,
+                "size": record.head.tree_size,
+                "root_hash": record.head.root_hash.hex(),
+                "seen_at": format_moment(record.head.seen_at),
+                "unproved": [item.tree_size for item in record.loose],
+            }
+            for record in loaded.state.logs
+        ],
     }
 
 
@@ -109,6 +125,8 @@ def repository_lines(document: Mapping[str, Any], at: datetime) -> Iterator[str]
         yield f"pending: sequence {document['pending']['sequence']} may have left, and counts as published"
     for target in document["targets"]:
         yield f"target {target['path']}, {target['size']} bytes, {target['digest']}"
+    for origin in document["origins"]:
+        yield f"trusted root {origin['trusted_root']}: {origin['told']}"
 
 
 def site_lines(document: Mapping[str, Any], at: datetime) -> Iterator[str]:
@@ -119,23 +137,40 @@ def site_lines(document: Mapping[str, Any], at: datetime) -> Iterator[str]:
         yield f"pin root {pin['version']}, sha256 {_grouped(pin['pin'])}, pinned {pin['pinned']}"
         if pin["development"]:
             yield DEVELOPMENT_WARNING
+        if pin["retired"]:
+            by = " and ".join(pin["retired"]["operators"])
+            yield f"  GIVEN UP on {pin['retired']['at']} by {by}: {pin['retired']['reason']}"
+            yield f"  in its place: pin {pin['retired']['successor']}"
         newest = pin["newest_root"]
         yield f"  newest root {newest['version']}, expires {_until(newest['expires'], at)}"
         yield f"  targets version {pin['targets_version'] or 'none yet'}"
         for target in pin["targets"]:
             yield f"  target {target}"
+        for origin in pin["origins"]:
+            yield f"  trusted root {origin['trusted_root']}: {origin['told']}"
         for stream in pin["streams"]:
             yield (
                 f"  stream {stream['stream']}: newest sequence {stream['sequence']}, accepted {stream['accepted_at']}, "
                 f"{stream['accepted']} accepted in all, {stream['inventory']}"
             )
+    for log in document["logs"]:
+        beside = f", {len(log['unproved'])} checkpoints beside it not proved" if log["unproved"] else ""
+        yield f"log {log['origin']}: {log['size']} entries, root {log['root_hash']}, seen {log['seen_at']}{beside}"
 
 
-def _describe_role(name: str, role: Role, keys: Mapping[str, Any]) -> Document:
+def _describe_origins(contents: Mapping[str, bytes]) -> list[Document]:
+    """Where trusted roots came from, as those say who signed them."""
+    return [{"trusted_root": name, "told": origin.told} for name, origin in origins_of(contents).items()]
+
+
+def _describe_role(name: str, role: Role, keys: Mapping[str, Any], names: Mapping[str, str]) -> Document:
     return {
         "role": name,
         "threshold": role.threshold,
-        "keys": [{"id": key_id, "fingerprint": str(key_material(keys[key_id]))} for key_id in role.keyids],
+        "keys": [
+            {"id": key_id, "name": names.get(key_id), "fingerprint": str(key_material(keys[key_id]))}
+            for key_id in role.keyids
+        ],
     }
 
 
@@ -149,7 +184,18 @@ def _describe_pin(pin: HeldPin) -> Document:
         "newest_root": describe_root(newest),
         "targets_version": None if pin.record.targets is None else pin.record.targets[0],
         "targets": sorted(pin.targets),
+        "origins": _describe_origins(pin.targets),
         "streams": [_describe_stream(name, pin.record.streams[name]) for name in sorted(pin.record.streams)],
+        "retired": None if pin.record.retired is None else _describe_retirement(pin.record.retired),
+    }
+
+
+def _describe_retirement(retired: Retirement) -> Document:
+    return {
+        "at": format_moment(retired.at),
+        "successor": str(retired.successor),
+        "operators": list(retired.operators),
+        "reason": retired.reason,
     }
 
 
@@ -165,7 +211,8 @@ def _describe_stream(name: str, record: StreamRecord) -> Document:
 
 
 def _role_line(role: Mapping[str, Any]) -> str:
-    keys = ", ".join(key["fingerprint"].removeprefix("sha256:")[:16] for key in role["keys"])
+    digits = ((key["name"], key["fingerprint"].removeprefix("sha256:")[:16]) for key in role["keys"])
+    keys = ", ".join(f"{name} {short}" if name else short for name, short in digits)
     return escape(f"{role['role']:<10} {role['threshold']} of {len(role['keys'])} keys: {keys}")
 
 

@@ -16,8 +16,9 @@ from __future__ import annotations
 
 import base64
 import os
+import re
 import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -32,12 +33,14 @@ from securesystemslib.signer import Key
 from bundler import limits
 from bundler.errors import EnvError, MalformedError, UsageError
 from bundler.safe_file import disk_errors, read_bounded, write_atomically
-from trust_root.keys import PrivateKey, SigningKey, parse_public_key, signing_key
+from trust_root.keys import PrivateKey, SigningKey, format_public_key, parse_public_key, signing_key
+from trust_root.roles import parse_holder_name
 
 Passphrase = Callable[[str], bytes]
 """Gives the passphrase for a key file of this name; empty for none."""
 
 EXPORTER = "exporter"
+_HOLDER_FILE = re.compile(r"root-([1-9][0-9]?)\.pem", re.ASCII)
 
 # 16 MiB and some tenths of a second; `openssl pkey` opens at most 32 MiB by default.
 _SCRYPT_N, _SCRYPT_R, _SCRYPT_P = 1 << 14, 8, 5
@@ -69,6 +72,18 @@ def check_folders_apart(repository: Path, keys: Path) -> None:
         )
 
 
+def check_key_apart(repository: Path, key: Path) -> None:
+    """Refuse a key file inside the repository, links resolved.
+
+    Raises:
+        UsageError: code ``keys-in-repository``.
+    """
+    with disk_errors("key", key):
+        inside = repository.resolve() in key.resolve().parents
+    if inside:
+        raise UsageError("keys-in-repository", "key", str(key), got="inside the repository", want="a place of its own")
+
+
 def write_key(folder: Path, name: str, key: SigningKey, passphrase: Passphrase, *, development: bool = False) -> None:
     """Write a private key to `<name>.pem`.
 
@@ -86,6 +101,45 @@ def write_key(folder: Path, name: str, key: SigningKey, passphrase: Passphrase, 
     write_atomically(path, _format_private_key(key.private, secret), mode=0o600, what="key")
 
 
+def write_key_pair(
+    folder: Path, name: str, key: SigningKey, passphrase: Passphrase, *, development: bool = False
+) -> Path:
+    """Write `<name>.pem` and `<name>.pub` into a folder of mode 0700 that is made if need be.
+
+    Returns:
+        the public half's file.
+
+    Raises:
+        UsageError: the name (``holder-name``), or an empty passphrase (``passphrase``).
+        EnvError: one of the files is there (``file-exists``), or the disk.
+    """
+    public = _public_path(folder, name)
+    write_key(folder, name, key, passphrase, development=development)
+    write_atomically(public, format_public_key(key.public), what="public key")
+    return public
+
+
+def write_public_file(folder: Path, name: str, key: Key) -> Path:
+    """Write only `<name>.pub`, for a key that stays on a token; as `write_key_pair`."""
+    public = _public_path(folder, name)
+    write_atomically(public, format_public_key(key), what="public key")
+    return public
+
+
+def _public_path(folder: Path, name: str) -> Path:
+    if "/" in name or name.startswith("."):
+        raise UsageError("holder-name", "key", repr(name)[:80], got="not a name", want="a name without /")
+    try:
+        parse_holder_name(name)
+    except MalformedError as error:
+        raise UsageError("holder-name", "key", error.which, got=error.got, want=error.want) from error
+    with disk_errors("keys folder", folder):
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    public = folder / f"{name}.pub"
+    check_absent(public)
+    return public
+
+
 def check_absent(path: Path) -> None:
     """Refuse to overwrite a key.
 
@@ -94,6 +148,36 @@ def check_absent(path: Path) -> None:
     """
     if path.exists() or path.is_symlink():
         raise EnvError("file-exists", "key", str(path), got="there already", want="no file")
+
+
+def fitting_keys(folder: Path, wanted: Callable[[str], bool], passphrase: Passphrase) -> Iterator[SigningKey]:
+    """Load the keys of a folder one after the other: `root-1.pem` and so on, then the others, `exporter.pem` last.
+
+    Args:
+        folder: with `<name>.pem` files.
+        wanted: whether a key of this id is of use. Where `<name>.pub` says that it is not, nobody is asked for the
+            passphrase.
+        passphrase: gives passphrases.
+
+    Raises:
+        as `load_key_file`, for the next key.
+    """
+    with disk_errors("keys folder", folder):
+        paths = sorted((path for path in folder.iterdir() if path.suffix == ".pem"), key=_place)
+    for path in paths:
+        hint = path.with_suffix(".pub")
+        if hint.exists() and not wanted(load_public_file(hint).keyid):
+            continue
+        key = load_key_file(path, passphrase)
+        if wanted(key.public.keyid):
+            yield key
+
+
+def _place(path: Path) -> tuple[int, int, str]:
+    match = _HOLDER_FILE.fullmatch(path.name)
+    if match:
+        return (0, int(match[1]), "")
+    return (2 if path.stem == EXPORTER else 1, 0, path.name)
 
 
 def load_key(folder: Path, name: str, passphrase: Passphrase) -> SigningKey:

@@ -21,19 +21,11 @@ from tuf.api.metadata import Root, Targets
 from bundler.digest import Digest, sha256_of
 from bundler.errors import TrustError
 from bundler.value import dataclass
-from trust_root.client import (
-    RoleFacts,
-    RootChain,
-    TrustedTargets,
-    check_expiry,
-    open_root_chain,
-    open_target_files,
-    open_targets,
-    verify_metadata,
-)
+from trust_root.client import RoleFacts, TrustedTargets, check_expiry, open_target_files, open_targets, verify_metadata
 from trust_root.delivery import TimeBasis
 from trust_root.metadata import SignedFile, parse_root, parse_targets, root_authority, signers_left, verify_signatures
 from trust_root.roles import ROOT, TARGETS
+from trust_root.root_chain import RootChain, open_root_chain
 from trust_root.state import OnlineVersion, PinRecord
 
 

@@ -35,15 +35,7 @@ from bundler.moment import format_moment
 from bundler.safe_file import locked, read_bounded, remove, write_atomically
 from bundler.value import dataclass
 from trust_root.authoring import InventoryFacts, make_stream, sign_metadata, sign_online
-from trust_root.client import (
-    RootChain,
-    VerifiedMetadata,
-    check_expiry,
-    open_target_files,
-    open_trust,
-    verify_chain,
-    verify_metadata,
-)
+from trust_root.client import VerifiedMetadata, check_expiry, open_target_files, open_trust, verify_metadata
 from trust_root.keys import Signer
 from trust_root.metadata import parse_targets, signers_left, stream_authority
 from trust_root.pending import Pending, PendingFile, format_pending, parse_pending
@@ -51,12 +43,14 @@ from trust_root.repository_files import (
     TARGET_FILES,
     assemble,
     check_repository,
+    clear_leftovers,
     install,
     prune,
     read_files,
     read_roots,
 )
 from trust_root.roles import ROOT, SNAPSHOT, TARGETS, TIMESTAMP, parse_inventory_path
+from trust_root.root_chain import RootChain, verify_chain
 
 _TEMPORARY = re.compile(r"\.sealift-[a-f0-9]{16}\.tmp", re.ASCII)
 
@@ -122,7 +116,8 @@ class Repository:
         return self._pending
 
     def sweep(self) -> None:
-        """Remove the temporary file of an export that ended in the dark."""
+        """Remove what killed runs have left here, and the temporary file of an export that ended in the dark."""
+        clear_leftovers(self.folder)
         if self._pending is not None:
             with contextlib.suppress(EnvError):  # its disk may be gone; the file is not under a final name
                 _remove_temporary(self._pending)

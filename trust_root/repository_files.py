@@ -14,12 +14,13 @@ from pathlib import Path
 
 from bundler import limits
 from bundler.errors import UsageError
-from bundler.safe_file import read_bounded, remove, write_atomically
-from trust_root.client import RootChain
+from bundler.safe_file import read_bounded, remove, remove_temporaries, write_atomically
 from trust_root.metadata import parse_snapshot, parse_targets, parse_timestamp
 from trust_root.roles import TIMESTAMP
+from trust_root.root_chain import RootChain
 
 METADATA, TARGET_FILES = "metadata", "targets"
+PROPOSAL = "proposal.json"  # see proposal.py; no part of what is in place
 TIMESTAMP_FILE = f"{METADATA}/{TIMESTAMP}.json"
 _ROOT = re.compile(rf"{METADATA}/[1-9][0-9]*\.root\.json", re.ASCII)
 _OURS = re.compile(r"[1-9][0-9]*\.[a-z0-9-]+\.json", re.ASCII)
@@ -95,6 +96,12 @@ def install(folder: Path, standing: Mapping[str, bytes], files: Mapping[str, byt
     for name in (*plain, *filter(_ROOT.fullmatch, files), TIMESTAMP_FILE):
         if standing.get(name) != files[name]:
             write_atomically(folder / name, files[name], what="trust repository")
+
+
+def clear_leftovers(folder: Path) -> None:
+    """Remove what killed runs have left; the caller holds the repository's lock."""
+    for name in ("", METADATA, TARGET_FILES):
+        remove_temporaries(folder / name)
 
 
 def prune(folder: Path, files: Mapping[str, bytes]) -> None:

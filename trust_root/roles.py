@@ -27,6 +27,8 @@ SPEC_VERSION = "1.0.31"  # what we write; a constant, so that another python-tuf
 DEVELOPMENT_MARK = "x-sealift-development"
 HOLDER_NAMES = "x-sealift-names"  # in a root: key id → who holds it
 
+KEY_SCHEMES = ("pkcs11:", "awskms:", "azurekms:", "gcpkms:")  # of keys that are not in a file
+
 ROOT_THRESHOLD = 2
 ROOT_HOLDERS = 3
 ONLINE_THRESHOLD = 1

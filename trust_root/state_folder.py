@@ -25,11 +25,11 @@ from bundler import limits
 from bundler.digest import Digest, sha256_of
 from bundler.errors import EnvError, TrustError
 from bundler.moment import format_moment
-from bundler.safe_file import TEMPORARY_PREFIX, disk_errors, read_bounded, write_atomically
+from bundler.safe_file import disk_errors, read_bounded, remove_temporaries, write_atomically
 from bundler.value import dataclass
-from trust_root.client import RootChain, verify_chain
 from trust_root.metadata import parse_root, parse_targets, verify_alone
 from trust_root.newest import HeldPin
+from trust_root.root_chain import RootChain, verify_chain
 from trust_root.settings import parse_settings
 from trust_root.state import PinRecord, SiteState, format_state, next_state, parse_state
 from trust_root.state_log import damaged, format_log, parse_log, state_damaged
@@ -101,6 +101,7 @@ def create_site(folder: Path, settings: bytes, root: bytes, record: PinRecord, c
     for name in _FOLDERS:
         with disk_errors("state", folder / name):
             (folder / name).mkdir(mode=0o700, exist_ok=True)
+    sweep(folder)
     if not (folder / "site.toml").exists():
         write_atomically(folder / "site.toml", settings, what="settings")
     write_atomically(pin_path(folder, record.pin), root, what="pin")
@@ -127,17 +128,24 @@ def read_settings(folder: Path) -> bytes:
 
 
 def write_generation(folder: Path, state: SiteState, log: Sequence[str]) -> None:
-    """Write a generation whose contents are there, after `log`; the caller holds the lock."""
-    write_atomically(folder / "state.json", format_state(state), what="state")
-    write_atomically(folder / "log.jsonl", format_log((*log, state.log_line)), what="log")
+    """Write a generation whose contents are there, after `log`; the caller holds the lock.
+
+    Raises:
+        EnvError: the disk; or it would be too large to be read again (``file-size``), and nothing is written.
+    """
+    files = {"state.json": format_state(state), "log.jsonl": format_log((*log, state.log_line))}
+    for name, raw in files.items():
+        if len(raw) > limits.STATE_FILE_BYTES:
+            want = f"at most {limits.STATE_FILE_BYTES}"
+            raise EnvError("file-size", "state", name, got=f"{len(raw)} bytes", want=want)
+    for name, raw in files.items():
+        write_atomically(folder / name, raw, what="state")
 
 
 def sweep(folder: Path) -> None:
     """Remove the temporary files of runs that were killed; the caller holds the lock, so nobody is writing."""
     for place in (folder, *(folder / name for name in _FOLDERS)):
-        with disk_errors("state", place):
-            for path in place.glob(f"{TEMPORARY_PREFIX}*.tmp"):
-                path.unlink(missing_ok=True)
+        remove_temporaries(place)
 
 
 def _read(path: Path, max_bytes: int) -> bytes:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from bundler.cli.connected import Reach, connect, registry_options, take_reach
-from bundler.cli.options import ask_passphrase, clock, read_settings_file
+from bundler.cli.options import ask_passphrase, clock, open_signer, read_settings_file
 from bundler.errors import RejectedError, UsageError
 from bundler.escaping import escape
 from bundler.value import dataclass, replace
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from bundler.export.pipeline import ExportRequest, ProofWish
     from bundler.export.settings import ImageRequest, Settings
+    from trust_root.keys import Signer
     from trust_root.state_export import SiteHeads
 
 _NAMES = "bundler.cli.export.names"
@@ -33,6 +34,7 @@ Examples:
   sealift export oci-archive:app.tar oci:tools:v2 --platform linux/amd64 -o two.bundle.tar --repository REPO --keys KEYS
   sealift export -f sealift.toml -o week-12.bundle.tar --policy policy.toml
   sealift export -f sealift.toml -o week-13.bundle.tar --since plant-7.json
+  sealift export -f sealift.toml -o week-14.bundle.tar --key 'pkcs11:token=exporter;object=online'
   sealift export -f sealift.toml --dry-run --json
 
 \b
@@ -64,7 +66,8 @@ class _ExportCommand(click.Command):
 )
 @click.option("-o", "--output", metavar="FILE", help="The bundle to write; never overwritten.")
 @click.option("--repository", metavar="DIR", help="The trust repository.")
-@click.option("--keys", metavar="DIR", help="The folder with the exporter's key.")
+@click.option("--keys", metavar="DIR", help="The folder with the exporter's key, exporter.pem.")
+@click.option("--key", metavar="FILE|pkcs11:URI", help="The exporter's key itself, in a file or on a token.")
 @click.option("--stream", metavar="NAME", help="The stream; refused unless it is the repository's.")
 @click.option("--name", "names", metavar="REF", multiple=True, help="Name of the IMAGE before it.")
 @click.option("--platform", "platforms", metavar="P", multiple=True, help="Carry only this platform; repeatable.")
@@ -110,6 +113,7 @@ class _Options:
     output: str | None
     repository: str | None
     keys: str | None
+    key: str | None
     stream: str | None
     names: tuple[str, ...]
     platforms: tuple[str, ...]
@@ -174,6 +178,7 @@ def _settings(options: _Options, named: Sequence[tuple[int, str]]) -> Settings:
         stream=options.stream or settings.stream,
         repository=Path(options.repository) if options.repository else settings.repository,
         keys=Path(options.keys) if options.keys else settings.keys,
+        key=options.key if options.keys or options.key else settings.key,
         audience=options.audience or settings.audience,
         compression=options.compression or settings.compression,
     )
@@ -232,6 +237,7 @@ def _export(settings: Settings, options: _Options, reach: Reach) -> None:
     request = _request(settings, options)
     hooks = Hooks(
         passphrase=ask_passphrase(),
+        signer=_signer(settings),
         verify_file=_judge(options.policy_file, request) if options.policy_file else accept,
         progress=lambda title, total: progress(title, total, quiet=options.quiet),
         progress_each=lambda title, totals: progress_each(title, totals, quiet=options.quiet),
@@ -246,13 +252,18 @@ def _export(settings: Settings, options: _Options, reach: Reach) -> None:
     click.echo(show(done), nl=False)
 
 
+def _signer(settings: Settings) -> Callable[[], Signer] | None:
+    typed, repository = settings.key, settings.repository
+    return None if typed is None else lambda: open_signer(typed, apart_from=repository)
+
+
 def _request(settings: Settings, options: _Options) -> ExportRequest:
     from bundler.export.created import choose_created
     from bundler.export.pipeline import ExportRequest
 
-    needed = {"--output": options.output, "--repository": settings.repository, "--keys": settings.keys}
+    needed = {"--output": options.output, "--repository": settings.repository, "--keys": settings.keys or settings.key}
     missing = [name for name, value in needed.items() if value is None]
-    if missing or options.output is None or settings.repository is None or settings.keys is None:
+    if missing or options.output is None or settings.repository is None:
         raise UsageError("usage", "option", missing[0], got="not given", want="a path", hints=[_HELP])
     if options.allow_expiring:
         _warn("--allow-expiring: trust metadata may end before this bundle is verified")
@@ -263,7 +274,7 @@ def _request(settings: Settings, options: _Options) -> ExportRequest:
         images=settings.images,
         target=Path(options.output),
         repository=settings.repository,
-        keys=settings.keys,
+        keys=None if settings.key else settings.keys,
         stream=settings.stream,
         audience=settings.audience,
         created_at=choose_created(clock(), epoch, development=options.development),

@@ -10,6 +10,7 @@ Rules of this module:
 
 from __future__ import annotations
 
+import errno
 import gc
 import os
 import sys
@@ -17,7 +18,7 @@ from typing import NoReturn
 
 import click
 
-from bundler.errors import EXIT_BUG, SealiftError, UsageError
+from bundler.errors import EXIT_BUG, EnvError, SealiftError, UsageError
 from bundler.escaping import escape
 from bundler.version import FORMAT_VERSION, VERSION
 from trust_root.cli_group import LazyGroup
@@ -94,6 +95,9 @@ def main(arguments: list[str]) -> int:
         # The reader went away (`sealift … | head`). Nothing more can be said; Python must not try at exit either.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         result = _READER_GONE
+    except OSError as error:
+        # Standard output on a full or failing disk. Files that commands write have errors of their own.
+        result = _output_failed(error)
     except Exception as error:  # noqa: BLE001  the last line of defence: what nobody foresaw must not pass as success
         result = _bug(error)
     return result if isinstance(result, int) else 0
@@ -128,6 +132,15 @@ def _print_json(error: SealiftError) -> None:
 def _usage(error: click.ClickException) -> UsageError:
     command = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else "sealift"
     return UsageError("usage", "command line", got=error.format_message(), hints=[f"{command} --help"])
+
+
+def _output_failed(error: OSError) -> int:
+    failure = EnvError(
+        "disk-full" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "disk", "output",
+        got=error.strerror or str(error), want="success", hints=["what the command had to do may be done: look"],
+    )  # fmt: skip
+    print_error(failure)
+    return failure.exit_code
 
 
 def _bug(error: BaseException) -> int:

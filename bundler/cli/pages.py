@@ -17,6 +17,7 @@ _PAGES = {
     "serve": ("bundler.deliver", "SERVE.md"),
     "reasons": ("bundler", "REASONS.md"),
     "ceremony": ("trust_root", "CEREMONY.md"),
+    "site": ("trust_root", "SITE.md"),
 }
 
 

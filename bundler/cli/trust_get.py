@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import click
 
 from bundler.cli.options import clock, state_folder
-from bundler.errors import SealiftError, TrustError, UsageError
+from bundler.errors import TrustError, UnsupportedError, UsageError
 from trust_root import cli_common
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ def _typed_roots(paths: tuple[str, ...]) -> dict[int, set[bytes]]:
         raw = cli_common.read_typed(path)
         try:
             version = open_first_root(raw).body.version
-        except SealiftError as error:
+        except (TrustError, UnsupportedError) as error:
             raise UsageError("root-file", "--root", path, got=str(error)[:200], want="a TUF root") from error
         found.setdefault(version, set()).add(raw)
     return found

@@ -35,12 +35,12 @@ _LATE = "--accept-expired-sigstore-root"
 @click.command(
     epilog="\b\nExamples:\n"
     "  sealift trust add-sigstore REPO --keys KEYS --from https://tuf-repo-cdn.sigstore.dev --root 12.root.json\n"
-    "  sealift trust add-sigstore REPO --keys KEYS --from /media/usb/sigstore-mirror --root 12.root.json\n"
+    "  sealift trust add-sigstore REPO --from /media/usb/sigstore-mirror --root 12.root.json    (holders sign later)\n"
     "  sealift trust add-sigstore REPO --keys KEYS --from https://tuf-repo.github.com --root root.json --name github\n"
     "  sealift trust add-sigstore REPO --keys KEYS --from trusted_root.json --name plant-sigstore\n"
 )
 @click.argument("repository", metavar="REPO")
-@click.option("--keys", required=True, metavar="DIR", help="Folder with the private keys; never inside REPO.")
+@click.option("--keys", metavar="DIR", help="Folder with the private keys, to sign at once [the holders sign later].")
 @click.option("--from", "source", required=True, metavar="DIR|URL|FILE", help="Sigstore's TUF repository, or a file.")
 @click.option("--root", "root_file", metavar="FILE", help="The root to start from, from a place that you trust.")
 @click.option("--name", default="public-good", show_default=True, metavar="NAME", help="What policies call it.")
@@ -53,7 +53,7 @@ _LATE = "--accept-expired-sigstore-root"
 def add_sigstore(
     *,
     repository: str,
-    keys: str,
+    keys: str | None,
     source: str,
     root_file: str | None,
     name: str,
@@ -64,8 +64,8 @@ def add_sigstore(
 ) -> None:
     """Publish a Sigstore instance's trusted root in REPO, and how it was come by.
 
-    Sites get it with the next bundle. Several can stand there; the policy says which one an image uses
-    (trusted_root = "NAME").
+    With --keys it is signed at once. Without, it waits for the holders (sealift trust sign). Sites get it with the next
+    bundle. Several can stand there; the policy says which one an image uses (trusted_root = "NAME").
     """
     from bundler.digest import sha256_of
     from trust_root.ceremony import publish
@@ -84,9 +84,25 @@ def add_sigstore(
     _check(raw, name)
     origin = Origin(sha256_of(raw), at.replace(microsecond=0), walked)
     add = {f"trusted_root/{name}.json": raw, origin_path(name): format_origin(origin)}
+    if origin.walked is not None and origin.walked.expired:
+        cli_common.note("accepted although metadata has expired; every report will say so")
+    if keys is None:
+        _propose(repository, at, add, as_json=as_json)
+        return
     done = publish(Path(repository), Path(keys), cli_common.ask_passphrase(confirm=False), at, add=add)
     cli_common.warn(development=done.development)
     _tell(origin, name, done.targets_version, as_json=as_json)
+
+
+def _propose(repository: str, at: datetime, add: Mapping[str, bytes], *, as_json: bool) -> None:
+    """New targets that wait for the holders, as `trust publish` without keys makes them."""
+    from trust_root.proposing import propose_targets
+    from trust_root.workplace import open_workplace
+
+    with open_workplace(Path(repository)) as place:
+        proposed = propose_targets(place, at, add=add, remove=())
+    cli_common.warn(development=proposed.development)
+    cli_common.print_proposal(proposed, as_json=as_json)
 
 
 def _refuse_with_file(root_file: str | None, targets_place: str | None, *, accept_expired: bool) -> None:
@@ -147,7 +163,7 @@ def _told(source: str, walk: Walk, found: FoundTarget) -> Walked:
         roles.append(WalkedRole(found.role, found.role_version, _second(found.role_expires_at)))
     first, newest = walk.chain[0], walk.root
     return Walked(
-        place=_place(source),
+        place=place_of(source),
         target=found.facts.path,
         listed_by=found.role,
         first_root=WalkedRoot(first.body.version, first.digest),
@@ -161,8 +177,8 @@ def _second(moment: datetime) -> datetime:
     return moment.replace(microsecond=0)
 
 
-def _place(source: str) -> str:
-    """An address without user, password, query and fragment; a folder is a folder."""
+def place_of(source: str) -> str:
+    """How an origin tells of a repository: an address without user, password, query and fragment, or a folder."""
     from trust_root.origins import FOLDER
 
     if not source.startswith(("http://", "https://")):
@@ -199,8 +215,6 @@ def _tell(origin: Origin, name: str, version: int, *, as_json: bool) -> None:
 
     from trust_root.origins import format_origin
 
-    if origin.walked is not None and origin.walked.expired:
-        cli_common.note("accepted although metadata has expired; every report will say so")
     document = {
         "target": f"trusted_root/{name}.json",
         "targets_version": version,

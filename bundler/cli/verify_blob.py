@@ -167,7 +167,7 @@ def accepted_roots(state: str | None) -> AcceptedRoots | None:
             raise
         return None
     found: dict[str, set[bytes]] = {}
-    for pin in site.loaded.pins:
+    for pin in (pin for pin in site.loaded.pins if pin.record.retired is None):
         for path, raw in accepted_targets(pin, clock(), site.rules.grace).items():
             found.setdefault(path, set()).add(raw)
     disputed = Keyring({path: b"" for path, contents in found.items() if len(contents) > 1}).root_names

@@ -1,7 +1,8 @@
 """What SLSA provenance says of builder and source (slsa.dev/provenance, versions 0.1, 0.2 and 1).
 
     version      builder                   source
-    0.1, 0.2     builder.id                invocation.configSource.uri (0.1 has none)
+    0.1          builder.id                materials[recipe.definedInMaterial].uri
+    0.2          builder.id                invocation.configSource.uri
     1            runDetails.builder.id     buildDefinition.externalParameters: workflow.repository and workflow.ref,
                                            the same of buildConfigSource and sourceToBuild (Google Cloud Build),
                                            source.uri, or configSource.uri (BuildKit)
@@ -26,11 +27,13 @@ from bundler.evidence.provenance_parts import WHAT, inner, one_of, text
 from bundler.evidence.provenance_refs import read_refs
 from bundler.evidence.statement import Statement
 from bundler.fields import Fields
+from bundler.oci.spelling import check_spelling
 from bundler.strict_json import parse_foreign
 from bundler.value import dataclass
 
 _NAMED = ("workflow", "buildConfigSource", "sourceToBuild")
 _DESCRIBED = ("source", "configSource")
+_PLACE = re.compile("-?[0-9]{1,9}", re.ASCII)
 _ADDRESS = re.compile(r"(?:git\+)?([a-z][a-z0-9+.-]*://[^/@#]+/[^@#]+)(?:([@#])(.*))?", re.ASCII | re.DOTALL)
 
 
@@ -63,12 +66,36 @@ def read_provenance(statement: Statement) -> Provenance:
     if version == "v1":
         builder = inner(inner(predicate, "runDetails"), "builder")
         sources = _sources(inner(inner(predicate, "buildDefinition"), "externalParameters"))
-    else:
+    elif version == "v0.2":
         builder = inner(predicate, "builder")
         sources = [split_source(text(inner(inner(predicate, "invocation"), "configSource"), "uri"))]
+    else:
+        builder = inner(predicate, "builder")
+        sources = [split_source(_recipe_material(predicate))]
     source = one_of({address for address, _ in sources if address}, "source")
     ref = one_of({ref for _, ref in sources if ref}, "source ref")
     return Provenance(text(builder, "id"), source, ref, *read_refs(version, predicate, ref))
+
+
+def _recipe_material(predicate: Fields) -> str | None:
+    """The address of the material that version 0.1's recipe stands in, by its number.
+
+    Google Cloud Build writes the number as text, as protobuf does, and -1 for none.
+    """
+    recipe = inner(predicate, "recipe")
+    if recipe is None:
+        return None
+    check_spelling(recipe, frozenset({"definedInMaterial"}))
+    check_spelling(predicate, frozenset({"materials"}))
+    place = recipe.raw("definedInMaterial")
+    if isinstance(place, str) and _PLACE.fullmatch(place):
+        place = int(place)
+    if place is None or (type(place) is int and place < 0):
+        return None
+    materials = list(predicate.each("materials", maximum=limits.PROVENANCE_MATERIALS))
+    if type(place) is not int or place >= len(materials):
+        raise MalformedError("provenance", WHAT, "recipe.definedInMaterial", got=str(place)[:80], want="a material")
+    return text(materials[place], "uri")
 
 
 def _sources(parameters: Fields | None) -> list[tuple[str | None, str | None]]:

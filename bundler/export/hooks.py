@@ -9,6 +9,7 @@ from pathlib import Path
 from bundler.progress import Bar, Bars, silent, silent_each
 from bundler.value import dataclass
 from trust_root.key_files import Passphrase
+from trust_root.keys import Signer
 
 
 def accept(_path: Path) -> None:
@@ -24,9 +25,11 @@ class Hooks:
         verify_file: judges the finished file before it gets its name; raises to end the export.
         progress: begins a piece of work, by title and number of bytes, and shows how far it is.
         progress_each: the same for several things at once: a title, and the number of bytes of each by name.
+        signer: opens the exporter's key; None: it is `exporter.pem` in the request's folder of keys.
     """
 
     passphrase: Passphrase
     verify_file: Callable[[Path], None] = accept
     progress: Callable[[str, int], AbstractContextManager[Bar]] = silent
     progress_each: Callable[[str, Mapping[str, int]], AbstractContextManager[Bars]] = silent_each
+    signer: Callable[[], Signer] | None = None

@@ -6,13 +6,13 @@ Rules of this module:
 - For each tree that a site knows, or that evidence of this bundle speaks of, the log is asked for its newest checkpoint
   and for a proof from every size that is known. Each proof is verified here.
 - A log that contradicts what a site has seen ends the export: ``log-fork``, ``log-rollback``. One that gives no answer,
-  or cannot be asked, is a warning that names it: the site will say that there is no proof.
+  is a warning that names it: the site will say that there is no proof.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 
 from bundler import limits
@@ -22,8 +22,8 @@ from bundler.export.collect import CollectedImage
 from bundler.export.proofs import proved_entries
 from bundler.network.connection import Connection
 from bundler.network.log_client import LogClient
-from bundler.network.rekor import Fetch
 from bundler.network.rekor_growth import fetch_checkpoint, fetch_consistency
+from bundler.network.rekor_tiles import TileReader, fetch_tiled_checkpoint
 from bundler.strict_json import MAX_SAFE_INTEGER
 from bundler.transparency.checkpoint import VerifiedCheckpoint, open_checkpoint
 from bundler.transparency.log import TransparencyLog
@@ -93,7 +93,7 @@ def fetch_growth(
     try:
         for tree in sorted(trees.points):
             try:
-                grown.append(_ask(tree, trees, client.fetch, created_at))
+                grown.append(_ask(tree, trees, client, created_at))
             except (RejectedError, EnvError) as error:
                 warnings.append(f"how {trees.logs[tree].url} grew ({tree[1]}) is not known: {error} ({error.code})")
     finally:
@@ -135,15 +135,9 @@ def _of_site(note: bytes, log: TransparencyLog, origin: str) -> VerifiedCheckpoi
     return point
 
 
-def _ask(tree: _Tree, trees: _Trees, fetch: Fetch, created_at: datetime) -> LogGrowth:
+def _ask(tree: _Tree, trees: _Trees, client: LogClient, created_at: datetime) -> LogGrowth:
     log, points, owed = trees.logs[tree], trees.points[tree], trees.owed.get(tree, set())
-    tree_id = next(iter(points.values())).tree_id
-    if tree_id is None:
-        raise EnvError(
-            "log-kind", "log", log.url, got="a log of Rekor 2", want="one of Rekor 1",
-            hints=["this version fetches no consistency proofs from tiles"],
-        )  # fmt: skip
-    tip = fetch_checkpoint(log, tree[1], fetch)
+    tip, prove = _newest(next(iter(points.values())), client)
     known = points.get(tip.tree_size, tip)
     if known.root_hash != tip.root_hash:
         raise _fork(log, tip, known)
@@ -154,13 +148,31 @@ def _ask(tree: _Tree, trees: _Trees, fetch: Fetch, created_at: datetime) -> LogG
             want=f"at least {lost}, which a site has seen",
             hints=["the log has lost entries, or shows different trees to different askers; nothing was exported"],
         )  # fmt: skip
+    if not 1 <= tip.tree_size <= MAX_SAFE_INTEGER:
+        raise EnvError("log-answer", "log", log.url, got=f"a tree of {tip.tree_size} leaves", want="1 to 2^53-1")
     sizes = [size for size in sorted(points, key=lambda size: (size not in owed, -size)) if size < tip.tree_size]
     proofs = []
     for size in sorted(sizes[: limits.LOG_PROOFS]):
-        hashes = fetch_consistency(log, tree_id, size, tip.tree_size, fetch)
+        hashes = prove(size)
         _verify(log, points[size], tip, hashes)
         proofs.append(GrowthProof(size, hashes))
     return LogGrowth(log.log_id.hex(), tip.note, created_at, tuple(proofs))
+
+
+def _newest(
+    known: VerifiedCheckpoint, client: LogClient
+) -> tuple[VerifiedCheckpoint, Callable[[int], tuple[bytes, ...]]]:
+    """A tree's newest checkpoint, and what gives the proof from a smaller size to it; the latter is not verified.
+
+    A checkpoint of Rekor 1 names its tree in its origin, one of Rekor 2 only its log.
+    """
+    log, origin = known.log, known.origin
+    if known.tree_id is None:
+        tip = fetch_tiled_checkpoint(log, origin, client.fetch_raw)
+        return tip, TileReader(log, tip.tree_size, client.fetch_raw).consistency
+    tip = fetch_checkpoint(log, origin, client.fetch)
+    tree_id = known.tree_id
+    return tip, lambda size: fetch_consistency(log, tree_id, size, tip.tree_size, client.fetch)
 
 
 def _verify(

@@ -47,6 +47,7 @@ from bundler.safe_file import disk_errors, temporary_beside
 from bundler.value import dataclass
 from bundler.version import TOOL
 from trust_root.key_files import EXPORTER, check_folders_apart, load_key
+from trust_root.keys import Signer
 from trust_root.repository import Publication, Repository, open_repository
 from trust_root.state_export import SiteHeads
 
@@ -61,7 +62,7 @@ class ExportRequest:
         images: at least one.
         target: the bundle's final name; nothing may be there.
         repository: the trust repository's folder.
-        keys: the folder with the exporter's key.
+        keys: the folder with the exporter's key; None: the caller opens it (`Hooks.signer`).
         stream: the stream's name, to be sure that it is the right repository; None: whatever it is.
         audience: names of the sites that the bundle is for; empty: any.
         created_at: when the bundle is made, UTC, whole seconds; expiries are judged at it.
@@ -75,7 +76,7 @@ class ExportRequest:
     images: tuple[ImageRequest, ...]
     target: Path
     repository: Path
-    keys: Path
+    keys: Path | None
     stream: str | None
     audience: tuple[str, ...]
     created_at: datetime
@@ -169,11 +170,12 @@ def export_bundle(request: ExportRequest, hooks: Hooks, connection: Connection) 
             the pending record stays and counts.
     """
     check_absent(request.target)
-    check_folders_apart(request.repository, request.keys)
+    if request.keys is not None:
+        check_folders_apart(request.repository, request.keys)
     with ExitStack() as opened:
         repository = opened.enter_context(open_repository(request.repository))
         _check_stream(repository, request.stream)
-        signer = load_key(request.keys, EXPORTER, hooks.passphrase)
+        signer = _open_signer(request, hooks)
         if not request.allow_expiring:
             repository.check_lifetime(request.created_at)
         signing = Signing(repository, repository.next_publication(request.created_at), signer)
@@ -201,6 +203,14 @@ def export_bundle(request: ExportRequest, hooks: Hooks, connection: Connection) 
             development=repository.development,
             warnings=(*proved.warnings, *grown.warnings, *evicted),
         )
+
+
+def _open_signer(request: ExportRequest, hooks: Hooks) -> Signer:
+    if hooks.signer is not None:
+        return hooks.signer()
+    if request.keys is None:
+        raise UsageError("keys", "keys folder", got="none", want="a folder with exporter.pem, or a key")
+    return load_key(request.keys, EXPORTER, hooks.passphrase)
 
 
 def _prove(

@@ -2,7 +2,7 @@
 
     stream = "plant"
     repository = "trust"                 # the trust repository; paths are relative to this file
-    keys = "../keys"
+    keys = "../keys"                     # the folder with exporter.pem; or key = "exporter.pem", or "pkcs11:…"
     audience = ["plant-7"]               # site names; empty or absent: any site
     compression = "zstd"                 # or "none"
     require = ["signature", "sbom"]      # evidence that every image must have
@@ -33,11 +33,12 @@ from bundler.fields import Fields
 from bundler.oci.descriptor import Platform, parse_platform
 from bundler.safe_file import read_bounded
 from bundler.value import dataclass
+from trust_root.roles import KEY_SCHEMES
 
 EVIDENCE_WORDS = ("signature", "attestation", "sbom", "provenance")
 COMPRESSIONS = ("zstd", "none")
 _WHAT = "settings"
-_TOP = ("stream", "repository", "keys", "audience", "compression", "require", "image")
+_TOP = ("stream", "repository", "keys", "key", "audience", "compression", "require", "image")
 _IMAGE = ("source", "name", "platforms", "require", "may_lack", "allow_synthesised_digest")
 
 
@@ -71,6 +72,7 @@ class Settings:
     stream: str | None = None
     repository: Path | None = None
     keys: Path | None = None
+    key: str | None = None
     audience: tuple[str, ...] = ()
     compression: str = "zstd"
     images: tuple[ImageRequest, ...] = ()
@@ -115,10 +117,17 @@ def parse_settings(raw: bytes, base: Path) -> Settings:
         stream=fields.optional_text("stream"),
         repository=_path(fields, "repository", base),
         keys=_path(fields, "keys", base),
+        key=_key(fields, base),
         audience=fields.texts("audience", maximum=limits.AUDIENCE_SITES) if "audience" in fields else (),
         compression=_one_of(fields, "compression", COMPRESSIONS) if "compression" in fields else "zstd",
         images=images,
     )
+
+
+def _key(fields: Fields, base: Path) -> str | None:
+    """A key file, relative to the settings file; or a key elsewhere, which has a scheme."""
+    typed = fields.optional_text("key")
+    return typed if typed is None or typed.startswith(KEY_SCHEMES) else str(base / typed)
 
 
 def _parse_image(fields: Fields, require: frozenset[str], base: Path) -> ImageRequest:

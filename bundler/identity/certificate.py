@@ -14,12 +14,10 @@ from __future__ import annotations
 
 from functools import lru_cache
 from hashlib import sha256
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
-from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import Encoding
-from cryptography.x509.oid import ExtensionOID, SignatureAlgorithmOID
 
 from bundler import limits
 from bundler.digest import Digest, sha256_of
@@ -29,6 +27,9 @@ from bundler.identity.der import EXPLICIT_3, SEQUENCE, Element, parse_der, parse
 from bundler.identity.keys import PublicKey, Scheme, wrap_public_key
 from bundler.moment import Window
 from bundler.value import dataclass, field
+
+if TYPE_CHECKING:
+    from cryptography import x509  # imported where a certificate is read: it takes longer than reading a hundred
 
 CODE_SIGNING = "1.3.6.1.5.5.7.3.3"
 TIME_STAMPING = "1.3.6.1.5.5.7.3.8"
@@ -42,23 +43,23 @@ _AUTHORITY_SERIAL = 0x82
 
 _CHECKED_EXTENSIONS = frozenset(
     {
-        ExtensionOID.BASIC_CONSTRAINTS,
-        ExtensionOID.KEY_USAGE,
-        ExtensionOID.EXTENDED_KEY_USAGE,
-        ExtensionOID.SUBJECT_ALTERNATIVE_NAME,
+        "2.5.29.19",  # BasicConstraints
+        "2.5.29.15",  # KeyUsage
+        "2.5.29.37",  # ExtendedKeyUsage
+        "2.5.29.17",  # SubjectAlternativeName
     }
 )
 _SCHEMES = {
-    SignatureAlgorithmOID.ECDSA_WITH_SHA256: Scheme.ECDSA_SHA256,
-    SignatureAlgorithmOID.ECDSA_WITH_SHA384: Scheme.ECDSA_SHA384,
-    SignatureAlgorithmOID.ECDSA_WITH_SHA512: Scheme.ECDSA_SHA512,
-    SignatureAlgorithmOID.RSA_WITH_SHA256: Scheme.RSA_PKCS1_SHA256,
-    SignatureAlgorithmOID.RSA_WITH_SHA384: Scheme.RSA_PKCS1_SHA384,
-    SignatureAlgorithmOID.RSA_WITH_SHA512: Scheme.RSA_PKCS1_SHA512,
-    SignatureAlgorithmOID.ED25519: Scheme.ED25519,
+    "1.2.840.10045.4.3.2": Scheme.ECDSA_SHA256,
+    "1.2.840.10045.4.3.3": Scheme.ECDSA_SHA384,
+    "1.2.840.10045.4.3.4": Scheme.ECDSA_SHA512,
+    "1.2.840.113549.1.1.11": Scheme.RSA_PKCS1_SHA256,
+    "1.2.840.113549.1.1.12": Scheme.RSA_PKCS1_SHA384,
+    "1.2.840.113549.1.1.13": Scheme.RSA_PKCS1_SHA512,
+    "1.3.101.112": Scheme.ED25519,
 }
 _Parts = list[tuple[Element, ...]]  # of each extension: OID, perhaps `critical`, value
-_Extension = TypeVar("_Extension", bound=x509.ExtensionType)
+_Extension = TypeVar("_Extension", bound="x509.ExtensionType")
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +83,7 @@ class Certificate:
 
     der: bytes
     tbs: bytes = field(compare=False, repr=False)
-    algorithm: x509.ObjectIdentifier = field(compare=False, repr=False)
+    algorithm: str = field(compare=False, repr=False)
     signature: bytes = field(compare=False, repr=False)
     serial: bytes = field(compare=False, repr=False)
     issuer: bytes = field(compare=False, repr=False)
@@ -118,7 +119,7 @@ class Certificate:
         if self.issuer != issuer.subject:
             raise _chain_error("another issuer name", "the subject of the certificate above")
         if self.algorithm not in _SCHEMES:
-            raise _chain_error(f"signature algorithm {self.algorithm.dotted_string}", "SHA-2")
+            raise _chain_error(f"signature algorithm {self.algorithm}", "SHA-2")
         try:
             issuer.key.accepting(_SCHEMES[self.algorithm]).verify(self.signature, self.tbs)
         except RejectedError as error:
@@ -144,6 +145,8 @@ def parse_certificate(der: bytes, what: str = "certificate") -> Certificate:
     Raises:
         MalformedError: not one certificate, or one that this module refuses (code ``certificate``, ``key``, ``der``).
     """
+    from cryptography import x509  # noqa: PLC0415  see above
+
     if len(der) > limits.CERTIFICATE_BYTES:
         raise _malformed(what, f"{len(der)} bytes", f"at most {limits.CERTIFICATE_BYTES}")
     fields = _cut(der)
@@ -187,6 +190,8 @@ def _cut(der: bytes) -> tuple[Element, ...]:
 
 
 def _read(parsed: x509.Certificate, fields: tuple[Element, ...], parts: _Parts, what: str) -> Certificate:
+    from cryptography import x509  # noqa: PLC0415  see above
+
     extensions = parsed.extensions
     _check_critical(extensions, what)
     constraints = _extension(extensions, x509.BasicConstraints)
@@ -196,7 +201,7 @@ def _read(parsed: x509.Certificate, fields: tuple[Element, ...], parts: _Parts, 
     return Certificate(
         der=parsed.public_bytes(Encoding.DER),
         tbs=parsed.tbs_certificate_bytes,
-        algorithm=parsed.signature_algorithm_oid,
+        algorithm=parsed.signature_algorithm_oid.dotted_string,
         signature=parsed.signature,
         serial=fields[_SERIAL].content,
         issuer=fields[_ISSUER].raw,
@@ -217,7 +222,7 @@ def _read(parsed: x509.Certificate, fields: tuple[Element, ...], parts: _Parts, 
 
 def _check_critical(extensions: x509.Extensions, what: str) -> None:
     for extension in extensions:
-        if extension.critical and extension.oid not in _CHECKED_EXTENSIONS:
+        if extension.critical and extension.oid.dotted_string not in _CHECKED_EXTENSIONS:
             raise _malformed(what, f"critical extension {extension.oid.dotted_string}", "none that we do not check")
 
 

@@ -14,8 +14,6 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Literal
 
-from cryptography import x509
-
 from bundler.errors import MalformedError, RejectedError
 from bundler.identity.certificate import Certificate
 from bundler.identity.der import parse_utf8_string
@@ -88,6 +86,8 @@ def _read_issuer(certificate: Certificate) -> str:
 
 
 def _read_san(certificate: Certificate) -> tuple[str, SanKind]:
+    from cryptography import x509  # noqa: PLC0415  as in certificate.py
+
     if len(certificate.names) != 1:
         raise _refused(f"{len(certificate.names)} alternative names", "exactly one")
     name = certificate.names[0]

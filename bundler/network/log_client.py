@@ -1,4 +1,4 @@
-"""Asking a transparency log over HTTP: what rekor.py takes as `fetch`.
+"""Asking a transparency log over HTTP: what rekor.py, rekor_growth.py and rekor_tiles.py take as `fetch`.
 
 Rules of this module:
 - Logs get no credentials, and the options for registries (`--cert-dir`, `--tls-verify=false`) do not touch them.
@@ -41,14 +41,24 @@ class LogClient:
         self._patience = Patience(own)
 
     def fetch(self, url: str) -> bytes | None:
-        """The body that a log gives for `url`; None for 404.
+        """The JSON that a log gives for `url`; None for 404.
 
         Raises:
             EnvError: ``log-unreachable`` or ``log-answer``.
         """
+        return self._ask(url, _JSON)
+
+    def fetch_raw(self, url: str) -> bytes | None:
+        """The body that a log gives for `url`, of any media type; None for 404. Raises as `fetch`."""
+        return self._ask(url, "")
+
+    def _ask(self, url: str, media_type: str) -> bytes | None:
         try:
-            request = Request("GET", parse_url(url, "log's address"), f"log {url}", {"Accept": _JSON})
-            return self._patience.ask(lambda: self._http.exchange(request), lambda answer: _read(answer, url))
+            accepted = {"Accept": media_type or "*/*"}
+            request = Request("GET", parse_url(url, "log's address"), f"log {url}", accepted)
+            return self._patience.ask(
+                lambda: self._http.exchange(request), lambda answer: _read(answer, url, media_type)
+            )
         except MalformedError as error:
             raise _no_answer(url, error.got, error.want) from error
         except EnvError as error:
@@ -64,15 +74,15 @@ class LogClient:
         self._http.close()
 
 
-def _read(answer: Answer, url: str) -> bytes | None:
+def _read(answer: Answer, url: str, wanted: str) -> bytes | None:
     with answer:
         if answer.status == 404:
             return None
         if answer.status in PASSING_STATUSES:
             raise _unreachable(url, f"HTTP {answer.status}", "an answer")
         media_type = answer.header("Content-Type").partition(";")[0].strip().lower()
-        if answer.status != 200 or media_type != _JSON:
-            raise _no_answer(url, f"HTTP {answer.status} {media_type[:80]}".strip(), f"HTTP 200 {_JSON}")
+        if answer.status != 200 or wanted not in ("", media_type):
+            raise _no_answer(url, f"HTTP {answer.status} {media_type[:80]}".strip(), f"HTTP 200 {wanted}".strip())
         return answer.read_whole(limits.LOG_ANSWER_BYTES)
 
 

@@ -5,7 +5,7 @@ Rules of this module:
   inactive shards; size and root hash beside them are nobody's word.
 - Trees are told apart by origin. One that the log no longer shows is ``log-tree-gone``: it was there once.
 - A proof is fetched here and verified by the caller, who knows both ends. What is no answer is ``log-answer``.
-- Rekor 2 has no such API; its trees are served as tiles (rekor_tiles.py).
+- Rekor 2 has no such API: it serves its tree as tiles (rekor_tiles.py).
 """
 
 from __future__ import annotations

@@ -34,6 +34,7 @@ from bundler.verify.keyring import Keyring
 from bundler.verify.log_stage import LogVerdict, judge_logs
 from bundler.verify.policy import KeylessSigner, KeySigner, Policy, Signer
 from bundler.verify.result import Check, DamageFact, Outcome, Report, TimeFact
+from bundler.verify.root_origins import origin_checks, origin_weaknesses
 from bundler.version import TOOL
 from trust_root.delivery import Delivery, TimeBasis
 from trust_root.site import Site, compare_with_site, open_for_site
@@ -167,11 +168,22 @@ def _go_through(archive: ArchiveReader, request: Request, run: Verification) -> 
         _judge_claims(archive, inventory, damaged, request, run)
 
 
+def _check_policy_site(site: Site, policy: Policy) -> None:
+    """A state folder that was copied to another site meets that site's policy (THREATS T10)."""
+    if policy.site not in (None, site.name):
+        raise TrustError(
+            "policy-site", "policy", got=f"for site {policy.site}", want=f"for {site.name or 'a site without a name'}",
+            hints=["the policy or the state folder belongs to another site; a state is never copied, pin anew there"],
+        )  # fmt: skip
+
+
 def _open_head(archive: ArchiveReader, request: Request, run: Verification) -> Inventory:
     """Trust first, then the inventory that it names, then how the delivery stands with this site."""
     head, report = run.head, run.report
     if request.site is None and not request.integrity_only:
         raise TrustError("no-pin", "verification", got="no site", want="a site with a pinned root")
+    if request.site is not None and request.policy is not None:
+        _check_policy_site(request.site, request.policy)
     if request.site is None:
         trusted = open_unproved(archive.trust_files, request.basis.at)
         report.trust = unproved_facts(trusted)
@@ -221,7 +233,8 @@ def _judge_claims(
     run.exhibits = tuple(item.exhibits for item in judged)
     report.images = tuple(item.result for item in judged)
     report.checks = _bundle_checks(inventory, judged, request)
-    report.weakened = _weakened(inventory, request)
+    report.checks += origin_checks(targets)
+    report.weakened = (*_weakened(inventory, request), *origin_weaknesses(targets))
     opened = run.head.opened
     if request.basis.source == "typed" and opened is not None and dict(opened.trusted.targets) != dict(targets):
         report.checks += _as_it_was(bench, Keyring(opened.trusted.targets), judged)

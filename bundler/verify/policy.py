@@ -30,6 +30,7 @@ from bundler.verify.policy_signer import (
     parse_signer,
 )
 from bundler.verify.policy_text import TextRule, wrong
+from trust_root.settings import parse_site_name
 
 __all__ = ["Demand", "KeySigner", "KeylessSigner", "Policy", "Rule", "RuleTrial", "Signer", "TextRule", "parse_policy"]
 
@@ -145,6 +146,7 @@ class Policy:
 
     Attributes:
         strengthened: options that demand more than the file does.
+        site: the only site that may judge by this policy, or None for any.
         require_log_growth: logs that vouch for evidence must be proved to have only grown since the site saw them.
     """
 
@@ -153,6 +155,7 @@ class Policy:
     raw: bytes = field(repr=False)
     strengthened: tuple[str, ...] = ()
     require_log_growth: bool = False
+    site: str | None = None
 
     def requiring_proofs(self) -> Policy:
         """This policy with an inclusion proof behind every signature that it demands; stronger demands stay."""
@@ -192,16 +195,17 @@ def parse_policy(raw: bytes) -> Policy:
         if len(raw) > limits.SETTINGS_BYTES:
             raise MalformedError("limits", "policy", got=f"{len(raw)} bytes", want=f"at most {limits.SETTINGS_BYTES}")
         document = Fields(tomllib.loads(raw.decode("utf-8")), "policy")
-        document.only("format", "rule", "require_log_growth")
+        document.only("format", "site", "rule", "require_log_growth")
         document.integer("format", minimum=POLICY_FORMAT, maximum=POLICY_FORMAT)
         require_log_growth = _flag(document, "require_log_growth")
+        site = parse_site_name(document.text("site")) if "site" in document else None
         rules = tuple(_parse_rule(fields, n) for n, fields in enumerate(document.each("rule", maximum=_MAX_RULES), 1))
     except (MalformedError, ValueError, RecursionError) as error:
         raise UsageError("policy", "policy", got=str(error)[:400], hints=["sealift help policy"]) from error
     if not rules:
         raise wrong("rule", "none", "at least one [[rule]]")
     _check_reachable(rules)
-    return Policy(rules, sha256_of(raw), raw, require_log_growth=require_log_growth)
+    return Policy(rules, sha256_of(raw), raw, require_log_growth=require_log_growth, site=site)
 
 
 def _parse_rule(fields: Fields, number: int) -> Rule:

@@ -32,7 +32,7 @@ def test_help_has_examples(command: tuple[str, ...]) -> None:
     assert "sealift" in result.out.partition("Example")[2]
 
 
-@pytest.mark.parametrize("page", ["format", "policy", "export", "inspect", "report", "reasons", "ceremony"])
+@pytest.mark.parametrize("page", ["format", "policy", "export", "inspect", "report", "reasons", "ceremony", "site"])
 def test_manual_pages_travel_with_the_program(page: str) -> None:
     result = call("help", page)
     assert result.code == 0

@@ -229,12 +229,19 @@ def test_no_page_is_wider_than_the_window(browser: Browser, pages: dict[str, Pat
 def test_names_of_platforms_are_not_broken(browser: Browser, pages: dict[str, Path], width: int) -> None:
     page = browser.open(pages["small"], width=width)
     lines = page.run(
-        "[...document.querySelectorAll('.platform, .checks td:nth-child(3)')].map((cell) => {"
+        "[...document.querySelectorAll('.platform')].map((cell) => {"
         " const range = document.createRange(); range.selectNodeContents(cell);"
         " return [cell.innerText, range.getClientRects().length]; })"
     )
     assert ["linux/amd64", 1] in lines
     assert [text for text, count in lines if count != 1] == []
+
+
+def test_checks_are_read_without_scrolling_on_a_telephone(browser: Browser, pages: dict[str, Path]) -> None:
+    page = browser.open(pages["small"], width=390)
+    wide = "[...document.querySelectorAll('.checks')].map((it) => it.offsetWidth - it.parentElement.clientWidth)"
+    assert page.run(f"Math.max(...{wide})") <= 0
+    assert page.run("document.querySelector('.checks tbody td:last-child').getBoundingClientRect().right") <= 390
 
 
 def test_what_is_below_the_window_is_drawn_too(browser: Browser, pages: dict[str, Path]) -> None:

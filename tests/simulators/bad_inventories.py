@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from bundler.archive.inventory import format_inventory
+from bundler.encoding import encode_base64
 from bundler.strict_json import format_canonical
 from tests.simulators.bundles import sample_inventory
 
@@ -71,6 +72,7 @@ def _changes(good: dict[str, Any]) -> Iterator[tuple[str, str, Change]]:
     yield from _head_changes()
     yield from _image_changes()
     yield from _blob_changes(good)
+    yield from _growth_changes()
     for path in _objects(good):
         place = "-".join(str(step) for step in path) or "top"
         yield "field-unknown", f"unknown-field-{place}", _put(*path, "extra", value=1)
@@ -196,6 +198,33 @@ def _take_evidence_name(document: dict[str, Any]) -> None:
     second["name"] = f"registry.example/app:{first['digest'].replace(':', '-')}.att"
     second["evidence"] = []
     document["images"].append(second)
+
+
+def _growth_changes() -> Iterator[tuple[str, str, Change]]:
+    """`logs` is absent from the good inventory; here it stands, with one thing wrong."""
+    proof = {"size": 5, "hashes": [encode_base64(bytes(32))]}
+    log = {
+        "log": _HASH,
+        "checkpoint": encode_base64(b"a note\n"),
+        "fetched_at": "2026-11-23T12:00:00Z",
+        "proofs": [proof],
+    }
+    wrong: dict[str, tuple[str, Any]] = {
+        "empty": ("field-value", []),
+        "twice": ("order", [log, log]),
+        "unsorted": ("order", [{**log, "log": "b" * 64}, log]),
+        "unknown-field": ("field-unknown", [{**log, "origin": "rekor"}]),
+        "log-upper": ("text", [{**log, "log": _HASH.upper()}]),
+        "later-than-created": ("time", [{**log, "fetched_at": "2026-11-23T12:00:01Z"}]),
+        "no-checkpoint": ("limits", [{**log, "checkpoint": ""}]),
+        "lax-base64": ("base64", [{**log, "checkpoint": "YQ"}]),
+        "proof-from-0": ("field-value", [{**log, "proofs": [{**proof, "size": 0}]}]),
+        "proofs-unsorted": ("order", [{**log, "proofs": [proof, {**proof, "size": 4}]}]),
+        "proof-empty": ("log-proof", [{**log, "proofs": [{**proof, "hashes": []}]}]),
+        "short-hash": ("log-proof", [{**log, "proofs": [{**proof, "hashes": ["AAAA"]}]}]),
+    }
+    for title, (code, value) in wrong.items():
+        yield code, f"logs-{title}", _put("logs", value=value)
 
 
 def _blob_changes(good: dict[str, Any]) -> Iterator[tuple[str, str, Change]]:

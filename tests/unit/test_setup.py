@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-PROGRAMS = ("skopeo", "jq", "zstd", "openssl", "strace", "unshare", "docker-registry", "chromium", "perl")
+PROGRAMS = ("skopeo", "jq", "zstd", "openssl", "strace", "faketime", "unshare", "docker-registry", "chromium", "perl")
 NEEDED = ("sh", "dirname", "id", "cat", "cksum")
 
 

@@ -107,6 +107,24 @@ def test_export_from_settings(place: Path, capsys: pytest.CaptureFixture[str], w
     assert len(value["images"]) == 2
 
 
+def test_the_key_itself(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    key = (place / "keys" / "exporter.pem").rename(place / "mine.pem")
+    run(capsys, "oci:app", "-o", "1.bundle.tar", "--repository", "repository", "--key", "mine.pem")
+    run(capsys, "oci:app", "-o", "2.bundle.tar", *WHERE, "--key", "mine.pem")
+    run(capsys, "oci:app", "-o", "3.bundle.tar", *WHERE, code=6)
+    (place / "inner").mkdir()
+    (place / "inner" / "sealift.toml").write_text(
+        'repository = "../repository"\nkey = "../mine.pem"\n[[image]]\nsource = "oci:../app"\n'
+    )
+    value = run_json(capsys, "-f", "inner/sealift.toml", "-o", "3.bundle.tar")
+    assert value["sequence"] == 3
+    shutil.copy(key, place / "repository" / "mine.pem")
+    words = ("oci:app", "-o", "4.bundle.tar", "--repository", "repository", "--key")
+    assert "[keys-in-repository]" in run(capsys, *words, "repository/mine.pem", code=2)[1]
+    assert "[exporter-key]" in run(capsys, *words, "keys/root-1.pem", code=2)[1]
+    assert "[pkcs11-uri]" in run(capsys, *words, "pkcs11:token=x", code=2)[1]
+
+
 def test_dry_run_writes_nothing(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     before = sorted(str(path) for path in place.rglob("*"))
     value = run_json(capsys, "oci:app", "--dry-run")

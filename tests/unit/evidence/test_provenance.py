@@ -181,6 +181,31 @@ def test_older_versions() -> None:
     assert read_provenance(made({"builder": {"id": ""}})).builder is None
 
 
+def by_number(place: object) -> dict[str, Any]:
+    return {"recipe": {"definedInMaterial": place}, "materials": [{"uri": "pkg:a/b"}, {"uri": f"git+{HOST}@v1"}]}
+
+
+SLSA_01 = "https://slsa.dev/provenance/v0.1"
+
+
+@pytest.mark.parametrize(
+    ("place", "source"), [(1, HOST), ("1", HOST), (0, "pkg:a/b"), (-1, None), ("-1", None), (None, None)]
+)
+def test_the_material_that_a_recipe_stands_in(place: object, source: str | None) -> None:
+    assert read_provenance(made(by_number(place), SLSA_01)).source == source
+
+
+@pytest.mark.parametrize("place", [2, "2", "x", "", True, 1.0, [1]])
+def test_a_recipe_in_no_material(place: object) -> None:
+    assert code(by_number(place), SLSA_01) == "provenance"
+
+
+def test_a_recipe_whose_material_another_parser_would_find_elsewhere() -> None:
+    assert code({**by_number(0), "Materials": []}, SLSA_01) == "field-case"
+    assert code({"recipe": {"definedinmaterial": 1}, "materials": []}, SLSA_01) == "field-case"
+    assert code({"recipe": {"definedInMaterial": 0}}, SLSA_01) == "field-missing"
+
+
 @pytest.mark.parametrize(
     ("predicate", "kind", "expected"),
     [
@@ -222,7 +247,9 @@ _JSON = st.recursive(
     lambda inner: st.lists(inner, max_size=3)
     | st.dictionaries(
         st.sampled_from(["builder", "id", "invocation", "configSource", "uri", "buildDefinition", "runDetails",
-                         "externalParameters", "workflow", "repository", "ref", "source", "BUILDER"]),
+                         "externalParameters", "workflow", "repository", "ref", "source", "BUILDER", "environment",
+                         "github_ref_type", "github_ref", "github_event_payload", "base_ref", "internalParameters",
+                         "recipe", "definedInMaterial", "materials"]),
         inner, max_size=4,
     ),
     max_leaves=12,

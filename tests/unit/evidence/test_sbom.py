@@ -476,8 +476,13 @@ JSON = st.recursive(
 )
 
 
+def combined() -> dict[str, Any]:
+    """SPDX 3 with licences inside licences."""
+    return licensed("x:s", licence_set("Disjunctive", "x:s", MIT, "x:t"), licence_set("Conjunctive", "x:t", MIT, BSD))
+
+
 @settings(derandomize=True, deadline=None, max_examples=300)
-@given(make=st.sampled_from([spdx2, spdx3, cyclonedx]), data=st.data(), value=JSON)
+@given(make=st.sampled_from([spdx2, spdx3, cyclonedx, combined]), data=st.data(), value=JSON)
 def test_whatever_stands_anywhere_gives_an_sbom_or_our_error(
     make: Callable[[], dict[str, Any]], data: st.DataObject, value: object
 ) -> None:

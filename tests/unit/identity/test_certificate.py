@@ -9,11 +9,20 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from cryptography.x509.oid import ExtensionOID, SignatureAlgorithmOID
 
 from bundler.encoding import format_pem
 from bundler.errors import MalformedError, RejectedError, SealiftError
-from bundler.identity.certificate import CODE_SIGNING, Certificate, parse_certificate, parse_certificate_pem
+from bundler.identity.certificate import (
+    _CHECKED_EXTENSIONS,
+    _SCHEMES,
+    CODE_SIGNING,
+    Certificate,
+    parse_certificate,
+    parse_certificate_pem,
+)
 from bundler.identity.der import SEQUENCE, format_der
+from bundler.identity.keys import Scheme
 from tests.simulators.sigstore import Sigstore
 from tests.simulators.sigstore_certificates import certificate_builder, der, fulcio_extension, pem
 from tests.simulators.sigstore_keys import AT, LEAF_LIFETIME
@@ -180,3 +189,18 @@ def check_mutant(raw: bytes, original: Certificate) -> None:
     with pytest.raises(SealiftError):
         parse_certificate(raw).check_issued_by(issuer)
     assert raw != original.der
+
+
+def test_object_identifiers_are_those_that_the_library_names() -> None:
+    extensions = ("BASIC_CONSTRAINTS", "KEY_USAGE", "EXTENDED_KEY_USAGE", "SUBJECT_ALTERNATIVE_NAME")
+    assert {getattr(ExtensionOID, name).dotted_string for name in extensions} == _CHECKED_EXTENSIONS
+    names = {oid.dotted_string: name for name, oid in vars(SignatureAlgorithmOID).items() if not name.startswith("_")}
+    assert {names[oid]: scheme for oid, scheme in _SCHEMES.items()} == {
+        "ECDSA_WITH_SHA256": Scheme.ECDSA_SHA256,
+        "ECDSA_WITH_SHA384": Scheme.ECDSA_SHA384,
+        "ECDSA_WITH_SHA512": Scheme.ECDSA_SHA512,
+        "RSA_WITH_SHA256": Scheme.RSA_PKCS1_SHA256,
+        "RSA_WITH_SHA384": Scheme.RSA_PKCS1_SHA384,
+        "RSA_WITH_SHA512": Scheme.RSA_PKCS1_SHA512,
+        "ED25519": Scheme.ED25519,
+    }

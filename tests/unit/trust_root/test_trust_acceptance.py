@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -412,6 +412,14 @@ class TestTime:
         place.site().set_floor(START, "the clock stood in 2031", START)
         assert place.take(place.make("main", b"three", START, sequence=3, previous=sha256_of(b"two"))).status == "gap"
         assert any('"kind":"set-floor"' in line for line in place.site().loaded.log)
+
+    def test_a_floor_in_the_first_year_there_is(self, place: Place) -> None:
+        first = datetime(1, 1, 1, tzinfo=UTC)
+        parcel = place.make("main", b"one")
+        parcel = replace(parcel, delivery=replace(parcel.delivery, created_at=first))
+        place.take(parcel, evidence_times=[datetime(9999, 12, 31, tzinfo=UTC)])
+        assert place.site().floor == first
+        assert place.take(place.make("main", b"two")).status == "next"
 
     def test_a_refused_bundle_never_moves_the_floor(self, place: Place) -> None:
         code_of(place, place.make("main", b"one", START + DAY, audience=("elsewhere",)), START + DAY)

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from bundler.errors import SealiftError, TrustError, UnsupportedError
 from bundler.strict_json import format_canonical
 from tests.simulators.tuf_repository import TufRepository
-from trust_root.client import verify_chain
 from trust_root.revocation import PREFIX, format_revocation, parse_revocation
+from trust_root.root_chain import verify_chain
 
 
 @pytest.fixture(scope="module")

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bundler import safe_file
+from bundler import limits, safe_file
 from bundler.digest import Digest, sha256_of
 from bundler.errors import SealiftError, TrustError, UsageError
 from tests.simulators.tuf_repository import START, TufRepository, altered
@@ -388,6 +388,17 @@ class TestKilled:
         assert code_of(lambda: place.take(two)) == "disk-full"
         monkeypatch.undo()
         assert place.take(two).status == "next"
+
+    def test_a_generation_too_large_to_be_read_again(self, place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+        place.take(place.make("main", b"one"))
+        before = place.bytes_of_state()
+        monkeypatch.setattr(
+            limits, "STATE_FILE_BYTES", max(len(before[name]) for name in ("state.json", "log.jsonl")) + 20
+        )
+        assert code_of(lambda: place.take(place.make("main", b"two"))) == "file-size"
+        monkeypatch.undo()
+        after = place.bytes_of_state()
+        assert (after["state.json"], after["log.jsonl"]) == (before["state.json"], before["log.jsonl"])
 
 
 class TestTwoAtOnce:

@@ -7,14 +7,16 @@ from pathlib import Path
 
 import pytest
 
+from bundler.oci.manifest import EMPTY_CONFIG
 from bundler.report.chain_picture import WIDTH, draw_chain
 from bundler.verify.exhibits import Exhibits
 from bundler.verify.images import Judged, judge_image
 from bundler.verify.result import ImageResult
 from tests.simulators.claims import IDENTITY, NAME, Claims, demand, policy
 from tests.simulators.evidence_image import REPOSITORY, evidence_image
-from tests.simulators.images import Layout, sbom_statement, two_platforms
+from tests.simulators.images import Layout, sbom_statement, to_json, two_platforms
 from tests.simulators.reports import DIGEST, full_report
+from tests.simulators.sboms import cyclonedx
 from tests.simulators.sigstore_keys import GITHUB
 
 
@@ -117,6 +119,19 @@ def test_a_broken_sbom_is_shown_with_its_reason(claims: Claims) -> None:
     assert (paper.kind, paper.sbom) == ("sbom", None)
     assert paper.failure is not None
     assert paper.failure.code == "sbom-empty"
+
+
+def test_a_file_in_a_referrer_is_shown_as_what_nobody_signed(claims: Claims) -> None:
+    layout, top, _ = two_platforms(NAME)
+    kind = "application/vnd.cyclonedx+json"
+    config, held = layout.blob(b"{}", EMPTY_CONFIG), layout.blob(to_json(cyclonedx()), kind)
+    made = layout.manifest(config, [held], artifact_type=kind, subject=top)
+    layout.name(replace(made, artifact_type=kind))
+    _, found = exhibits(claims, layout, None)
+    (paper,) = [paper for paper in found.papers if paper.manifest == made.digest]
+    assert (paper.kind, paper.platform, paper.strength) == ("sbom", "", "unsigned, no covering signature")
+    assert paper.sbom is not None
+    assert paper.sbom.format == "CycloneDX"
 
 
 def test_the_picture_holds_together(claims: Claims) -> None:

@@ -196,6 +196,15 @@ def test_image_patterns(pattern: str, name: str, held: bool) -> None:
     assert parse_image_pattern(pattern).matches(name) is held
 
 
+def test_a_policy_of_one_site() -> None:
+    text = rule("[[rule.signature]]\nkey = 'team'")
+    assert parse_policy(text.encode()).site is None
+    assert parse_policy(f"site = 'plant-7'\n{text}".encode()).site == "plant-7"
+    for bad in ("''", "7", "'a b'"):
+        with pytest.raises(UsageError):
+            parse_policy(f"site = {bad}\n{text}".encode())
+
+
 @pytest.mark.parametrize("text", ["", "team/*", "*x/y z", "a\nb", "x" * 5000, "é/*"])
 def test_refuses_image_patterns(text: str) -> None:
     with pytest.raises(MalformedError):
