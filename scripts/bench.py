@@ -7,6 +7,7 @@
     SBOM                 time and peak memory of reading one of 50 000 packages
     export               from a registry on loopback, cold and warm cache, against skopeo (bench_export.py)
     serve                1 GiB, to one client and to 16, against docker-registry (bench_serve.py)
+    load                 into a registry on loopback, against skopeo (bench_load.py)
     signatures           one, of three kinds, beside PyPI's `sigstore`; 1 000 in one bundle (bench_signatures.py)
 
 Rules:
@@ -38,6 +39,7 @@ from pathlib import Path
 
 from bundler.version import TOOL
 from scripts.bench_export import LAUNCHER, can_measure, measure_export
+from scripts.bench_load import measure_load
 from scripts.bench_serve import MANY, can_measure_serve, measure_serve
 from scripts.bench_signatures import measure_signatures
 from scripts.bench_start import first_blob_command, measure_start
@@ -322,6 +324,21 @@ def measure_serving(folder: Path, scene: Scene, rounds: int) -> list[Figure]:
     ]
 
 
+def measure_loads(folder: Path, rounds: int, layer_bytes: int, layers: int) -> list[Figure]:
+    """Load into a registry; nothing where skopeo or docker-registry is missing."""
+    if not can_measure():
+        print("bench: skopeo or docker-registry is missing: load into a registry is not measured", file=sys.stderr)
+        return []
+    told = measure_load(folder, rounds, layer_bytes, layers)
+    spread = "{:.3f} to {:.3f}".format(*told.spread)
+    return [
+        Figure("skopeo copy into a registry", told.skopeo_seconds, "s", detail=f"median of {rounds}"),
+        Figure("load / skopeo", told.ratio, "x", "<= 1.25", told.ratio <= 1.25, spread),
+        Figure("load, all there already", told.again_seconds, "s"),
+        Figure("load, peak memory", told.peak_mib, "MiB", "<= 150", told.peak_mib <= 150),
+    ]
+
+
 def measure_signature_times(count: int, rounds: int, many: int) -> list[Figure]:
     """One signature of each kind, and many in one bundle."""
     told = measure_signatures(count, rounds, many)
@@ -378,11 +395,14 @@ def main() -> None:
         options.output / "export", options.export_rounds, options.export_layer, options.export_layers
     )
     figures += measure_serving(options.output / "serve", large, 3)
+    figures += measure_loads(
+        options.output / "load", options.export_rounds, options.export_layer, options.export_layers
+    )
     print_table(figures)
     facts = {"tool": TOOL, "python": platform.python_version(), "machine": platform.machine(), "cores": cores}
     document = {**facts, "rounds": options.rounds, "figures": [asdict(figure) for figure in figures]}
     if not options.keep:
-        for folder in ("small", "large", "export", "serve"):
+        for folder in ("small", "large", "export", "serve", "load"):
             shutil.rmtree(options.output / folder, ignore_errors=True)
     (options.output / "bench.json").write_text(json.dumps(document, indent=2) + "\n")
 

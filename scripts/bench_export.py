@@ -98,8 +98,8 @@ def _fill(registry: RealRegistry, folder: Path, layer_bytes: int, layers: int) -
         images.append(layout.image(platform, shared + own))
     layout.name(layout.index(images), NAME)
     layout.write(folder)
-    _run(["skopeo", "--insecure-policy", "copy", "--all", "--preserve-digests", "--dest-tls-verify=false", "--quiet",
-          f"oci:{folder}:{NAME}", f"docker://127.0.0.1:{registry.port}/{NAME}"])  # fmt: skip
+    run_command(["skopeo", "--insecure-policy", "copy", "--all", "--preserve-digests", "--dest-tls-verify=false",
+          "--quiet", f"oci:{folder}:{NAME}", f"docker://127.0.0.1:{registry.port}/{NAME}"])  # fmt: skip
     payload = sum(path.stat().st_size for path in (folder / "blobs" / "sha256").iterdir())
     shutil.rmtree(folder)
     return payload
@@ -108,7 +108,7 @@ def _fill(registry: RealRegistry, folder: Path, layer_bytes: int, layers: int) -
 def _prepare(folder: Path) -> dict[str, str]:
     environment = {**os.environ, "SEALIFT_KEY_PASSPHRASE": secrets.token_hex(16)}
     words = ["trust", "init", str(folder / "repository"), "--keys", str(folder / "keys"), "--stream", "bench"]
-    _run([str(SEALIFT), *words], environment)
+    run_command([str(SEALIFT), *words], environment)
     return environment
 
 
@@ -116,9 +116,9 @@ def _skopeo(registry: RealRegistry, folder: Path) -> float:
     """Seconds of the copy, the second copy and the fsync."""
     layout, blobs = folder / "skopeo", folder / "skopeo-blobs"
     start = time.perf_counter()
-    _run(["skopeo", "--insecure-policy", "copy", "--all", "--src-tls-verify=false", "--quiet",
+    run_command(["skopeo", "--insecure-policy", "copy", "--all", "--src-tls-verify=false", "--quiet",
           f"docker://127.0.0.1:{registry.port}/{NAME}", f"oci:{layout}:x"])  # fmt: skip
-    _run(["cp", "-r", str(layout / "blobs" / "sha256"), str(blobs)])
+    run_command(["cp", "-r", str(layout / "blobs" / "sha256"), str(blobs)])
     for path in [*blobs.iterdir(), blobs]:
         descriptor = os.open(path, os.O_RDONLY)
         os.fsync(descriptor)
@@ -139,7 +139,7 @@ def _export(registry: RealRegistry, folder: Path, environment: dict[str, str], t
         "--repository", str(folder / "repository"), "--keys", str(folder / "keys"),
     ]  # fmt: skip
     start = time.perf_counter()
-    told = _run([sys.executable, "-I", "-S", "-c", LAUNCHER, *command], environment)
+    told = run_command([sys.executable, "-I", "-S", "-c", LAUNCHER, *command], environment)
     seconds = time.perf_counter() - start
     exit_code, kib = json.loads(told.splitlines()[-1])
     if exit_code:
@@ -159,7 +159,8 @@ def _disk_bytes(folder: Path) -> int:
     return sum(seen.values())
 
 
-def _run(command: Sequence[str], environment: dict[str, str] | None = None) -> str:
+def run_command(command: Sequence[str], environment: dict[str, str] | None = None) -> str:
+    """Run one command that has to end well; what it printed."""
     done = subprocess.run(command, env=environment, check=False, capture_output=True, text=True)
     if done.returncode:
         sys.exit(f"bench: {command[0]}: exit code {done.returncode}\n{done.stdout}{done.stderr}")

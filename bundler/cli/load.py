@@ -49,6 +49,7 @@ _GO_NAMES = {"x86_64": "amd64", "aarch64": "arm64", "armv7l": "arm/v7", "armv6l"
 @click.option(
     "--derive-index", is_flag=True, help="If a sparse index is refused, load one without its absent children."
 )
+@click.option("--compare-blobs", is_flag=True, help="Read every blob back from the registry too, and compare it.")
 @click.option("--platform", metavar="OS/ARCH", help="The platform for a storage [this machine's].")
 @click.option("--allow-digest-change", is_flag=True, help="For docker-daemon:, which cannot keep digests.")
 @click.option("--jobs", type=click.IntRange(1, 32), default=4, help="Blobs at once [4].")
@@ -86,6 +87,7 @@ class _Task:
     keep_registry: bool
     overwrite_tags: bool
     derive_index: bool
+    compare_blobs: bool
     platform: str | None
     allow_digest_change: bool
     jobs: int
@@ -109,6 +111,7 @@ class _Task:
             "--strip": isinstance(target, RegistryTarget) or not self.strip,
             "--keep-registry": isinstance(target, RegistryTarget) or not self.keep_registry,
             "--derive-index": isinstance(target, RegistryTarget) or not self.derive_index,
+            "--compare-blobs": isinstance(target, RegistryTarget) or not self.compare_blobs,
             "--platform": isinstance(target, SkopeoTarget) or self.platform is None,
             "--allow-digest-change": is_daemon or not self.allow_digest_change,
         }
@@ -188,7 +191,13 @@ def _into_registry(
             return 1 if any(image.get("conflict") for image in document["images"]) else 0
         total = sum(image.missing_bytes for image in plan.images)
         with progress("pushing", total, quiet=task.quiet) as bar:
-            terms = Terms(task.overwrite_tags, task.derive_index, task.jobs, _one_at_a_time(bar.advance))
+            terms = Terms(
+                overwrite_tags=task.overwrite_tags,
+                derive_sparse=task.derive_index,
+                compare_blobs=task.compare_blobs,
+                jobs=task.jobs,
+                watch=_one_at_a_time(bar.advance),
+            )
             loaded = load_registry(plan, bundle, lambda image: targets.repository(image.placed.name), terms)
         document["images"] = loaded_document(loaded)
     return 0

@@ -4,14 +4,16 @@ Rules of this module:
 - Order: for each image its missing blobs (in parallel), its documents (what is named before what names it), its
   evidence, the indexes under fallback tags. When all images are there and were read back, evidence tags, then the
   images' own tags. A load that ends in between has moved no image's tag, and the next one goes on from there.
-- Everything is read back and compared: documents by digest, blobs by presence and size, tags and referrers by what they
-  give. A registry that keeps something else than it was given ends the load (``load-lost``).
+- Everything is read back and compared: documents by digest, blobs by presence and size, or by digest too if the site
+  typed `--compare-blobs`, tags and referrers by what they give. A registry that keeps something else than it was given
+  ends the load (``load-lost``).
 - A tag that changed since the plan was made ends the load, unless tags may be overwritten.
 - A registry that refuses a sparse index gets its children and a derived index (load_sparse.py), if the site allows it.
 """
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterator
 
 from bundler.deliver.holdings import Document
@@ -29,6 +31,8 @@ from bundler.value import dataclass, field
 
 # Registries name the absent child, or call the index invalid.
 REFUSED_SPARSE = frozenset({"push-blob-unknown", "push-refused"})
+
+_READ_BYTES = 1024 * 1024
 
 
 @dataclass(slots=True)
@@ -83,12 +87,14 @@ class Terms:
     Attributes:
         overwrite_tags: tags may be moved from other digests.
         derive_sparse: a registry that refuses a sparse index gets a derived one.
+        compare_blobs: blobs are read back as a whole.
         jobs: blobs at once.
         watch: told the bytes pushed, from several threads, never from two at once.
     """
 
     overwrite_tags: bool = False
     derive_sparse: bool = False
+    compare_blobs: bool = False
     jobs: int = 4
     watch: Callable[[int], None] = lambda _: None
 
@@ -113,7 +119,7 @@ def load_registry(
     known = _Known()
     done = tuple(_push_image(image, bundle, repository(image), known, terms) for image in plan.images)
     for loaded in done:
-        _read_back(loaded, repository(loaded.planned), terms.jobs)
+        _read_back(loaded, repository(loaded.planned), terms)
     for is_own in (False, True):
         for loaded in done:
             _set_tags(loaded, repository(loaded.planned), terms, own=is_own)
@@ -203,7 +209,7 @@ def _push_fallbacks(loaded: Loaded, client: Target) -> Iterator[Fallback]:
         yield fallback
 
 
-def _read_back(loaded: Loaded, client: Target, jobs: int) -> None:
+def _read_back(loaded: Loaded, client: Target, terms: Terms) -> None:
     """Everything of an image that the registry should hold now, whoever brought it."""
     held = loaded.planned.held
 
@@ -215,14 +221,24 @@ def _read_back(loaded: Loaded, client: Target, jobs: int) -> None:
     def check_blob(blob: Descriptor) -> None:
         if not client.has_blob(blob):
             raise _lost(client, f"blob {blob.digest}", "absent, or of another size")
+        if terms.compare_blobs and (got := _read_whole(client, blob)) != blob.digest:
+            raise _lost(client, f"blob {blob.digest}", f"{got}")
 
-    in_threads(check, loaded.documents, jobs)
-    in_threads(check_blob, list(held.blobs()), jobs)
+    in_threads(check, loaded.documents, terms.jobs)
+    in_threads(check_blob, list(held.blobs()), terms.jobs)
     for fallback in fallbacks_of(loaded.documents, client) if loaded.fallbacks else ():
         if not fallback.is_done:
             raise _lost(client, f"tag {fallback.tag}", "without all of its entries")
     if loaded.is_listed:
         _check_listed(loaded.documents, client)
+
+
+def _read_whole(client: Target, blob: Descriptor) -> Digest:
+    hasher = hashlib.new(blob.digest.algorithm)
+    with client.open_blob(blob) as stream:
+        while piece := stream.read(_READ_BYTES):
+            hasher.update(piece)
+    return Digest(blob.digest.algorithm, hasher.hexdigest())
 
 
 def _check_listed(documents: tuple[Document, ...], client: Target) -> None:

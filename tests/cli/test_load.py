@@ -188,6 +188,7 @@ def test_names(site: Site, registry: Registry, options: tuple[str, ...], names: 
         (("oci:/srv/x", "--strip", "1"), "usage"),
         (("oci:/srv/x", "--keep-registry"), "usage"),
         (("oci:/srv/x", "--derive-index"), "usage"),
+        (("oci:/srv/x", "--compare-blobs"), "usage"),
         (("containers-storage:", "--allow-digest-change"), "usage"),
         (("containers-storage:", "--platform", "nonsense"), "platform"),
         (("docker-daemon:",), "digest-change"),

@@ -322,6 +322,21 @@ def test_what_has_nothing_to_do_with_the_sparse_index_is_told_as_it_is(
     assert caught.value.code == "push-blob-unknown"
 
 
+def test_blobs_with_other_bytes(small: VerifiedBundle, connections: Registries) -> None:
+    """By presence and size they look right; `--compare-blobs` reads them."""
+    with Registry(writes=Writes()) as registry:
+        load = Load(registry.host, small, connections=connections)
+        registry.on(r"/blobs/sha256:", other_bytes, method="GET")
+        assert load.run().tags_set
+        with pytest.raises(SealiftError) as caught:
+            load.run(Terms(compare_blobs=True))
+        assert (caught.value.exit_code, caught.value.code) == (1, "load-lost")
+        registry.reform()
+        load.run(Terms(compare_blobs=True))
+        read = {item.target.rpartition("/")[2] for item in registry.asked("GET", "/blobs/")}
+        assert read == {str(blob.digest) for blob in small.images[0].blobs()}
+
+
 def test_names_that_the_site_typed(small: VerifiedBundle, connections: Registries) -> None:
     with Registry(writes=Writes()) as registry:
         naming = Naming(rewrites=(("registry.example.org/team", "line/3"),))
