@@ -5,8 +5,11 @@ Rules of this module:
   site remembers are opened again, under the log's key, before they are believed.
 - Two checkpoints of one tree and one size with different root hashes: alarm ``log-fork``, whoever brought them.
 - A checkpoint that an exporter fetched later than a larger one was seen: alarm ``log-rollback``. One in evidence of
-  others is as old as the signature that it came with, so a smaller one there says nothing. Clocks of two exporters may
-  differ by a day before their times contradict each other; those of one stream are one clock.
+  others is as old as the signature that it came with, so a smaller one there says nothing.
+- Later means that nothing honest explains it. What was asked for the delivery itself (the tip of `logs`) is later than
+  all that earlier deliveries of its stream brought: exports of one repository wait for each other. For all else only
+  the times are left that exporters wrote down, and each may be a day from the truth: clocks are set right again,
+  SOURCE_DATE_EPOCH stands in for them, and proofs are kept for later exports.
 - Growth is proved from the site's own head, never from where a file says that it was. A proof that was carried and does
   not hold is the alarm ``log-fork`` too: the log signed both trees, and they are not one.
 - The head moves to the newest fetched checkpoint when the proof from it holds. Everything else stays loose: remembered,
@@ -33,6 +36,7 @@ from trust_root.logs import LogCheckpoint, LogRecord
 from trust_root.state_log import state_damaged
 
 Tree = tuple[bytes, str]
+_TIMES_DIFFER = 2 * CLOCK_TOLERANCE  # a day at either end
 _WHAT_NOW = (
     "nothing was accepted; keep this bundle and the state folder: both hold checkpoints that the log has signed",
     "tell whoever runs the log, and those who export",
@@ -129,8 +133,8 @@ def _weigh_tree(
     """One tree; `seen` holds the growth's own checkpoint too, last."""
     remembered = known.checkpoints if known else ()
     _check_fork(log, (*remembered, *seen))
-    _check_rollback(log, seen, (*remembered, *seen))
     tip = seen[-1] if growth is not None else None
+    _check_rollback(log, seen, (*remembered, *seen), tip)
     new = _by_size(seen)
     everything = _by_size((*remembered, *seen))
     line = frozenset() if growth is None or tip is None else _line(log, tip, everything, growth.proofs)
@@ -206,20 +210,22 @@ def _check_fork(log: TransparencyLog, points: Iterable[LogCheckpoint]) -> None:
             raise _fork(log, _told(point), _told(first))
 
 
-def _check_rollback(log: TransparencyLog, seen: Iterable[LogCheckpoint], points: Sequence[LogCheckpoint]) -> None:
+def _check_rollback(
+    log: TransparencyLog, seen: Iterable[LogCheckpoint], points: Sequence[LogCheckpoint], tip: LogCheckpoint | None
+) -> None:
     for point in seen:
         for other in points if point.fetched else ():
-            if point.tree_size < other.tree_size and _is_later(point, other):
+            if point.tree_size < other.tree_size and _is_later(point, other, asked_now=point is tip):
                 raise TrustError(
                     "log-rollback", "log", log.url, got=f"later, {_told(point)}", want=f"at least {_told(other)}",
                     hints=["the log has lost entries, or shows different trees to different askers", *_WHAT_NOW],
                 )  # fmt: skip
 
 
-def _is_later(point: LogCheckpoint, other: LogCheckpoint) -> bool:
-    if point.stream == other.stream:
-        return point.seen_at > other.seen_at
-    return point.seen_at - other.seen_at > CLOCK_TOLERANCE
+def _is_later(point: LogCheckpoint, other: LogCheckpoint, *, asked_now: bool) -> bool:
+    if asked_now and point.stream == other.stream:
+        return point.sequence > other.sequence and point.seen_at > other.seen_at
+    return point.seen_at - other.seen_at > _TIMES_DIFFER
 
 
 def _fork(log: TransparencyLog, got: str, want: str) -> TrustError:

@@ -42,6 +42,7 @@ class Scene:
     sigstore: Sigstore
     signer: Signer
     images: int = 0
+    days_ago: int = 0
 
     def image(self) -> str:
         """A new image, signed, its signature promised by the log."""
@@ -94,7 +95,7 @@ def scene(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Scene]:
         deliver = made.deliver
 
         def later(*words: str | Path) -> Result:
-            monkeypatch.setenv("SOURCE_DATE_EPOCH", str(now + next(clock)))
+            monkeypatch.setenv("SOURCE_DATE_EPOCH", str(now + next(clock) - made.days_ago * 86400))
             return deliver(*words, "--development")
 
         monkeypatch.setattr(made, "deliver", later)
@@ -203,7 +204,9 @@ def test_a_forked_log_is_an_alarm_at_the_site_and_nothing_is_accepted(scene: Sce
 
 def test_a_log_that_lost_entries_is_an_alarm_at_the_site(scene: Scene) -> None:
     scene.fill(5)
+    scene.days_ago = 3
     assert scene.deliver().code == 0
+    scene.days_ago = 0
     assert scene.take().code == 0
     tree = scene.rekor.shards[-1].tree
     del tree.bodies[3:]

@@ -61,9 +61,11 @@ def review(*shown: Sighting | OpenedGrowth, stream: str = "main", sequence: int 
     return LogReview(stream, sequence, sightings, growths, frozenset({LOG.log_id}))
 
 
-def code(*shown: Sighting | OpenedGrowth, records: tuple[LogRecord, ...] = (), stream: str = "main") -> str:
+def code(
+    *shown: Sighting | OpenedGrowth, records: tuple[LogRecord, ...] = (), stream: str = "main", sequence: int = 1
+) -> str:
     with pytest.raises(SealiftError) as error:
-        weigh(*shown, records=records, stream=stream)
+        weigh(*shown, records=records, stream=stream, sequence=sequence)
     assert isinstance(error.value, TrustError)
     return error.value.code
 
@@ -166,17 +168,30 @@ def test_a_proof_that_does_not_hold_is_an_alarm(change: str) -> None:
 
 def test_a_log_that_was_asked_later_and_shows_less_is_an_alarm() -> None:
     known = weigh(sighting(100, day=1)).records
-    assert code(growth(99, day=2), records=known) == "log-rollback"
-    assert code(sighting(99, day=2, fetched=True), records=known) == "log-rollback"
-    assert code(sighting(99, day=2, fetched=True), sighting(100, day=1)) == "log-rollback"
+    assert code(growth(99, day=2), records=known, sequence=2) == "log-rollback"
+    assert code(sighting(99, day=3, fetched=True, seconds=1), records=known, sequence=2) == "log-rollback"
+    assert code(sighting(99, day=3, fetched=True, seconds=1), sighting(100, day=1)) == "log-rollback"
 
 
-def test_clocks_of_two_exporters_may_differ_by_a_day() -> None:
+def test_a_tip_is_later_than_what_earlier_deliveries_of_its_stream_brought() -> None:
+    known = weigh(sighting(100, day=1), sequence=5).records
+    assert code(growth(99, day=1, seconds=1), records=known, sequence=6) == "log-rollback"
+    weigh(growth(99, day=1), records=known, sequence=6)
+    weigh(growth(99, day=1, seconds=1), records=known, sequence=4)  # an older delivery, shown again
+
+
+def test_times_may_be_a_day_from_the_truth_at_either_end() -> None:
     known = weigh(sighting(100, day=1)).records
-    assert code(growth(99, day=1, seconds=1), records=known) == "log-rollback"
-    weigh(growth(99, day=1), records=known)
-    weigh(growth(99, day=2), records=known, stream="other")
-    assert code(growth(99, day=2, seconds=1), records=known, stream="other") == "log-rollback"
+    weigh(growth(99, day=3), records=known, stream="other")
+    assert code(growth(99, day=3, seconds=1), records=known, stream="other") == "log-rollback"
+
+
+def test_a_kept_proof_after_an_export_that_was_dated_earlier_is_no_rollback() -> None:
+    """Monday's commit is exported on Tuesday, after Tuesday's; then Tuesday's proof comes again from the cache."""
+    tuesday = sighting(100, day=2, fetched=True)
+    known = weigh(tuesday, sequence=1).records
+    known = weigh(growth(110, 100, day=1), records=known, sequence=2).records
+    weigh(tuesday, growth(120, 100, 110, day=2, seconds=3600), records=known, sequence=3)
 
 
 def test_trees_are_told_apart_by_origin() -> None:
