@@ -10,17 +10,21 @@ Rules of this module (DESIGN §4; THREATS T8):
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
+
+from tuf.api.metadata import Root
 
 from bundler import limits
 from bundler.digest import Digest
 from bundler.errors import TrustError, UsageError
 from bundler.escaping import escape
 from bundler.value import dataclass
-from trust_root.metadata import is_development
+from trust_root.metadata import SignedFile, is_development, parse_root, root_authority, verify_signatures
 from trust_root.newest import HeldPin
 from trust_root.pin import check_not_covered, open_pin
+from trust_root.roles import ROOT
 from trust_root.site import Site, load_site
 from trust_root.state import PinRecord, Retirement
 
@@ -79,6 +83,7 @@ def reanchor(
     old = _chosen(site, replaces)
     _check_fresh(site, fingerprint)
     check_not_covered(site.loaded.pins, root)
+    _check_not_next(site.loaded.pins, root)
     record = PinRecord(fingerprint, clock, ((root.signed.version, fingerprint),), None, (), {})
     site.replace_pin(raw, record, old.record.pin, Retirement(clock, fingerprint, names, why))
     facts = root.signed.version, root.signed.expires, is_development(root.signed)
@@ -132,3 +137,22 @@ def _check_fresh(site: Site, fingerprint: Digest) -> None:
         if pin.record.pin == fingerprint:
             state = "given up" if pin.record.retired else "pinned already"
             raise TrustError("pin-exists", "pin", str(fingerprint), got=state, want="a root that is not pinned here")
+
+
+def _check_not_next(pins: Sequence[HeldPin], root: SignedFile[Root]) -> None:
+    """Raise UsageError (``pin-covered``) if a pin's newest root is followed by this one, which has not come here yet.
+
+    Every bundle of that trust root holds the pin too, so that giving the pin up would stop this site for good.
+    """
+    for pin in pins:
+        newest = parse_root(pin.roots[max(pin.roots)])
+        if root.signed.version != newest.signed.version + 1:
+            continue
+        try:
+            verify_signatures(root, root_authority(newest.signed, ROOT), root_authority(root.signed, ROOT))
+        except TrustError:
+            continue  # of another trust root
+        raise UsageError(
+            "pin-covered", "root", f"version {root.signed.version}", got=f"follows pin {pin.record.pin}", want="none",
+            hints=["it comes with the next bundle by itself, or now: sealift trust refresh --from SOURCE"],
+        )  # fmt: skip

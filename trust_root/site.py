@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from bundler.digest import Digest, sha256_of
-from bundler.errors import TrustError
+from bundler.errors import EnvError, TrustError
 from bundler.moment import format_moment
 from bundler.safe_file import locked, write_atomically
 from bundler.value import replace
@@ -370,12 +370,18 @@ def no_pin(folder: Path) -> TrustError:
 
 @contextlib.contextmanager
 def alarms(site: Site, basis: TimeBasis) -> Iterator[None]:
-    """Where a TrustError that is an alarm leaves a line in the log, unless nothing is written at all."""
+    """Where a TrustError that is an alarm leaves a line in the log, unless nothing is written at all.
+
+    A log that cannot be written hides no alarm: it is told with it.
+    """
     try:
         yield
     except TrustError as error:
         if error.code in ALARMS and not site.read_only and basis.source != "typed":
-            site.note_alarm(error, basis.clock)
+            try:
+                site.note_alarm(error, basis.clock)
+            except (EnvError, TrustError) as unwritten:
+                error.hints = (*error.hints, f"this alarm could not be written into the site's log: {unwritten}")
         raise
 
 

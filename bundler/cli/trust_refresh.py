@@ -1,6 +1,7 @@
 """`sealift trust refresh`: newer roots and targets for this site, without a delivery.
 
-Rules of this module: roots are kept as soon as they pass, and that is said, even if the rest is refused after that.
+Rules of this module: roots are kept as soon as they pass, and that is said, even if the rest is refused after that, or
+the clock is: no time bears on roots, and a revocation has to land.
 """
 
 from __future__ import annotations
@@ -53,16 +54,17 @@ def refresh(source: str, state: str | None, *, as_json: bool) -> None:
     Everything is checked as if it came with a bundle. Newer roots are kept even if the rest is refused, so that a
     revocation lands; after that, bundles signed with the old keys are refused.
     """
-    from trust_root.delivery import time_basis
+    from trust_root.delivery import TimeBasis, time_basis
     from trust_root.refresh import refresh_roots, refresh_targets
     from trust_root.site import load_site
 
     site = load_site(state_folder(state))
-    basis = time_basis(clock(), site.floor)
+    now = clock()
     with _opened(source, site) as opened:
-        roots = refresh_roots(site, opened.files, basis)
+        roots = refresh_roots(site, opened.files, TimeBasis(now, "clock", None, now, now))
         if roots.new_roots:
             click.echo(f"kept: {_new_roots(roots)}", err=True)
+        basis = time_basis(now, site.floor)
         targets = None if opened.only_roots else refresh_targets(site, roots, opened.files, basis)
     _print(site, roots, targets, as_json=as_json)
 
@@ -93,6 +95,8 @@ def _is_revocation(path: Path) -> bool:
     from trust_root.revocation import PREFIX
 
     try:
+        if path.exists() and not path.is_file():
+            return False  # a pipe would hang us; the bundle's reader refuses it
         with path.open("rb") as file:
             return file.read(len(PREFIX)) == PREFIX
     except OSError as error:

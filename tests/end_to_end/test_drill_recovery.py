@@ -7,6 +7,7 @@ Commands are those that people type; signatures are real, only the clock is the 
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import threading
@@ -112,6 +113,34 @@ def test_the_thief_was_faster(drill: Drill) -> None:
     assert drill.verify(drill.world.deliver()) == (4, "equivocation")
 
 
+def test_a_revocation_lands_though_the_clock_is_wrong(drill: Drill) -> None:
+    """No time bears on roots. The clock is told all the same, and everything else waits for it."""
+    assert drill.verify(drill.world.deliver()) == ACCEPTED
+    thief = drill.world.double()
+    drill.repository.rotate_stream("main")
+    drill.now -= 40 * DAY
+    code, error = drill.trust("refresh", "--from", drill.write_revocation())
+    assert (code, error["reason"]) == (4, "clock-behind")
+    assert [line["kind"] for line in drill.log()][-1] == "roots"
+    drill.now += 40 * DAY
+    assert drill.verify(thief.deliver(drill.world.source())) == (4, "no-longer-accepted")
+
+
+def test_an_alarm_that_cannot_be_written_is_told_all_the_same(drill: Drill) -> None:
+    assert drill.verify(drill.world.deliver()) == ACCEPTED
+    double = drill.world.double()
+    assert drill.verify(drill.world.deliver()) == ACCEPTED
+    lock = drill.world.state / "lock"
+    lock.unlink()
+    lock.mkdir()
+    report = drill.run(
+        "verify", double.deliver(drill.world.source(), at=START + DAY / 2), "--policy", drill.policy, "--quiet"
+    )
+    assert report.code == 4
+    assert "[equivocation]" in report.err
+    assert "could not be written" in report.err
+
+
 def test_a_forged_revocation(drill: Drill) -> None:
     forged = drill.repository.fork()
     strangers = [generate_key() for _ in range(3)]
@@ -178,6 +207,13 @@ def test_roots_are_kept_and_told_though_the_rest_is_refused(drill: Drill) -> Non
 def test_refresh_from_nothing(drill: Drill, source: str) -> None:
     code, error = drill.trust("refresh", "--from", source)
     assert (code, error["reason"]) == (2, "source")
+
+
+def test_refresh_from_a_pipe(drill: Drill) -> None:
+    """One that lies on a stick must not hang anybody."""
+    os.mkfifo(drill.folder / "pipe")
+    code, error = drill.trust("refresh", "--from", drill.folder / "pipe")
+    assert (code, error["reason"]) == (6, "file-kind")
 
 
 def test_refresh_from_something_else(drill: Drill) -> None:

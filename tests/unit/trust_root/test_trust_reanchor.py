@@ -139,6 +139,16 @@ class TestReanchor:
         )
         assert place.bytes_of_state() == before
 
+    def test_not_onto_the_next_root_of_the_same_trust_root(self, place: Place, successor: TufRepository) -> None:
+        """Each of its bundles holds the pin that would be given up, so that nothing would pass here any more."""
+        place.take(place.make("main", b"one"))
+        before = place.bytes_of_state()
+        newer, stranger = place.repository.add_root(), successor.add_root()
+        chosen = {"operators": TWO, "reason": "x"}
+        assert code_of(lambda: reanchor(place.state, newer, sha256_of(newer), START, **chosen)) == "pin-covered"  # type: ignore[arg-type]
+        assert place.bytes_of_state() == before
+        assert reanchor(place.state, stranger, sha256_of(stranger), START, **chosen).version == 2  # type: ignore[arg-type]
+
     def test_what_was_given_up_is_not_pinned_again(self, place: Place, successor: TufRepository) -> None:
         anew(place, successor)
         old = place.repository.pin
