@@ -1,7 +1,7 @@
 # One place for every command. `make help` lists them; `make setup` is run by the others when it is needed.
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test test-exhaustive fuzz lint format typecheck bench vectors kit lock clean
+.PHONY: help setup demo test test-exhaustive fuzz lint format typecheck bench vectors peers kit lock clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -46,6 +46,9 @@ bench: setup ## figures against the budgets, as a table and as JSON in bench-out
 vectors: setup ## make the good and bad inputs under tests/vectors again
 	$(RUN) scripts/make_vectors.py
 
+peers: ## other registry clients, to compare with (optional; needs Go, takes long)
+	@sh scripts/peers.sh
+
 kit: setup ## dist/sealift-<version>-kit.tar, for a site without a network
 	$(RUN) scripts/make_kit.py
 
@@ -53,5 +56,5 @@ lock: setup ## pin the newest dependencies again (see CONTRIBUTING.md)
 	$(RUN) scripts/lock.py
 
 clean: ## remove what the other commands made
-	rm -rf $(VENV) build dist demo-out bench-out .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info
+	rm -rf $(VENV) .peers build dist demo-out bench-out .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info
 	find $(CHECKED) -name __pycache__ -type d -prune -exec rm -rf {} +
