@@ -3,6 +3,7 @@
 Rules of this module:
 - Trust starts at the site's newest root, or at the root typed after `--root`; never at one that the repository offers.
 - Which pin the repository belongs to is seen by its roots: it shows a newest root of the site's, byte for byte.
+- Time is the site's: max(clock, floor). With `--root`, which asks no site, it is the clock.
 - Nothing is recorded. `--from` is asked for what is needed, and no version that a site has seen is checked but the
   root's; `trust refresh` is for the site's own trust.
 """
@@ -10,6 +11,7 @@ Rules of this module:
 from __future__ import annotations
 
 import sys
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -50,15 +52,15 @@ def get(
     """Fetch TARGET from a TUF repository and verify it from a root that is trusted here.
 
     The repository may be anybody's that keeps the specification of TUF: roots are followed one by one, then timestamp,
-    snapshot, targets and delegated roles are verified, and judged by the clock.
+    snapshot, targets and delegated roles are verified, and judged by the clock (and by what this site knows of time).
     """
     from bundler.cli.trust_sources import open_source
     from trust_root.tuf_client.walk import refresh
 
-    starts = _typed_roots(roots) if roots else _site_roots(state)
+    starts, at = (_typed_roots(roots), clock()) if roots else _site_roots(state)
     with open_source(source, pinned_version=min(starts), targets=targets_place) as repository:
         start = _start(starts, repository.metadata, source, typed=len(roots) == 1)
-        walk = refresh(start, repository.metadata, clock())
+        walk = refresh(start, repository.metadata, at)
         found = walk.find_target(target)
         raw = walk.download(found, _by_hash_too(repository.targets, found))
     _hand_over(walk, found, raw, output, as_json=as_json)
@@ -78,16 +80,18 @@ def _typed_roots(paths: tuple[str, ...]) -> dict[int, set[bytes]]:
     return found
 
 
-def _site_roots(state: str | None) -> dict[int, set[bytes]]:
-    """The newest root of each pin."""
+def _site_roots(state: str | None) -> tuple[dict[int, set[bytes]], datetime]:
+    """The newest root of each pin, and the time."""
+    from trust_root.delivery import time_basis
     from trust_root.site import load_site
 
+    site = load_site(state_folder(state), read_only=True)
     found: dict[int, set[bytes]] = {}
-    for pin in load_site(state_folder(state), read_only=True).loaded.pins:
+    for pin in site.loaded.pins:
         if pin.record.retired is None:
             newest = max(pin.roots)
             found.setdefault(newest, set()).add(pin.roots[newest])
-    return found
+    return found, time_basis(clock(), site.floor).at
 
 
 def _start(starts: dict[int, set[bytes]], metadata: Fetch, place: str, *, typed: bool) -> bytes:

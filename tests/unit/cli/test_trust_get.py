@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -96,6 +97,23 @@ def test_our_own_repository_from_the_sites_pin(get: Get, tmp_path: Path) -> None
     assert CliRunner().invoke(trust, typed).exit_code == 0
     assert get("keys/app.pub", "--from", str(folder)).stdout_bytes == b"a key"
     assert code_of(get("keys/none.pub", "--from", str(folder))) == "target-absent"
+
+
+def test_the_sites_time_floor_holds(get: Get, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A clock that was set back revives nothing that this site has seen the end of."""
+    repository = TufRepository(targets={"keys/app.pub": b"a key"})
+    repository.export("main", b"{}")
+    repository.write(tmp_path / "repo")
+    (tmp_path / "root.json").write_bytes(repository.pin)
+    for typed in (
+        ["pin", str(tmp_path / "root.json"), "--sha256", sha256_of(repository.pin).hex, "--site", "plant"],
+        ["state", "--set-floor", "2026-11-01", "--reason", "a test"],
+    ):
+        assert CliRunner().invoke(trust, typed).exit_code == 0
+    monkeypatch.setattr("bundler.cli.trust_get.clock", lambda: NOW - timedelta(days=2))
+    assert code_of(get("keys/app.pub", "--from", str(tmp_path / "repo"))) == "clock-behind"
+    own = ["--root", str(tmp_path / "root.json")]
+    assert get("keys/app.pub", "--from", str(tmp_path / "repo"), *own).stdout_bytes == b"a key"
 
 
 def test_a_strangers_repository_is_not_opened_from_the_sites_pin(get: Get, mirror: Path, tmp_path: Path) -> None:
