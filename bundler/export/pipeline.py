@@ -28,6 +28,7 @@ from bundler.archive.inventory import Blob, Image, Inventory, LogGrowth, format_
 from bundler.digest import Digest, sha256_of
 from bundler.errors import MalformedError, SealiftError, UsageError
 from bundler.export.add_proofs import Proved, add_proofs
+from bundler.export.behind import check_not_behind
 from bundler.export.collect import CollectedImage, collect, naming
 from bundler.export.fetch import fetch_blobs
 from bundler.export.hooks import Hooks
@@ -179,6 +180,7 @@ def export_bundle(request: ExportRequest, hooks: Hooks, connection: Connection) 
         if not request.allow_expiring:
             repository.check_lifetime(request.created_at)
         signing = Signing(repository, repository.next_publication(request.created_at), signer)
+        check_not_behind(request.since, repository.chain.roots, signing.publication)
         _check_audience(request, signing.publication)
         proved = _prove(request, collect_images(request.images, connection, opened), repository, connection)
         grown = fetch_growth(

@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tarfile
 import textwrap
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -34,6 +35,7 @@ from tests.simulators.images import OCI_LAYER, Layout, layer, two_platforms
 from tests.unit.export.conftest import AT, NAME, Place
 from trust_root.client import open_trust
 from trust_root.repository import Repository
+from trust_root.state_export import PinHead, SiteHeads, StreamHead
 
 
 def open_bundle(path: Path) -> Inventory:
@@ -365,6 +367,37 @@ def test_bytes_that_change_between_hashing_and_writing(
 # -- two at once, litter
 
 
+def heads(pin: bytes, sequence: int, inventory: Digest, stream: str = "main") -> tuple[SiteHeads]:
+    """What a site hands out that has accepted this much."""
+    streams = (StreamHead(stream, sequence, inventory),)
+    pins = (PinHead(sha256_of(pin), 1, 1, retired=False, streams=streams),)
+    return (SiteHeads("plant-7", 3, sha256_of(b"state"), None, pins),)
+
+
+def test_a_repository_that_was_put_back_from_an_old_copy_signs_nothing(place: Place, tmp_path: Path) -> None:
+    pin = Repository(place.repository).pin
+    first = place.export()
+    shutil.copytree(place.repository, tmp_path / "old copy")
+    second = place.export()
+    shutil.rmtree(place.repository)
+    shutil.copytree(tmp_path / "old copy", place.repository)
+    known = heads(pin, 2, second.inventory_digest)
+    refused(place, TrustError, "repository-behind", since=known)
+    refused(place, TrustError, "repository-behind", since=heads(pin, 1, sha256_of(b"another history")))
+    refused(place, TrustError, "repository-behind", since=(*heads(pin, 1, first.inventory_digest), *known))
+    shutil.rmtree(place.repository)
+    with tarfile.open(second.path) as bundle:  # the way back: the trust files of the last bundle
+        bundle.extractall(tmp_path, [one for one in bundle if one.name.startswith("trust/")], filter="data")
+    (tmp_path / "trust").rename(place.repository)
+    assert place.export(since=known).inventory.sequence == 3
+
+
+def test_what_sites_know_of_others_says_nothing(place: Place) -> None:
+    pin, digest = Repository(place.repository).pin, sha256_of(b"theirs")
+    first = place.export(since=(*heads(b"another trust root", 7, digest), *heads(pin, 7, digest, "other")))
+    assert place.export(since=heads(pin, 1, first.inventory_digest)).inventory.sequence == 2
+
+
 def test_two_exports_of_one_repository_at_once(place: Place) -> None:
     def second(_: Path) -> None:
         with pytest.raises(EnvError) as error:
@@ -477,6 +510,7 @@ def test_killed_at_a_moment(place: Place, moment: str) -> None:
         import os, signal
         from bundler.export import publish
         from trust_root.repository import Repository
+from trust_root.state_export import PinHead, SiteHeads, StreamHead
         def die(*args, **kwargs):
             os.kill(os.getpid(), signal.SIGKILL)
         {script}
