@@ -8,7 +8,21 @@ from pathlib import Path
 
 import pytest
 
-PROGRAMS = ("skopeo", "jq", "zstd", "openssl", "strace", "faketime", "unshare", "docker-registry", "chromium", "perl")
+PROGRAMS = (
+    *(
+        "skopeo",
+        "jq",
+        "zstd",
+        "openssl",
+        "strace",
+        "faketime",
+        "unshare",
+        "docker-registry",
+        "softhsm2-util",
+        "chromium",
+    ),
+    "perl",
+)
 NEEDED = ("sh", "dirname", "id", "cat", "cksum")
 
 
