@@ -1,7 +1,7 @@
 """Registry clients of others, run for real: `crane`, `oras`, `regctl` and `cosign`, as `make peers` builds them.
 
-They are optional: without one, its tests are skipped, in CI too. Each call has a home folder of its own, and whatever would
-leave the machine meets a proxy that is not there (Go's clients ask no proxy for loopback).
+They are optional: without one, its tests are skipped, in CI too. Each call has a home folder of its own, and whatever
+would leave the machine meets a proxy that is not there (Go's clients ask no proxy for loopback).
 
     client = Peer("crane", tmp_path)
     client("manifest", "127.0.0.1:5000/team/app:1")        # stdout; it has to succeed
