@@ -285,7 +285,7 @@ def test_regctl_reads_and_lists(app: str, kind: str, tmp_path: Path) -> None:
 
 
 def test_regctl_copies_every_form_of_evidence(app: str, tmp_path: Path) -> None:
-    """Its digest tags are cosign's: nothing at all is left behind. What comes on top are fallback indexes of its own."""
+    """Its digest tags are cosign's: nothing is left behind. On top come fallback indexes of its own."""
     words = ["--referrers", "--digest-tags", "--force-recursive"]
     copy = tmp_path / "copy"
     Peer("regctl", tmp_path)("image", "copy", *plain(app), *words, f"{app}:1", f"ocidir://{copy}:1")
