@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from bundler import limits
-from bundler.errors import UsageError
+from bundler.errors import EnvError, UsageError
 from bundler.safe_file import read_bounded, remove, remove_temporaries, write_atomically
 from trust_root.metadata import parse_snapshot, parse_targets, parse_timestamp
 from trust_root.roles import TIMESTAMP
@@ -99,7 +99,14 @@ def install(folder: Path, standing: Mapping[str, bytes], files: Mapping[str, byt
 
 
 def clear_leftovers(folder: Path) -> None:
-    """Remove what killed runs have left; the caller holds the repository's lock."""
+    """Remove what killed runs have left, before anything else is changed; the caller holds the repository's lock.
+
+    Raises:
+        EnvError: one of its folders is a link (``file-kind``), or the disk.
+    """
+    for path in (folder / METADATA, folder / TARGET_FILES):
+        if path.is_symlink():
+            raise EnvError("file-kind", "trust repository", str(path), got="a link", want="a folder of its own")
     for name in ("", METADATA, TARGET_FILES):
         remove_temporaries(folder / name)
 

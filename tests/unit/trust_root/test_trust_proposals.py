@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bundler.digest import sha256_of
-from bundler.errors import SealiftError, TrustError, UnsupportedError
+from bundler.errors import EnvError, SealiftError, TrustError, UnsupportedError
 from bundler.strict_json import format_canonical
 from tests.simulators.tuf_repository import START
 from trust_root.ceremony import check_content, publish
@@ -262,6 +262,21 @@ class TestFolder:
         with open_workplace(house):
             assert code_of(lambda: sign(house, "alice")) == "locked"
             assert code_of(lambda: open_repository(house).__enter__()) == "locked"
+
+    @pytest.mark.parametrize("name", ["metadata", "targets"])
+    def test_nothing_is_touched_through_a_link(self, house: Path, tmp_path: Path, name: str) -> None:
+        """On the carried stick: a link to where the signer keeps something."""
+        elsewhere = tmp_path / "elsewhere"
+        (house / name).rename(elsewhere)
+        precious = [elsewhere / ".sealift-0123456789abcdef.tmp", elsewhere / ("0" * 64)]
+        for path in precious:
+            path.write_bytes(b"x")
+        (house / name).symlink_to(elsewhere)
+        assert code_of(lambda: sign(house, "exporter")) == "file-kind"
+        with pytest.raises(EnvError), open_repository(house):
+            pass
+        assert all(path.exists() for path in precious)
+        assert read_workplace(house).repository is not None  # looking does no harm
 
     def test_nothing_is_overwritten(self, house: Path) -> None:
         assert code_of(lambda: lay(house)) == "folder-exists"
