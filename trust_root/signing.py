@@ -3,7 +3,9 @@
 Rules of this module:
 - Pure: proposals in, proposals out. What comes out is opened (verified) again by whoever keeps it.
 - A signer signs every part that asks for the key and is short of signatures, and nothing else.
-- Copies are brought together only if they say the same; a copy with all its signatures is taken as it is.
+- Copies are brought together only if they say the same; a copy with all its signatures is taken as it is. Of two that
+  have them all, but not by the same people, the one that is in place counts; if neither is, somebody has to choose:
+  two files of one version would be a fork at every site.
 """
 
 from __future__ import annotations
@@ -27,10 +29,12 @@ class Offer:
     Attributes:
         proposal: them all.
         placed: how many roots of it are in place there.
+        targets_placed: whether its targets are.
     """
 
     proposal: Proposal
     placed: int = 0
+    targets_placed: bool = False
 
 
 def sign_parts(opened: OpenProposal, signer: Signer) -> tuple[Proposal, tuple[str, ...]]:
@@ -68,7 +72,7 @@ def merge_offer(standing: Standing, stream: str, mine: Proposal | None, offer: O
         raise TrustError("root-chain", "proposal", got="no root", want="root 1")
     targets, contents = mine.targets if mine else None, dict(mine.contents) if mine else {}
     if theirs.targets is not None:
-        merged = _merge_targets(standing, targets, theirs.targets, root.signed)
+        merged = _merge_targets(standing, targets, theirs.targets, root.signed, placed=offer.targets_placed)
         if merged is not None and merged != targets:
             targets, contents = merged, contents | dict(theirs.contents)
     return Proposal(stream, tuple(roots[version].raw for version in sorted(roots)), targets, _listed(targets, contents))
@@ -98,18 +102,20 @@ def _merge_roots(standing: Standing, mine: tuple[bytes, ...], offer: Offer) -> d
     return roots
 
 
-def _merge_targets(standing: Standing, mine: bytes | None, theirs: bytes, root: Root) -> bytes | None:
+def _merge_targets(standing: Standing, mine: bytes | None, theirs: bytes, root: Root, *, placed: bool) -> bytes | None:
     """The newer of both; joined if they are one version; None if what is in place is as new."""
     file, present = parse_targets(theirs), parse_targets(mine) if mine is not None else None
-    placed = standing.targets
-    if placed is not None and file.signed.version <= placed.signed.version:
-        if file.signed.version == placed.signed.version and file.payload != placed.payload:
+    here = standing.targets
+    if here is not None and file.signed.version <= here.signed.version:
+        if file.signed.version == here.signed.version and file.payload != here.payload:
             raise TrustError("targets-fork", "targets", str(file.signed.version), got="others there", want="the same")
         return mine
     if present is None or file.signed.version > present.signed.version:
         return theirs
     if file.signed.version < present.signed.version:
         return mine
+    if placed and file.payload == present.payload:
+        return theirs
     return _joined(targets_part(present, root), targets_part(file, root))
 
 
@@ -122,6 +128,15 @@ def _joined(mine: Part, theirs: Part) -> bytes:
             got="another one there",
             want="the same here and there",
             hints=["compare the SHA-256 that sealift trust sign shows; one of the two was changed, or made anew"],
+        )
+    if mine.complete and theirs.complete and mine.file.raw != theirs.file.raw:
+        raise TrustError(
+            "proposal-differs",
+            "proposal",
+            mine.file.name,
+            got="complete there by other people's signatures",
+            want="one of the two",
+            hints=["let the exporter end it in one folder; what is in place there is then taken over from it"],
         )
     if mine.complete or theirs.complete:
         return (mine if mine.complete else theirs).file.raw

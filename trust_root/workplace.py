@@ -273,4 +273,4 @@ def _offer(other: Path) -> Offer:
     contents = {sha256_of(raw).hex: raw for raw in base.contents.values()}
     roots = tuple(file.raw for file in base.root_files)
     proposal = Proposal(base.stream, roots, base.newest_targets.raw, contents)
-    return Offer(proposal, len(placed.files) if placed else 0)
+    return Offer(proposal, len(placed.files) if placed else 0, targets_placed=base.targets is None)

@@ -23,7 +23,15 @@ from trust_root.client import open_trust
 from trust_root.key_files import load_public_file, write_key_pair
 from trust_root.keys import ECDSA_P256, ECDSA_P384, SigningKey, generate_key, parse_public_key
 from trust_root.proposal import OpenProposal, Proposal, Standing, format_proposal, open_proposal, parse_proposal
-from trust_root.proposing import begin, held, propose_rotation, propose_targets, sign_all, sign_here
+from trust_root.proposing import (
+    begin,
+    held,
+    propose_delegation,
+    propose_rotation,
+    propose_targets,
+    sign_all,
+    sign_here,
+)
 from trust_root.repository import open_repository, read_repository
 from trust_root.roster import Held
 from trust_root.signing import Offer, merge_offer, sign_parts
@@ -216,6 +224,22 @@ class TestSigning:
         sign(other, "alice", "bob", "exporter")
         with open_workplace(house) as place:
             assert code_of(lambda: merge(place, other)) == "root-fork"
+
+    def test_two_folders_completed_by_different_holders_do_not_fork(self, house: Path, tmp_path: Path) -> None:
+        """One root and targets of each version: sites compare them byte for byte."""
+        lab = tmp_path / "lab"
+        with open_workplace(house) as place:
+            propose_delegation(place, START, "lab", Held("lab", KEYS["eve"].public), lab)
+        sign(house, "alice", "bob")
+        sign(lab, "alice", "carol")
+        with open_workplace(lab) as place:
+            assert code_of(lambda: merge(place, house)) == "proposal-differs"
+        sign(house, "exporter")
+        with open_workplace(lab) as place:
+            sign_here(merge(place, house), KEYS["eve"], START)
+        one, two = read_repository(house).metadata, read_repository(lab).metadata
+        assert one.targets.raw == two.targets.raw
+        assert one.chain.roots == two.chain.roots
 
     def test_targets_that_went_another_way(self, house: Path, tmp_path: Path) -> None:
         other = tmp_path / "other"
