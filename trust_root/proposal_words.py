@@ -1,7 +1,8 @@
 """A proposal in words: what would change, who has signed, who still has to; as JSON values and as text.
 
 Rules of this module:
-- Nothing is decided here. What is shown is what would be signed, read from the metadata itself.
+- Nothing is decided here. What is shown is what would be signed, read from the metadata itself, and all of it that our
+  own commands do not always make alike: keys that only timestamps have, thresholds of exporters.
 - Every file is named with the SHA-256 of its signed bytes, so that holders can compare what lies on their desks.
 - A signature is over a file, not over what it stands on: in a folder that somebody exchanged, what is wrong may look as
   if it had been there before. So the fingerprint of root 1 comes first, and what stays is listed like what changes.
@@ -23,7 +24,7 @@ from trust_root.metadata import holder_names, is_development
 from trust_root.pin import format_fingerprint
 from trust_root.proposal import OpenProposal, Part, Quorum
 from trust_root.proposing import exporter_key_ids
-from trust_root.roles import ROOT, SNAPSHOT, TARGETS
+from trust_root.roles import ONLINE_THRESHOLD, ROOT, SNAPSHOT, TARGETS, TIMESTAMP, TOP_LEVEL_ROLES
 
 Document = dict[str, Any]
 
@@ -118,15 +119,22 @@ def _root_changes(before: Root | None, root: Root, names: Mapping[str, str]) -> 
         yield "the first root of a new trust root"
     if is_development(root):
         yield "FOR DEVELOPMENT ONLY, for good"
-    groups = ((ROOT, "root holder"), (TARGETS, "targets holder"), (SNAPSHOT, "exporter"))
-    for role, word in groups:
-        if role == TARGETS and _holders_alike(root) and (before is None or _holders_alike(before)):
-            continue  # they are the root holders
+    groups = (
+        (ROOT, "root holder", ROOT),
+        (TARGETS, "targets holder", ROOT),
+        (SNAPSHOT, "exporter", SNAPSHOT),
+        (TIMESTAMP, "timestamp signer", SNAPSHOT),
+    )
+    for role, word, usual in groups:
+        if role != usual and all(_alike(each, role, usual) for each in (before, root) if each is not None):
+            continue  # the same people, shown already
         old = _keys(before, role) if before is not None else {}
         new = _keys(root, role)
         for key_id in sorted(set(old) | set(new)):
             yield f"{_sign(key_id, old, new)} {word} {_name((new | old)[key_id], names, full=True)}"
-    for role in (ROOT, TARGETS):
+    for role in TOP_LEVEL_ROLES:
+        if role in (SNAPSHOT, TIMESTAMP) and all(_is_online(each, role) for each in (before, root) if each is not None):
+            continue  # any one exporter, each for its own stream
         now = f"{root.roles[role].threshold} of {len(root.roles[role].keyids)}"
         was = None if before is None else f"{before.roles[role].threshold} of {len(before.roles[role].keyids)}"
         yield f"{role} signatures needed: {now}" + (f", was {was}" if was not in (None, now) else "")
@@ -140,8 +148,12 @@ def _sign(name: str, old: Mapping[str, object], new: Mapping[str, object]) -> st
     return "=" if old[name] == new[name] else "*"
 
 
-def _holders_alike(root: Root) -> bool:
-    return set(root.roles[ROOT].keyids) == set(root.roles[TARGETS].keyids)
+def _alike(root: Root, role: str, other: str) -> bool:
+    return set(root.roles[role].keyids) == set(root.roles[other].keyids)
+
+
+def _is_online(root: Root, role: str) -> bool:
+    return root.roles[role].threshold == ONLINE_THRESHOLD
 
 
 def _targets_changes(before: Targets | None, targets: Targets, names: Mapping[str, str]) -> Iterator[str]:
@@ -165,6 +177,7 @@ def _streams(targets: Targets | None, names: Mapping[str, str]) -> dict[str, str
         return {}
     return {
         name: ", ".join(_name(delegations.keys[key_id], names, full=True) for key_id in role.keyids)
+        + ("" if role.threshold == ONLINE_THRESHOLD else f"; signatures needed: {role.threshold}")
         for name, role in dict(delegations.roles or {}).items()
     }
 

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -23,6 +24,7 @@ from trust_root.client import open_trust
 from trust_root.key_files import load_public_file, write_key_pair
 from trust_root.keys import ECDSA_P256, ECDSA_P384, SigningKey, generate_key, parse_public_key
 from trust_root.proposal import OpenProposal, Proposal, Standing, format_proposal, open_proposal, parse_proposal
+from trust_root.proposal_words import describe_proposal, proposal_lines
 from trust_root.proposing import (
     begin,
     held,
@@ -166,6 +168,51 @@ def proposal_of_saved(place: Workplace) -> Proposal:
 
 def replace_roots(proposal: Proposal, roots: tuple[bytes, ...]) -> Proposal:
     return Proposal(proposal.stream, roots, proposal.targets, proposal.contents)
+
+
+class TestWords:
+    """What a holder is shown is what would be signed, also of a proposal that was altered on its way."""
+
+    def altered(self, house: Path, change: Callable[[dict[str, Any], dict[str, Any]], None]) -> str:
+        with open_workplace(house) as place:
+            opened = propose_rotation(place, START, exporter=Held("new", KEYS["eve"].public)).opened
+            assert opened is not None
+            before = opened.proposal()
+            assert before.targets is not None
+            root, targets = json.loads(before.roots[0]), json.loads(before.targets)
+            change(root["signed"], targets["signed"])
+            save(place, replace(before, roots=(format_canonical(root),), targets=format_canonical(targets)))
+        return "\n".join(proposal_lines(describe_proposal(opened_of(house)), START))
+
+    def test_as_our_own_commands_make_it(self, house: Path) -> None:
+        told = self.altered(house, lambda root, targets: None)
+        assert "+ exporter new" in told
+        assert "- exporter exporter" in told
+        assert "timestamp" not in told
+        assert told.count("signatures needed") == 2
+
+    def test_another_key_for_timestamps(self, house: Path) -> None:
+        key_id = KEYS["alice"].public.keyid
+
+        def change(root: dict[str, Any], targets: dict[str, Any]) -> None:
+            root["roles"]["timestamp"]["keyids"] = [key_id]
+
+        told = self.altered(house, change)
+        assert "+ timestamp signer alice" in told
+        assert "- timestamp signer exporter" in told
+
+    @pytest.mark.parametrize("role", ["snapshot", "timestamp"])
+    def test_more_signatures_than_there_are_exporters(self, house: Path, role: str) -> None:
+        def change(root: dict[str, Any], targets: dict[str, Any]) -> None:
+            root["roles"][role]["threshold"] = 2
+
+        assert f"{role} signatures needed: 2 of 1, was 1 of 1" in self.altered(house, change)
+
+    def test_a_stream_that_nobody_could_sign_for(self, house: Path) -> None:
+        def change(root: dict[str, Any], targets: dict[str, Any]) -> None:
+            targets["delegations"]["roles"][0]["threshold"] = 2
+
+        assert "; signatures needed: 2" in self.altered(house, change)
 
 
 class TestSigning:
