@@ -21,7 +21,6 @@ from trust_root.metadata import as_trust_error, parse_root
 
 KIND = "sealift-revocation"
 FORMAT = 1
-PREFIX = b'{"format":'  # what every such file begins with, to tell it from a bundle
 _WHAT = "revocation file"
 
 

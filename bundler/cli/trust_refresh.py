@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from trust_root.refresh import RefreshedTargets
     from trust_root.site import Site
 
+_BEGINNING = 64  # bytes that tell JSON from a bundle
+
 
 @dataclass(frozen=True, slots=True)
 class _Source:
@@ -92,13 +94,12 @@ def _repository(source: str, site: Site) -> Iterator[_Source]:
 
 
 def _is_revocation(path: Path) -> bool:
-    from trust_root.revocation import PREFIX
-
+    """Whether it is JSON: no bundle begins so, and a revocation file that was edited is told as one."""
     try:
         if path.exists() and not path.is_file():
             return False  # a pipe would hang us; the bundle's reader refuses it
         with path.open("rb") as file:
-            return file.read(len(PREFIX)) == PREFIX
+            return file.read(_BEGINNING).lstrip().startswith(b"{")
     except OSError as error:
         raise UsageError(
             "source", "--from", str(path), got=error.strerror or str(error),

@@ -150,6 +150,23 @@ def test_a_forged_revocation(drill: Drill) -> None:
     assert (code, error["reason"]) == (4, "threshold")
 
 
+def test_a_revocation_that_was_edited_or_cut(drill: Drill) -> None:
+    rotate_holder(drill.repository)
+    path = drill.write_revocation()
+    raw = path.read_bytes()
+    for changed, reason in {
+        json.dumps(json.loads(raw), indent=1).encode(): "metadata-canonical",
+        raw[:-1]: "metadata-form",
+        raw + b"\n": "metadata-canonical",
+        b'{"kind":"sealift-proposal"}': "metadata-form",
+        b'{"format":1,' + b"[" * 1_000_000: "metadata-form",
+    }.items():
+        path.write_bytes(changed)
+        code, error = drill.trust("refresh", "--from", path)
+        assert (code, error["reason"]) == (4, reason)
+    assert [line["kind"] for line in drill.log()] == ["pin"]
+
+
 def test_a_revocation_of_another_trust_root(drill: Drill) -> None:
     drill.world.repository = TufRepository("main")
     code, error = drill.trust("refresh", "--from", drill.write_revocation())
