@@ -111,18 +111,29 @@ def locked(path: Path, *, what: str = "lock", wait: bool = False) -> Iterator[No
     """
     with disk_errors(what, path):
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    with _flocked(descriptor, path, what, wait=wait):
+        yield
+
+
+@contextlib.contextmanager
+def locked_folder(folder: Path, *, what: str = "folder", wait: bool = False) -> Iterator[None]:
+    """As `locked`, with the folder itself as the lock: nothing is put there."""
+    with disk_errors(what, folder):
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | os.O_NOFOLLOW)
+    with _flocked(descriptor, folder, what, wait=wait):
+        yield
+
+
+@contextlib.contextmanager
+def _flocked(descriptor: int, path: Path, what: str, *, wait: bool) -> Iterator[None]:
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         except BlockingIOError as error:
             raise EnvError(
-                "locked",
-                what,
-                str(path),
-                got="held by another sealift process",
-                want="free",
+                "locked", what, str(path), got="held by another sealift process", want="free",
                 hints=["wait until the other run has ended, then try again"],
-            ) from error
+            ) from error  # fmt: skip
         yield
     finally:
         os.close(descriptor)

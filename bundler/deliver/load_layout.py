@@ -7,6 +7,8 @@ Rules of this module:
 - Entries and fields that others put there stay as they are, also those that come while blobs are written. What bears
   no name (referrers) is listed once, unless it is listed already.
 - A name that stands for another digest is a conflict, unless the site typed `--overwrite-tags`.
+- One load at a time: the folder itself is the lock. What a killed one has left half written is removed.
+- Nothing is written or believed through a link that leads out of the layout.
 """
 
 from __future__ import annotations
@@ -29,11 +31,22 @@ from bundler.network.layout_files import INDEX, MARK, blob_name
 from bundler.oci.annotations import REF_NAME
 from bundler.oci.descriptor import Descriptor
 from bundler.oci.manifest import OCI_INDEX
-from bundler.safe_file import disk_errors, new_file, read_bounded, remove, sync_folder, write_atomically
+from bundler.safe_file import (
+    TEMPORARY_PREFIX,
+    disk_errors,
+    locked_folder,
+    new_file,
+    read_bounded,
+    remove,
+    remove_temporaries,
+    sync_folder,
+    write_atomically,
+)
 from bundler.strict_json import parse_foreign
 from bundler.value import dataclass
 
 LAYOUT_VERSION = "1.0.0"
+_BLOBS = "blobs/sha256"
 _READ_BYTES = 1024 * 1024
 
 
@@ -77,25 +90,39 @@ def load_layout(
 
     Raises:
         UsageError: one name for two digests (``load-names``).
-        RejectedError: a name stands for something else (``tag-conflict``).
+        RejectedError: a name stands for something else (``tag-conflict``), or its files are links that lead out of it
+            (``layout-link``).
         MalformedError: the folder holds an `index.json` that is none (``layout``).
         UnsupportedError: a layout of another version (``layout-version``).
-        EnvError: the disk, or a folder that is not empty and no layout (``folder-exists``).
+        EnvError: the disk, another load into it (``locked``), or a folder that is not empty and no layout
+            (``folder-exists``).
         DamagedError: the bundle's file changed since it was verified (``chunk``).
     """
     index = _read_index(folder)
     wanted = list(listed)
     require_one_meaning((item.name, item.document.digest) for item in wanted if item.name)
-    after, names_set, names_kept = _merge(index["manifests"], wanted, overwrite=overwrite)
-    missing, present = _sort_blobs(folder, bundle.images)
+    _, names_set, names_kept = _merge(index["manifests"], wanted, overwrite=overwrite)
     if dry_run:
+        missing, present = _sort_blobs(folder, bundle.images)
         return Written(len(missing), present, sum(blob.size_bytes for blob in missing), names_set, names_kept)
     with disk_errors("layout", folder):
-        (folder / "blobs" / "sha256").mkdir(parents=True, exist_ok=True)
+        (folder / _BLOBS).mkdir(parents=True, exist_ok=True)
+        folder = folder.resolve(strict=True)
+    with locked_folder(folder, what="layout"):
+        remove_temporaries(folder)
+        remove_temporaries(folder / _BLOBS)
+        return _write_all(folder, bundle, wanted, overwrite=overwrite, watch=watch)
+
+
+def _write_all(
+    folder: Path, bundle: VerifiedBundle, wanted: list[Named], *, overwrite: bool, watch: Callable[[int], None]
+) -> Written:
+    """Blobs, then `index.json` as it is by then. The caller holds the lock."""
+    missing, present = _sort_blobs(folder, bundle.images)
     documents = {document.digest: document for image in bundle.images for document in image.all_documents}
     for blob in missing:
         _write(folder / blob_name(blob.digest), _content(blob, documents, bundle), watch)
-    sync_folder(folder / "blobs" / "sha256")
+    sync_folder(folder / _BLOBS)
     index = _read_index(folder)
     after, names_set, names_kept = _merge(index["manifests"], wanted, overwrite=overwrite)
     if after != index["manifests"]:
@@ -127,6 +154,8 @@ def _read_index(folder: Path) -> dict[str, Any]:
     with disk_errors("layout", folder):
         if not folder.exists() or not any(folder.iterdir()):
             return empty
+        for name in (INDEX, MARK, _BLOBS):
+            _require_within(folder, name)
         if not (folder / INDEX).exists() and not (folder / MARK).exists() and not _is_begun(folder):
             raise EnvError(
                 "folder-exists", "layout", str(folder), got="a folder with other things", want="an OCI layout, or none"
@@ -150,8 +179,22 @@ def _check_version(folder: Path) -> None:
 
 
 def _is_begun(folder: Path) -> bool:
-    """Whether an interrupted load has left nothing but blobs here."""
-    return [path.name for path in folder.iterdir()] == ["blobs"]
+    """Whether an interrupted load has left nothing but blobs here, and what it had half written."""
+    return {path.name for path in folder.iterdir() if not path.name.startswith(TEMPORARY_PREFIX)} == {"blobs"}
+
+
+def _require_within(folder: Path, name: str) -> None:
+    if not _is_within(folder, name):
+        raise RejectedError(
+            "layout-link", "layout", str(folder / name), got="a link out of the layout", want="files within it"
+        )
+
+
+def _is_within(folder: Path, name: str) -> bool:
+    try:
+        return (folder / name).resolve().is_relative_to(folder.resolve())
+    except RuntimeError:  # Python 3.11 and 3.12 say a loop of links so
+        return False
 
 
 def _merge(
@@ -203,13 +246,16 @@ def _sort_blobs(folder: Path, images: Iterable[HeldImage]) -> tuple[list[Descrip
     for image in images:
         for document in image.all_documents:
             needed.setdefault(document.digest, descriptor_of(document))
-    missing = [blob for blob in needed.values() if not _is_there(folder / blob_name(blob.digest), blob)]
+    missing = [blob for blob in needed.values() if not _is_there(folder, blob)]
     return missing, len(needed) - len(missing)
 
 
-def _is_there(path: Path, blob: Descriptor) -> bool:
+def _is_there(folder: Path, blob: Descriptor) -> bool:
+    path = folder / blob_name(blob.digest)
     with disk_errors("layout", path):
-        if not path.is_file() or path.stat().st_size != blob.size_bytes:
+        if not _is_within(folder, blob_name(blob.digest)) or not path.is_file():
+            return False
+        if path.stat().st_size != blob.size_bytes:
             return False
         hasher = hashlib.sha256()
         with path.open("rb") as stream:

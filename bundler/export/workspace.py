@@ -10,14 +10,13 @@ Rules of this module:
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 from bundler.errors import EnvError
-from bundler.safe_file import TEMPORARY_PREFIX, disk_errors, sync_folder
+from bundler.safe_file import TEMPORARY_PREFIX, disk_errors, locked_folder, sync_folder
 
 _SUFFIX = ".export"
 
@@ -34,11 +33,11 @@ def workspace(folder: Path) -> Iterator[Path]:
     path = folder / f"{TEMPORARY_PREFIX}{os.urandom(8).hex()}{_SUFFIX}"
     with contextlib.ExitStack() as held:
         # The target's folder is locked for this moment, so that nobody takes a folder just made for litter.
-        with _held(folder, wait=True):
+        with locked_folder(folder, wait=True):
             remove_litter(folder)
             with disk_errors("working folder", path):
                 path.mkdir(mode=0o700)
-            held.enter_context(_held(path))
+            held.enter_context(locked_folder(path, what="working folder"))
         try:
             yield path
         finally:
@@ -53,24 +52,5 @@ def remove_litter(folder: Path) -> None:
         litter = sorted(folder.glob(f"{TEMPORARY_PREFIX}*{_SUFFIX}"))
     for path in litter:
         if path.is_dir() and not path.is_symlink():
-            with contextlib.suppress(EnvError), _held(path):
+            with contextlib.suppress(EnvError), locked_folder(path, what="working folder"):
                 shutil.rmtree(path, ignore_errors=True)
-
-
-@contextlib.contextmanager
-def _held(path: Path, *, wait: bool = False) -> Iterator[None]:
-    """Hold the lock of a folder.
-
-    Raises:
-        EnvError: another process holds it (``locked``), or it is gone.
-    """
-    with disk_errors("working folder", path):
-        descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | os.O_NOFOLLOW)
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-        except BlockingIOError as error:
-            raise EnvError("locked", "working folder", str(path), got="in use", want="free") from error
-        yield
-    finally:
-        os.close(descriptor)

@@ -1,7 +1,8 @@
 """One line for each request: who, what, how it ended; escaped, cut and never more than so many in a second.
 
 A client can ask a thousand times a second; what does not fit is counted and told, so that no client can fill a disk or
-hide itself in a flood without a trace.
+hide itself in a flood without a trace. Lines that cannot be written (a full disk, a reader that went away) are counted
+too: no answer breaks off for them.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ class RequestLog:
     """Writes lines. Thread-safe.
 
     Args:
-        write: takes one line without its line feed.
+        write: takes one line without its line feed; an OSError of it is counted as a line that was not written.
         clock: the time.
     """
 
@@ -58,11 +59,18 @@ class RequestLog:
         now = self._clock().replace(microsecond=0)
         with self._lock:
             if now != self._second:
-                if self._dropped:
-                    self._write(f"{format_moment(now)} {self._dropped} more requests in one second")
-                self._second, self._written, self._dropped = now, 0, 0
+                self._second, self._written = now, 0
+                if self._dropped and self._put(now, f"{self._dropped} more requests, not shown"):
+                    self._dropped = 0
             if is_bounded and self._written >= limits.SERVE_LOG_LINES_PER_SECOND:
                 self._dropped += 1
                 return
             self._written += 1
-            self._write(f"{format_moment(now)} {escape(text)[: limits.SERVE_LOG_CHARACTERS]}")
+            self._dropped += not self._put(now, escape(text)[: limits.SERVE_LOG_CHARACTERS])
+
+    def _put(self, now: datetime, text: str) -> bool:
+        try:
+            self._write(f"{format_moment(now)} {text}")
+        except OSError:
+            return False
+        return True

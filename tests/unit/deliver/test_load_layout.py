@@ -13,6 +13,7 @@ from bundler.deliver.verified import VerifiedBundle, open_verified
 from bundler.digest import sha256_of
 from bundler.errors import DamagedError, EnvError, MalformedError, RejectedError, UnsupportedError, UsageError
 from bundler.network.layout import open_layout
+from bundler.safe_file import locked_folder
 from bundler.verify.pipeline import Request
 from bundler.verify.policy import parse_policy
 from tests.simulators.deliveries import NOW, Exporter, LayoutSource, make_site, verify
@@ -198,6 +199,63 @@ def test_what_another_load_lists_meanwhile_stays(bundle: VerifiedBundle, tmp_pat
     entries = json.loads((out / "index.json").read_text())["manifests"]
     assert other in entries
     assert len(entries) > 1
+
+
+def test_one_load_at_a_time(bundle: VerifiedBundle, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    out.mkdir()
+    with locked_folder(out), pytest.raises(EnvError) as caught:
+        load(out, bundle)
+    assert caught.value.code == "locked"
+    assert not (out / "index.json").exists()
+    assert load(out, bundle).names_set
+
+
+def test_what_killed_loads_left_half_written_is_removed(bundle: VerifiedBundle, tmp_path: Path) -> None:
+    load(tmp_path / "whole", bundle)
+    folder = tmp_path / "out"
+    (folder / "blobs" / "sha256").mkdir(parents=True)
+    (folder / ".sealift-0123456789abcdef.tmp").write_bytes(b"half a mark")
+    (folder / "blobs" / "sha256" / ".sealift-0123456789abcdef.tmp").write_bytes(b"half a blob")
+    load(folder, bundle)
+    assert files(folder) == files(tmp_path / "whole")
+
+
+@pytest.mark.parametrize("place", ["blobs", "blobs/sha256", "index.json", "oci-layout"])
+@pytest.mark.parametrize("dry_run", [False, True])
+def test_nothing_goes_through_a_link_out_of_the_layout(
+    bundle: VerifiedBundle, tmp_path: Path, place: str, dry_run: bool
+) -> None:
+    load(tmp_path / "other", bundle)
+    (tmp_path / "out" / place).parent.mkdir(parents=True)
+    (tmp_path / "out" / "oci-layout").write_text('{"imageLayoutVersion":"1.0.0"}')
+    (tmp_path / "out" / place).unlink(missing_ok=True)
+    (tmp_path / "out" / place).symlink_to(tmp_path / "other" / place)
+    before = files(tmp_path / "other")
+    with pytest.raises(RejectedError) as caught:
+        load(tmp_path / "out", bundle, dry_run=dry_run)
+    assert caught.value.code == "layout-link"
+    assert files(tmp_path / "other") == before
+    assert not (tmp_path / "out" / "index.json").is_file() or place == "index.json"
+
+
+def test_a_blob_that_is_a_link_out_of_the_layout_is_written_again(bundle: VerifiedBundle, tmp_path: Path) -> None:
+    load(tmp_path / "out", bundle)
+    blob = next(path for path in (tmp_path / "out" / "blobs" / "sha256").iterdir())
+    blob.rename(tmp_path / "elsewhere")
+    blob.symlink_to(tmp_path / "elsewhere")
+    assert load(tmp_path / "out", bundle).written == 1
+    assert not blob.is_symlink()
+    blob.unlink()
+    blob.symlink_to(blob.name)  # a loop
+    assert load(tmp_path / "out", bundle).written == 1
+
+
+def test_a_folder_that_is_a_link_is_what_it_leads_to(bundle: VerifiedBundle, tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "out").symlink_to(tmp_path / "real")
+    load(tmp_path / "out", bundle)
+    assert load(tmp_path / "real", bundle).written == 0
 
 
 def test_one_name_for_two_digests(bundle: VerifiedBundle, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
@@ -223,5 +224,24 @@ def test_the_log_is_escaped_cut_and_counted() -> None:
     assert len(lines) == 201
     now[0] += timedelta(seconds=1)
     log.tell(Line("::1", "GET", "/", 200, 1))
-    assert lines[-2].endswith("801 more requests in one second")
+    assert lines[-2].endswith("801 more requests, not shown")
     assert lines[-1].endswith("::1 GET / 200 1")
+
+
+def test_a_log_that_cannot_be_written_stops_nothing_and_is_counted() -> None:
+    lines: list[str] = []
+    now, is_full = [NOW], [True]
+
+    def write(line: str) -> None:
+        if is_full[0]:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        lines.append(line)
+
+    log = RequestLog(write, lambda: now[0])
+    for _ in range(3):
+        log.tell(Line("::1", "GET", "/", 200, 1))
+        log.note("a note")
+        now[0] += timedelta(seconds=1)
+    is_full[0] = False
+    log.tell(Line("::1", "GET", "/", 200, 1))
+    assert [line.partition(" ")[2] for line in lines] == ["6 more requests, not shown", "::1 GET / 200 1"]
