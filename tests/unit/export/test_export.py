@@ -510,7 +510,6 @@ def test_killed_at_a_moment(place: Place, moment: str) -> None:
         import os, signal
         from bundler.export import publish
         from trust_root.repository import Repository
-from trust_root.state_export import PinHead, SiteHeads, StreamHead
         def die(*args, **kwargs):
             os.kill(os.getpid(), signal.SIGKILL)
         {script}
