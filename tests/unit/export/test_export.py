@@ -504,11 +504,12 @@ def test_killed_at_a_moment(place: Place, moment: str) -> None:
         "written": "publish.open_archive = die",
         "linked": "publish.sync_folder = die",
         "named": "Repository.commit = die",
-        "half committed": "Repository._prune = die",
+        "half committed": "repository.prune = die",
     }[moment]
     prelude = f"""
         import os, signal
         from bundler.export import publish
+        from trust_root import repository
         from trust_root.repository import Repository
         def die(*args, **kwargs):
             os.kill(os.getpid(), signal.SIGKILL)
