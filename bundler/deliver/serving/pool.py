@@ -4,7 +4,8 @@ Rules of this module:
 - A chunk is handed out only after it was proved in the buffer that is handed out (archive/chunks.py); a failure reaches
   everybody who waits for that chunk, and is not kept: who asks again, reads again.
 - All chunks together stay below `limits.SERVE_CHUNKS_BYTES`. Chunks that nobody holds stay until room is wanted, the
-  one that was wanted longest ago goes first. Who needs room waits in line, for a bounded time.
+  one that was wanted longest ago goes first. Who needs room waits in line, for a bounded time; whoever has room and
+  reads waits for nobody, so that frames that take long to unpack keep nobody else waiting.
 - Reading ahead never takes room that somebody waits for, and never the room of a chunk in use.
 """
 
@@ -61,11 +62,20 @@ class ChunkPool:
         Raises:
             DamagedError: the file no longer holds what was verified. EnvError: no room in time (``serve-busy``).
         """
-        entry = self._hold(content, number)
+        entry = self._find(content, number)
+        if entry is None:
+            with content.turn(limits.SERVE_CHUNK_WAIT_SECONDS):
+                entry = self._hold(content, number)
+                try:
+                    if entry.view is None:
+                        self._read(entry, content, number)
+                except BaseException:
+                    self._release(entry)
+                    raise
+        view = entry.view
         try:
-            view = entry.view
             if view is None:
-                view = self._read(entry, content, number)
+                raise RuntimeError("a chunk without bytes")
             yield view
         finally:
             del view
@@ -85,22 +95,35 @@ class ChunkPool:
         """No reading ahead any more; what is being read is waited for."""
         self._ahead.shutdown(cancel_futures=True)
 
+    def _find(self, content: Content, number: int) -> _Entry | None:
+        """The entry of a chunk that was read, or is being read, held; None when somebody has to read it."""
+        key = (content.digest, number)
+        with self._changed:
+            if not self._is_settled(key):
+                self._wait_until(lambda: self._is_settled(key))
+            return self._use(key)
+
+    def _use(self, key: Key) -> _Entry | None:
+        entry = self._entries.get(key)
+        if entry is None or entry.view is None:
+            return None
+        entry.users += 1
+        self._entries.move_to_end(key)
+        return entry
+
     def _hold(self, content: Content, number: int) -> _Entry:
         """The entry of a chunk, held. Without a view it is the caller's to read."""
         key = (content.digest, number)
         with self._changed:
             while True:
-                entry = self._entries.get(key)
-                if entry is None:
-                    room = self._wait_for_room(key, content.chunk_size(number))
-                    if room is not None:
-                        return self._add(key, room)
-                elif entry.view is not None:
-                    entry.users += 1
-                    self._entries.move_to_end(key)
+                if (entry := self._use(key)) is not None:
                     return entry
-                else:  # somebody reads it; when that fails, the entry goes and we read ourselves
+                if key in self._entries:  # somebody reads it; when that fails, the entry goes and we read ourselves
                     self._wait_until(lambda: self._is_settled(key))
+                    continue
+                room = self._wait_for_room(key, content.chunk_size(number))
+                if room is not None:
+                    return self._add(key, room)
 
     def _is_settled(self, key: Key) -> bool:
         entry = self._entries.get(key)
@@ -163,8 +186,8 @@ class ChunkPool:
         made = self._entries[key] = _Entry(room)
         return made
 
-    def _read(self, entry: _Entry, content: Content, number: int) -> memoryview:
-        """Read and prove a chunk; when that fails, the entry goes."""
+    def _read(self, entry: _Entry, content: Content, number: int) -> None:
+        """Read and prove a chunk, in the content's turn; when that fails, the entry goes."""
         try:
             entry.view = content.read_chunk(number, entry.room).toreadonly()
         finally:
@@ -173,7 +196,6 @@ class ChunkPool:
                     del self._entries[content.digest, number]
                     self._give_back(entry.room)
                 self._changed.notify_all()
-        return entry.view
 
     def _release(self, entry: _Entry) -> None:
         with self._changed:
@@ -185,13 +207,16 @@ class ChunkPool:
         key = (content.digest, number)
         with self._changed:
             self._planned.discard(key)
-            if key in self._entries or self._line:
-                return
-            room = self._make_room(content.chunk_size(number))
-            if room is None:
-                return
-            entry = self._add(key, room)
         # A failure is told to whoever sends the chunk, who then reads it again; here nobody listens.
-        with contextlib.suppress(DamagedError):
-            self._read(entry, content, number)
-        self._release(entry)
+        with contextlib.suppress(DamagedError, EnvError), content.turn(0):
+            with self._changed:
+                if key in self._entries or self._line:
+                    return
+                room = self._make_room(content.chunk_size(number))
+                if room is None:
+                    return
+                entry = self._add(key, room)
+            try:
+                self._read(entry, content, number)
+            finally:
+                self._release(entry)

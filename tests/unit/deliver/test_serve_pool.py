@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import errno
 import threading
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from datetime import timedelta
 
 import pytest
@@ -33,6 +35,19 @@ class Counted:
         self.fails = False
         self.gate = threading.Event()
         self.gate.set()
+        self.turns: threading.Semaphore | None = None
+
+    @contextmanager
+    def turn(self, seconds: float) -> Iterator[None]:
+        if self.turns is None:
+            yield
+            return
+        if not self.turns.acquire(timeout=seconds):
+            raise EnvError("serve-busy", "server")
+        try:
+            yield
+        finally:
+            self.turns.release()
 
     def chunk_size(self, number: int) -> int:
         return min(CHUNK_BYTES, self.size_bytes - number * CHUNK_BYTES)
@@ -203,6 +218,41 @@ def test_any_order_stays_within_the_limit(wanted: list[tuple[int, int, bool]]) -
             assert fails
     assert pool.peak_bytes <= LIMIT
     pool.close()
+
+
+def test_who_waits_for_a_turn_holds_no_room(pool: ChunkPool) -> None:
+    """Frames whose ends are far away fill no room while they wait: others get theirs."""
+    slow, quick = Counted(1), Counted(2)
+    slow.turns = threading.Semaphore(1)
+    slow.gate.clear()
+
+    def take(number: int) -> int:
+        with pool.lease(slow, number) as chunk:
+            return chunk[0]
+
+    with ThreadPoolExecutor(8) as threads:
+        waiting = [threads.submit(take, number) for number in range(8)]
+        for number in range(4):
+            with pool.lease(quick, number) as chunk:
+                assert chunk[0] == number
+        assert slow.reads == []
+        slow.gate.set()
+        assert [outcome.result(WAIT_SECONDS) for outcome in waiting] == list(range(8))
+
+
+def test_who_gets_no_turn_is_told(pool: ChunkPool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bundler.limits.SERVE_CHUNK_WAIT_SECONDS", 0.01)
+    content = Counted()
+    content.turns = threading.Semaphore(0)
+    with pytest.raises(EnvError) as caught, pool.lease(content, 0):
+        pass
+    assert caught.value.code == "serve-busy"
+    pool.prepare(content, 1)
+    pool.close()
+    assert content.reads == []
+    content.turns.release()
+    with pool.lease(content, 0) as chunk:
+        assert chunk[0] == 0
 
 
 @pytest.mark.parametrize("size_bytes", [1, 63, 64, 65, 4096, CHUNK_BYTES])
