@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -337,6 +338,9 @@ def test_regctl_copies_real_images(example: str, version: str, shared: Path, tmp
 # -- cosign -----------------------------------------------------------------------------------------------------------
 
 
+OTHER_SIGNER = re.compile("none of the expected identities matched|no matching CertificateIdentity found")
+
+
 def by(identity: str) -> list[str]:
     return ["--allow-http-registry", "--certificate-identity", identity, "--certificate-oidc-issuer", ISSUER]
 
@@ -354,14 +358,14 @@ def test_cosign_verifies_signatures(made: EvidenceImage, ours: Scene, app: str, 
     subject = made.top if form == "bundle-referrer" else made.arm64
     words = ["verify", "--trusted-root", str(ours.folder / ROOT), f"{app}@{subject.digest}"]
     assert subject.digest.hex.encode() in cosign(*words, *by(IDENTITY))
-    cosign.fails(*words, *by(IDENTITY + "x"))
+    assert OTHER_SIGNER.search(cosign.fails(*words, *by(f"{IDENTITY}x")))
 
 
 def test_cosign_verifies_an_attestation(made: EvidenceImage, ours: Scene, app: str, tmp_path: Path) -> None:
     cosign = Peer("cosign", tmp_path, cosign_material(ours.folder / ROOT, tmp_path))
     words = ["verify-attestation", "--offline", "--type", SLSA, f"{app}@{made.arm64.digest}"]
     assert predicates(cosign(*words, *by(IDENTITY))) == {SLSA}
-    cosign.fails(*words, *by(IDENTITY + "x"))
+    assert OTHER_SIGNER.search(cosign.fails(*words, *by(f"{IDENTITY}x")))
 
 
 def test_cosign_verifies_what_a_key_signed(made: EvidenceImage, ours: Scene, keyed: str, tmp_path: Path) -> None:
@@ -371,7 +375,7 @@ def test_cosign_verifies_what_a_key_signed(made: EvidenceImage, ours: Scene, key
     for command in (["verify"], ["verify-attestation", "--type", SLSA]):
         words = [*command, "--offline", "--allow-http-registry", f"{keyed}:1", "--key"]
         assert cosign(*words, ours.folder / "keyed.pub")
-        cosign.fails(*words, tmp_path / "other.pub")
+        assert "comparing public key" in cosign.fails(*words, tmp_path / "other.pub")
 
 
 @pytest.mark.parametrize("version", VERSIONS)
@@ -379,4 +383,4 @@ def test_cosign_verifies_real_images(real: Scene, example: str, version: str, tm
     cosign = Peer("cosign", tmp_path, cosign_material(real.folder / ROOT, tmp_path))
     words = ["verify-attestation", "--offline", "--type", SLSA_V02, f"{example}:{version}"]
     assert predicates(cosign(*words, *by(f"{WORKFLOW}@refs/tags/{version}"))) == {SLSA_V02}
-    cosign.fails(*words, *by(f"{WORKFLOW}@refs/tags/v0.0.1"))
+    assert OTHER_SIGNER.search(cosign.fails(*words, *by(f"{WORKFLOW}@refs/tags/v0.0.1")))
