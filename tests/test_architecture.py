@@ -29,6 +29,7 @@ FLOOR = {
     "bundler.strict_json",
     "bundler.value",
     "bundler.version",
+    "bundler.wording",
 }
 
 # Which rooms a room may import, beside itself and the floor. Rooms on one layer are blind to each other.

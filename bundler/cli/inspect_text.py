@@ -16,6 +16,7 @@ from typing import Any
 from bundler.cli.console import Shown, Table
 from bundler.report.columns import broken
 from bundler.report.sizes import readable_size
+from bundler.wording import counted
 
 MOST_ROWS = 20
 _DEVELOPMENT = "DEVELOPMENT TRUST ROOT: its keys were made for trying things out; this proves nothing to anybody"
@@ -30,7 +31,7 @@ def bundle_lines(document: dict[str, Any]) -> Iterator[Shown]:
     made = f"created {document['created']}, by {document['tool']}"
     yield from broken(f"  stream {document['stream']}, sequence {document['sequence']}, ", made, 4)
     sizes = f"{readable_size(document['size'])}, stored as {readable_size(document['stored_size'])}"
-    counts = f"{_count(len(document['images']), 'image')}, {_count(document['blobs'], 'blob')}, {sizes}"
+    counts = f"{counted(len(document['images']), 'image')}, {counted(document['blobs'], 'blob')}, {sizes}"
     yield from broken("  for ", f"{', '.join(document['audience']) or 'any site'}; {counts}", 4)
     roles = ", ".join(f"{role['role']} {role['version']} until {role['expires'][:10]}" for role in document["roles"])
     yield from broken("  trust: ", roles, 4)
@@ -68,7 +69,7 @@ def _with_digest(start: str, child: dict[str, Any]) -> Iterator[Shown]:
 
 def _searched(searches: Sequence[dict[str, Any]]) -> str:
     absent = sum(search["answer"] == "absent" for search in searches)
-    return f"  searched {_count(len(searches), 'place')} for evidence; {absent} answered that there is none"
+    return f"  searched {counted(len(searches), 'place')} for evidence; {absent} answered that there is none"
 
 
 def head_lines(document: dict[str, Any]) -> Iterator[Shown]:
@@ -102,8 +103,8 @@ def sbom_lines(document: dict[str, Any], most: int | None) -> Iterator[Shown]:
         yield from broken("  ", f"{sbom['format']} {sbom['version']}, made{when} by {made}", 4)
         yield from _named("  name ", sbom["name"])
         yield from _named("  identity ", sbom["identity"])
-        counts = (_count(len(sbom["packages"]), "package"), _count(sbom["relationships"], "relationship"))
-        files = (_count(sbom["files"], "file"),) if sbom["files"] else ()
+        counts = (counted(len(sbom["packages"]), "package"), counted(sbom["relationships"], "relationship"))
+        files = (counted(sbom["files"], "file"),) if sbom["files"] else ()
         yield f"  {', '.join((*counts, *files))}"
         rows = [(item["name"], item["version"], item["licence"], item["purl"]) for item in sbom["packages"]]
         yield Table(("package", "version", "licence", "purl"), rows[:most])
@@ -137,7 +138,7 @@ def provenance_lines(document: dict[str, Any], most: int | None) -> Iterator[Sho
         rows += [(f"parameter {name}", json.dumps(value)) for name, value in details["parameters"].items()]
         for name, value in rows:
             yield from _named(f"  {name} ", value)
-        yield f"  {_count(len(details['materials']), 'material')}"
+        yield f"  {counted(len(details['materials']), 'material')}"
         materials = [
             (item["uri"], ", ".join(f"{name}:{value[:12]}" for name, value in item["digests"].items()))
             for item in details["materials"]
@@ -222,7 +223,3 @@ def _missing(word: str, document: dict[str, Any]) -> Iterator[Shown]:
     if absent:
         yield ""
         yield from broken(f"no {word} about ", ", ".join(absent), 2)
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"

@@ -16,6 +16,7 @@ from bundler.cli.judging import Judging, judging_options, print_report, size_of
 from bundler.cli.options import clock
 from bundler.errors import UsageError
 from bundler.escaping import escape
+from bundler.wording import counted
 
 if TYPE_CHECKING:
     from bundler.deliver.serve import Place, Server
@@ -130,8 +131,8 @@ def _stop_signals() -> Iterator[threading.Event]:
     before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
 
     def end(number: int, _frame: object) -> None:
-        stop.set()
         signal.signal(number, before[signal.Signals(number)])
+        stop.set()
 
     for number in before:
         signal.signal(number, end)
@@ -149,7 +150,7 @@ def _tell_opened(one: Opened, *, as_json: bool) -> None:
         print_report(report, as_json=as_json)
     elif not as_json:
         standing = report.trust.standing if report.trust else ""
-        click.echo(f"VERIFIED {escape(report.file)}: {len(report.images)} images, {standing}")
+        click.echo(f"VERIFIED {escape(report.file)}: {counted(len(report.images), 'image')}, {standing}")
 
 
 def _tell_offers(server: Server, *, as_json: bool) -> None:
@@ -167,7 +168,7 @@ def _tell_offers(server: Server, *, as_json: bool) -> None:
     if as_json:
         _echo_json({"event": "serving", "url": server.url})
     else:
-        click.echo(f"serving {len(server.offers)} images on {server.url}")
+        click.echo(f"serving {counted(len(server.offers), 'image')} on {server.url}")
 
 
 def _echo_json(document: Mapping[str, object]) -> None:

@@ -17,6 +17,7 @@ from bundler.deliver.load_plan import Plan, PlannedImage
 from bundler.deliver.load_registry import Loaded
 from bundler.deliver.load_storage import Stored
 from bundler.deliver.verified import VerifiedBundle
+from bundler.wording import counted
 
 LOAD_VERSION = 1
 NO_DIGESTS = "this storage keeps no digests; what runs from it cannot be compared with what was verified"
@@ -132,7 +133,7 @@ def _loaded(loaded: Loaded) -> dict[str, Any]:
 
 def _layout_lines(layout: dict[str, Any], wrote: str) -> Iterable[str]:
     yield (
-        f"  {layout['blobs_written']} blobs {wrote} ({layout['bytes_written']} bytes), "
+        f"  {counted(layout['blobs_written'], 'blob')} {wrote} ({layout['bytes_written']} bytes), "
         f"{layout['blobs_present']} there already"
     )
     yield from (f"  name {name}" for name in layout["names_set"])
@@ -145,7 +146,7 @@ def _image_lines(image: dict[str, Any]) -> Iterable[str]:
     yield f"  {image['digest']}"
     if "blobs_missing" in image:
         yield (
-            f"  to push: {image['blobs_missing']} blobs, {image['documents_missing']} manifests, "
+            f"  to push: {counted(image['blobs_missing'], 'blob')}, {counted(image['documents_missing'], 'manifest')}, "
             f"{image['bytes_missing']} bytes; referrers by {image['referrers']}"
         )
         for tag in image["tags"]:
@@ -155,8 +156,9 @@ def _image_lines(image: dict[str, Any]) -> Iterable[str]:
             yield "  the index is sparse: some of its children were left at home"
     elif "blobs_pushed" in image:
         yield (
-            f"  pushed {image['blobs_pushed']} blobs ({image['bytes_pushed']} bytes with manifests), mounted "
-            f"{image['blobs_mounted']}, {image['documents_pushed']} manifests; {image['evidence']} pieces of evidence"
+            f"  pushed {counted(image['blobs_pushed'], 'blob')} ({image['bytes_pushed']} bytes with manifests), "
+            f"mounted {image['blobs_mounted']}, {counted(image['documents_pushed'], 'manifest')}; "
+            f"{counted(image['evidence'], 'piece')} of evidence"
         )
         yield f"  tags set: {', '.join(image['tags_set']) or 'none, all stood'}"
         if image["fallback_tags_set"]:

@@ -13,15 +13,17 @@ from bundler.escaping import escape
 from bundler.export.pipeline import Exported
 from bundler.export.plan import Plan
 from bundler.moment import format_moment
+from bundler.wording import counted
 
 
 def exported_text(done: Exported) -> str:
     """The result, for people."""
     inventory = done.inventory
     audience = ", ".join(inventory.audience) or "any site"
+    counts = f"{counted(len(inventory.images), 'image')}, {counted(len(inventory.blobs), 'blob')}"
     lines = [
         f"exported {escape(str(done.path))}",
-        f"  {done.size_bytes} bytes, {len(inventory.images)} images, {len(inventory.blobs)} blobs",
+        f"  {done.size_bytes} bytes, {counts}",
         f"  stream {inventory.stream}, sequence {inventory.sequence}, created {format_moment(inventory.created_at)}",
         f"  for {escape(audience)}",
         f"  inventory {done.inventory_digest}",
@@ -51,7 +53,8 @@ def exported_json(done: Exported) -> str:
 
 def plan_text(plan: Plan, *, compress: bool, free_bytes: int | None) -> str:
     """A plan, for people."""
-    lines = [f"would export {len(plan.images)} images, {len(plan.blobs)} blobs, {plan.content_bytes} bytes"]
+    counts = f"{counted(len(plan.images), 'image')}, {counted(len(plan.blobs), 'blob')}"
+    lines = [f"would export {counts}, {plan.content_bytes} bytes"]
     least, most = plan.least_bytes(compress=compress), plan.most_bytes(compress=compress)
     lines.append(f"  space needed: {least} to {most} bytes")
     if free_bytes is not None:

@@ -42,6 +42,7 @@ from bundler.value import dataclass, field
 from bundler.version import VERSION
 
 _READ_BYTES = 64 * limits.KIB
+_NO_TLS = ("WRONG_VERSION_NUMBER", "PACKET_LENGTH_TOO_LONG")  # what OpenSSL, old and new, makes of plain text
 
 
 @dataclass(frozen=True, slots=True)
@@ -275,6 +276,8 @@ def _translate(error: Exception, which: str, *, head: bool) -> EnvError:
     if isinstance(error, (SSLError, ssl.SSLError)) and head:
         code, want = "registry-tls", "a trusted connection"
         hints = ("name the folder with the registry's authority: --cert-dir DIR",)
+        if got.endswith(_NO_TLS):
+            hints = ("it may speak plain http only; --tls-verify=false allows that",)
     elif isinstance(error, (ProxyError, NewConnectionError, NameResolutionError, ConnectTimeoutError)):
         want = "a connection through the proxy" if isinstance(error, ProxyError) else "a connection"
     elif isinstance(error, (ReadTimeoutError, TimeoutError)) or isinstance(_cause(error), TimeoutError):

@@ -19,6 +19,7 @@ from bundler.report.columns import COLUMNS, broken, columns_of, visible
 from bundler.report.sizes import readable_size
 from bundler.verify.head_facts import BundleFacts, TrustFacts
 from bundler.verify.result import Check, EvidenceFact, Explanation, ImageResult, Outcome, Report, Verdict
+from bundler.wording import counted
 
 _HEADLINE = {
     Verdict.VERIFIED: "VERIFIED",
@@ -75,7 +76,7 @@ def _head(report: Report) -> Iterator[str]:
     if bundle is not None:
         created = _time(bundle.created_at)
         yield from broken("  ", f"stream {bundle.stream}, sequence {bundle.sequence}, created {created}", 4)
-        contents = (_count(bundle.images, "image"), _count(bundle.blobs, "blob"), readable_size(bundle.size_bytes))
+        contents = (counted(bundle.images, "image"), counted(bundle.blobs, "blob"), readable_size(bundle.size_bytes))
         yield from broken("  ", ", ".join(contents), 4)
         if bundle.audience:
             yield from broken("  for the sites: ", ", ".join(bundle.audience), 4)
@@ -209,10 +210,6 @@ def _coded(code: str) -> str:
 
 def _bracketed(code: str) -> str:
     return f"[{code}]" if code else ""
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def short(digest: Digest) -> str:

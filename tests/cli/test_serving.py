@@ -48,7 +48,7 @@ def test_one_bad_bundle_of_two_stops_both(delivered: Delivered, tmp_path: Path) 
         (("--listen", "127.0.0.1:99999"), 2, "[listen]"),
         (("--tls-cert", "absent.pem"), 2, "--tls-key"),
         (("--tls-key", "absent.pem"), 2, "--tls-cert"),
-        (("--tls-cert", "absent.pem", "--tls-key", "absent.pem"), 6, "[server-tls]"),
+        (("--tls-cert", "absent.pem", "--tls-key", "absent.pem"), 6, "No such file or directory"),
         (("--at", "2027-01-01T00:00Z"), 2, "--at"),
         (("--recheck", "0"), 2, "--recheck"),
         (("-",), 6, "[pipe]"),

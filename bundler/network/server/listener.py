@@ -78,8 +78,9 @@ def server_context(certificate: Path, key: Path) -> ssl.SSLContext:
         # An empty password: a key that needs one is refused instead of asked for on the terminal.
         context.load_cert_chain(certificate, key, password="")
     except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
+        why = error.strerror if isinstance(error, OSError) and not isinstance(error, ssl.SSLError) else None
         raise EnvError(
-            "server-tls", "certificate and key", f"{certificate}, {key}", got="cannot be used",
+            "server-tls", "certificate and key", f"{certificate}, {key}", got=why or "cannot be used",
             want="PEM, a pair, no password",
         ) from error  # fmt: skip
     return context

@@ -131,7 +131,7 @@ def test_dry_run_writes_nothing(place: Path, capsys: pytest.CaptureFixture[str])
     assert (value["dry_run"], value["images"][0]["name"], value["free_bytes"]) == (True, NAME, None)
     assert 0 < value["needed_bytes"]["least"] <= value["needed_bytes"]["most"]
     out, _ = run(capsys, "oci:app", "--dry-run", "-o", "x.bundle.tar")
-    assert out.startswith("would export 1 images")
+    assert out.startswith("would export 1 image, ")
     assert "space free" in out
     assert sorted(str(path) for path in place.rglob("*")) == before
 
