@@ -37,7 +37,7 @@ class LogCheckpoint:
     Attributes:
         tree_size: leaves, at least 1.
         root_hash: 32 bytes.
-        note: the signed note, as it came.
+        note: the signed note: what the log signed, and its own signature.
         seen_at: the tree had this size by then: when the exporter asked the log, or, for a checkpoint that came in
             others' evidence, when the bundle was made.
         fetched: whether the exporter asked the log for it.

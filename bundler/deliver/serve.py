@@ -109,8 +109,8 @@ class Server:
             if error.code != "client-gone":
                 self._log.tell(Line(connection.client, "", "", 0, 0, error.code))
         except Exception as error:  # noqa: BLE001  a bug must not look like an answer, nor end the server
-            connection.abort()
             self._log.note(f"{connection.client} bug: {type(error).__name__}: {error}")
+            connection.abort()
 
     def _exchange(self, connection: Connection) -> bool:
         """One request and its answer; False when the connection ends."""

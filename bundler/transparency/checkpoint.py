@@ -22,7 +22,7 @@ from bundler.encoding import decode_base64, encode_base64
 from bundler.errors import MalformedError, RejectedError
 from bundler.transparency.log import TransparencyLog, Verifier
 from bundler.transparency.merkle import HASH_BYTES, SIZE_MAX
-from bundler.transparency.note import KEY_HASH_BYTES, Note, NoteSignature, parse_note
+from bundler.transparency.note import KEY_HASH_BYTES, Note, NoteSignature, format_note, parse_note
 from bundler.value import dataclass, field
 
 _WHAT = "checkpoint"
@@ -75,7 +75,10 @@ class Cosignature:
 
 @dataclass(frozen=True, slots=True)
 class VerifiedCheckpoint:
-    """The log said this, in `note`. `tree_id` is that of Rekor 1, None otherwise; `witnesses` those that cosigned."""
+    """The log said this. `tree_id` is that of Rekor 1, None otherwise; `witnesses` those that cosigned.
+
+    `note` is what the log signed with its own signature; lines of others, which anybody may add, are left out.
+    """
 
     log: TransparencyLog
     origin: str
@@ -134,7 +137,7 @@ def open_checkpoint(raw: bytes, log: TransparencyLog, witnesses: Sequence[Witnes
         raise RejectedError(
             "checkpoint-origin", _WHAT, checkpoint.origin[:160], got="of another log", want=f"one by {log.host}"
         )
-    _check_signed(note, rekor_1[0] if rekor_1 else log.host, log)
+    own = _check_signed(note, rekor_1[0] if rekor_1 else log.host, log)
     return VerifiedCheckpoint(
         log=log,
         origin=checkpoint.origin,
@@ -142,7 +145,7 @@ def open_checkpoint(raw: bytes, log: TransparencyLog, witnesses: Sequence[Witnes
         root_hash=checkpoint.root_hash,
         tree_id=rekor_1[1] if rekor_1 else None,
         witnesses=_seen_by(note, witnesses, log),
-        note=raw,
+        note=format_note(Note(note.text, (own,))),
     )
 
 
@@ -170,13 +173,15 @@ def cosigner_key_hash(name: str, ed25519_bytes: bytes) -> bytes:
     return _named_hash(name, _COSIGNATURE, ed25519_bytes)[:KEY_HASH_BYTES]
 
 
-def _check_signed(note: Note, name: str, log: TransparencyLog) -> None:
+def _check_signed(note: Note, name: str, log: TransparencyLog) -> NoteSignature:
+    """The log's own signature, verified; the first where it stands there twice."""
     hashes = key_hashes(name, log.key)
     own = [line for line in note.signatures if line.name == name and line.key_hash in hashes]
     if not own:
         raise _unsigned("no signature by the log's key under its name", f"one by {name}")
     for line in own:
         _verify(log.key, line.signature, note.text, name)
+    return own[0]
 
 
 def _seen_by(note: Note, witnesses: Sequence[Witness], log: TransparencyLog) -> tuple[Cosignature, ...]:

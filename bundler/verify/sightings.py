@@ -67,18 +67,24 @@ def _sightings(
 ) -> Iterator[Sighting]:
     for fact in facts:
         if fact.checkpoint is not None:
-            when = fetched_at.get(fact.checkpoint.note) if fact.fetched else None
+            when = fetched_at.get(_signed_part(fact.checkpoint.note)) if fact.fetched else None
             yield Sighting(fact.checkpoint, min(when or created_at, created_at), when is not None)
 
 
 def _fetch_times(evidence: ImageEvidence) -> dict[bytes, datetime]:
-    """When each checkpoint was fetched, by its note; the first time of several."""
+    """When each checkpoint was fetched, by what the log signed of it; the first time of several."""
     times: dict[bytes, datetime] = {}
     for item in evidence.entries:
         proof, when = item.entry.proof, item.evidence.fetched_at
         if proof is not None and proof.checkpoint is not None and when is not None:
-            times[proof.checkpoint] = min(when, times.get(proof.checkpoint, when))
+            part = _signed_part(proof.checkpoint)
+            times[part] = min(when, times.get(part, when))
     return times
+
+
+def _signed_part(note: bytes) -> bytes:
+    """A note without its signature lines, which strangers may add to; a checkpoint's text has no empty line."""
+    return note.partition(b"\n\n")[0]
 
 
 def open_growths(
