@@ -217,7 +217,7 @@ def _into_layout(
         written = load_layout(
             target.folder, bundle, listed, overwrite=task.overwrite_tags, dry_run=task.dry_run, watch=bar.advance
         )
-    document["layout"] = layout_document(written)
+    document["layout"] = layout_document(written, listed)
     return 0
 
 
@@ -269,7 +269,7 @@ def _log_line(document: dict[str, Any]) -> dict[str, Any]:
     """What the site's log keeps of a load: what went where, by digest."""
     kept = {key: document[key] for key in ("target", "stream", "sequence", "inventory")}
     images = [{key: image[key] for key in ("name", "to", "digest")} for image in document.get("images", ())]
-    names = list(document.get("layout", {}).get("names_set", ()))
+    names = document.get("layout", {}).get("digests")
     return kept | ({"images": images} if images else {}) | ({"names": names} if names else {})
 
 

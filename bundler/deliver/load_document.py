@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from bundler.deliver.load_layout import Written
+from bundler.deliver.load_layout import Named, Written
 from bundler.deliver.load_names import SkopeoTarget
 from bundler.deliver.load_plan import Plan, PlannedImage
 from bundler.deliver.load_registry import Loaded
@@ -49,9 +49,10 @@ def loaded_document(loaded: Iterable[Loaded]) -> list[dict[str, Any]]:
     return [_loaded(item) for item in loaded]
 
 
-def layout_document(written: Written) -> dict[str, Any]:
-    """What was written into a layout."""
+def layout_document(written: Written, listed: Iterable[Named]) -> dict[str, Any]:
+    """What was written into a layout; by name, what each name there stands for."""
     return {
+        "digests": {item.name: str(item.document.digest) for item in listed if item.name},
         "blobs_written": written.written,
         "blobs_present": written.present,
         "bytes_written": written.bytes_written,

@@ -416,8 +416,12 @@ def test_into_a_layout(site: Site, tmp_path: Path) -> None:
     assert site.log()[-1]["kind"] != "load"
     document = site.loaded(f"oci:{out}")
     assert {APP, TOOL} <= set(document["layout"]["names_set"])
-    assert set(site.log()[-1]["names"]) == set(document["layout"]["names_set"])
+    logged = site.log()[-1]["names"]
+    assert set(logged) == set(document["layout"]["names_set"])
+    index = json.loads((out / "index.json").read_text())["manifests"]
+    assert logged[APP] == next(entry["digest"] for entry in index if APP in entry.get("annotations", {}).values())
     again = site.loaded(f"oci:{out}")
+    assert site.log()[-1]["names"] == logged
     assert (again["layout"]["blobs_written"], again["layout"]["names_set"]) == (0, [])
     renamed = site.loaded(f"oci:{out}", "--rewrite", "registry.example.org/team=tools")
     assert {"tools/app:1", "tools/tool:7"} <= set(renamed["layout"]["names_set"])
