@@ -3,7 +3,7 @@
 Rules of this module:
 - Of one stream the newest delivery says what a tag means; manifests that only older ones have can be had by digest.
 - An image's tag never has two meanings: two streams (or two images of one delivery) that give one name different
-  digests are refused by name.
+  digests are refused by name. So is an image under the tag of another stream's evidence.
 - Evidence tags of the same subject in two streams are no such conflict: the stream with the newest delivery wins, and
   the other's evidence can be had by digest.
 - The index of referrers is also there under the fallback tag, for clients that know no referrers API, unless a delivery
@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from bundler.deliver.holdings import Document, HeldImage, Repository, referrer_descriptor
 from bundler.deliver.serving.content import Content, Frames
@@ -25,6 +25,7 @@ from bundler.errors import UsageError
 from bundler.oci.annotations import format_fallback_tag
 from bundler.oci.reference import Reference
 from bundler.value import dataclass, field
+from bundler.wording import counted
 
 OCI_INDEX = "application/vnd.oci.image.index.v1+json"
 
@@ -146,21 +147,30 @@ def _newest(deliveries: list[VerifiedBundle]) -> tuple[float, str]:
 
 
 def _refuse_conflicts(ordered: Sequence[VerifiedBundle]) -> None:
+    images = [(bundle, image) for bundle in ordered for image in bundle.images]
+    own = {(home_of(image.reference), image.reference.tag) for _, image in images}
     meanings: dict[tuple[Home, str], dict[Stream, dict[int, set[Digest]]]] = {}
-    for bundle in ordered:
-        for image in bundle.images:
-            if image.reference.tag:
-                of_tag = meanings.setdefault((home_of(image.reference), image.reference.tag), {})
-                deliveries = of_tag.setdefault(bundle.stream, {})
-                deliveries.setdefault(bundle.inventory.sequence, set()).add(image.image.digest)
+    for bundle, image in images:
+        home = home_of(image.reference)
+        for tag, digest in _claims(image):
+            if (home, tag) in own:
+                deliveries = meanings.setdefault((home, tag), {}).setdefault(bundle.stream, {})
+                deliveries.setdefault(bundle.inventory.sequence, set()).add(digest)
     for (home, tag), of_tag in meanings.items():
         current = {digest for deliveries in of_tag.values() for digest in deliveries[max(deliveries)]}
         if len(current) > 1:
             raise UsageError(
                 "tag-ambiguous", "image", f"{home.registry}/{home.repository}:{tag}",
-                got=f"{len(current)} digests in {len(of_tag)} streams", want="one meaning",
+                got=f"{len(current)} digests in {counted(len(of_tag), 'stream')}", want="one meaning",
                 hints=["serve these bundles at two addresses", *sorted(map(str, current))],
             )  # fmt: skip
+
+
+def _claims(image: HeldImage) -> Iterator[tuple[str, Digest]]:
+    """Each tag that an image or its evidence wants, also where one hides another."""
+    if image.reference.tag:
+        yield image.reference.tag, image.image.digest
+    yield from ((held.tag, held.evidence.digest) for held in image.evidence if held.tag is not None)
 
 
 def _make_room(home: Home, made: _Making) -> Room:

@@ -16,7 +16,9 @@ from bundler.deliver.serve import Place, Server, judge_again, open_bundles, open
 from bundler.deliver.verified import Opened
 from bundler.digest import Digest, sha256_of
 from bundler.errors import EnvError, SealiftError, TrustError, UsageError
+from bundler.oci.annotations import format_evidence_tag
 from tests.simulators.deliveries import START, make_site
+from tests.simulators.evidence_image import evidence_image
 from tests.simulators.images import Layout, big_layer, layer
 from tests.simulators.served import OPEN_POLICY, Scene, ask, with_sbom
 
@@ -301,6 +303,23 @@ def test_one_tag_with_two_meanings(tmp_path: Path, streams: tuple[str, str]) -> 
             pass
         assert caught.value.code == "tag-ambiguous"
         assert "registry.example.org/team/app:1" in str(caught.value)
+
+
+def test_an_image_under_the_tag_of_anothers_evidence(tmp_path: Path) -> None:
+    """One inventory cannot say that (FORMAT.md), but two streams can."""
+    signed = evidence_image()
+    signed.layout.write(tmp_path / "signed")
+    _, subject, signature = next(found for found in signed.evidence if found[0] == "cosign-signature")
+    name = f"{NAME.removesuffix(':1')}:{format_evidence_tag(subject, 'sig')}"
+    scene = Scene(tmp_path, trusted_root=signed.sigstore.trusted_root_json())
+    scene.add((tmp_path / "signed", NAME))
+    scene.add((image(tmp_path, 2)[0], name), stream="second")
+    with scene.open() as held:
+        with pytest.raises(UsageError) as caught, scene.run(held):
+            pass
+        assert caught.value.code == "tag-ambiguous"
+        assert name in str(caught.value)
+        assert str(signature) in str(caught.value.hints)
 
 
 def test_two_streams_that_agree(tmp_path: Path) -> None:
