@@ -65,6 +65,10 @@ SBOM_TOOLS = 1000
 SBOM_TEXT_CHARACTERS = 64 * KIB  # one name, licence or identifier; licence texts are never read
 SBOM_LICENCE_DEPTH = 32  # licences made of licences; real ones have two or three levels
 PROVENANCE_MATERIALS = 100_000  # a hermetic build lists each of its inputs
+DERIVATION_BYTES = 1 * MIB  # a platform takes some 500 bytes
+PATCH_TOOLS = 16  # programs named in a derivation statement
+SCAN_REPORT_BYTES = 64 * MIB  # of one platform, as Trivy writes it; large images have some MB
+SCAN_FINDINGS = 200_000  # in one report
 TRUSTED_ROOT_BYTES = 1 * MIB
 TRUSTED_ROOT_AUTHORITIES = 256
 
@@ -119,6 +123,9 @@ SKOPEO_CALL_SECONDS = (
 )  # one platform's layers below LARGE_BLOB_BYTES over a slow line; standstill ends it sooner
 SKOPEO_SPARE_BYTES = 32 * MIB  # manifest, layout files and blobs that it fetched although they were there
 STAGED_FILES = 10_000  # counted in a call's folder; a manifest has far fewer
+TOOL_VERSION_SECONDS = 30.0  # trivy reads its database's metadata for that
+SCAN_SECONDS = 3600.0  # one scan, with a database that is fetched first
+PATCH_SECONDS = 2 * 3600.0  # one platform by Copa: packages are fetched and installed, perhaps under emulation
 RETRY_PAUSE_SECONDS = 30.0  # the longest pause between two tries
 
 # Fetching.
@@ -166,3 +173,26 @@ CREDENTIAL_HELPER_SECONDS = 30  # helpers ask a key ring or a cloud
 CERT_DIR_FILES = 256
 CERT_FILE_BYTES = 4 * MIB  # a whole system's list of authorities has 250 kB
 CONNECTIONS_TO_ONE_HOST = 16  # kept open for the next request
+
+# Vulnerability data. Everything in it is hostile, however often it was copied.
+VERSION_CHARACTERS = 160  # Go's pseudo-versions have some 45, Debian's longest 60
+OSV_RECORD_BYTES = 16 * MIB  # the kernel's own have 1 to 2 MB, with every version listed
+OSV_RECORDS = 4_000_000  # the whole of osv.dev has half a million
+OSV_TOTAL_BYTES = 32 * GIB  # all records of one source, unpacked; the whole of osv.dev has some 3 GB
+OSV_RATIO = 400  # of one record, unpacked to packed, from OSV_RATIO_FROM_BYTES on; real ones stay below 60
+OSV_RATIO_FROM_BYTES = 1 * MIB
+OSV_AFFECTED = 20_000  # packages of one record; a kernel advisory names some hundreds
+OSV_RANGES = 2_000
+OSV_EVENTS = 20_000  # of one range
+OSV_VERSIONS = 200_000  # listed one by one for one package
+OSV_ALIASES = 5_000  # an advisory of a distribution can name hundreds
+OSV_SEVERITIES = 64
+OSV_ID_CHARACTERS = 200
+OSV_NAME_CHARACTERS = 1_000  # Maven's and Go's longest have some 200
+OSV_SUMMARY_CHARACTERS = 400  # kept of one; the whole stands in the data
+OSV_NAMES_CHARACTERS = 1_024  # of a file in the zip
+OSV_FOLDER_DEPTH = 6
+OSV_REFUSED_NAMED = 100  # records that could not be read, by name; all are counted
+ZIP_CENTRAL_BYTES = 1 * GIB  # 4 million entries with long names; read piece by piece
+VECTOR_CHARACTERS = 512  # the longest CVSS 4 vector with everything has some 200
+SCAN_CACHED_PACKAGES = 100_000  # packages of many SBOMs are mostly the same ones
