@@ -14,6 +14,7 @@ JSON_DOCUMENT_BYTES = 128 * MIB  # cosign's own bound for one attachment
 MANIFEST_BYTES = 4 * MIB
 INDEX_CHILDREN = 1000  # the largest public indexes have some dozens
 MANIFEST_LAYERS = 1000  # cosign's bound for signatures in one object
+HISTORY_STEPS = 10_000  # of one image config: every instruction is one, also those without a layer
 INDEX_NESTING = 4  # index of indexes is rare; deeper is an attack
 IMAGE_NODES = 10_000  # manifests and indexes reachable from one image
 LAYOUT_INDEX_BYTES = 16 * MIB  # an index.json with tens of thousands of entries
