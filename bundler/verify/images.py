@@ -18,6 +18,8 @@ from bundler.value import dataclass, field
 from bundler.verify.appraisal import ITEM_FAILURES
 from bundler.verify.completeness import CompleteImage, open_image
 from bundler.verify.demands import check_image
+from bundler.verify.derivation import Surroundings
+from bundler.verify.derived import check_derived, judge_derivation, note_derivation, with_claims
 from bundler.verify.exhibits import Exhibits, gather_exhibits
 from bundler.verify.facts import evidence_facts, signed_times
 from bundler.verify.keyring import Keyring
@@ -26,6 +28,7 @@ from bundler.verify.policy import Policy
 from bundler.verify.requirements import Met
 from bundler.verify.result import Check, EvidenceFact, Explanation, ImageResult, Outcome
 from bundler.verify.sightings import SeenLogs, seen_logs
+from trust_root.stream_signature import StreamKeys
 
 ReadBlob = Callable[[Digest], bytes]
 
@@ -48,7 +51,7 @@ class Bench:
     """What every image of a bundle is judged with.
 
     No signature may be of a time after `at`; with `explain`, results say which rule decided and why; with `exhibit`,
-    what can be shown of each image is gathered.
+    what can be shown of each image is gathered. Derivation statements count that `stream_keys` signed.
     """
 
     inventory: Inventory
@@ -59,6 +62,7 @@ class Bench:
     at: datetime | None = None
     explain: bool = False
     exhibit: bool = False
+    stream_keys: StreamKeys | None = None
 
 
 def judge_image(image: Image, bench: Bench) -> Judged:
@@ -75,14 +79,20 @@ def judge_image(image: Image, bench: Bench) -> Judged:
     rule = bench.policy.rule_for(image.name, image.digest, bench.inventory.stream) if bench.policy else None
     met = Met()
     checks: tuple[Check, ...]
-    if rule is not None:
+    around = Surroundings(bench.inventory, bench.keyring, bench.read_blob, bench.stream_keys, bench.at)
+    derived = judge_derivation(complete, rule, around)
+    if rule is not None and rule.derived_from:
+        checks = check_derived(derived, complete, evidence, rule, around)
+    elif rule is not None:
         checks, met = check_image(complete, evidence, rule)
     elif bench.policy is None:
         checks = (Check("policy", Outcome.POLICY, "no-policy", detail="verify was given no policy"),)
     else:
         checks = (Check("policy", Outcome.POLICY, "no-rule", detail="no rule of the policy names this image"),)
+    if rule is None or not rule.derived_from:
+        checks = (*checks, *note_derivation(derived, evidence, around))
     checks = (*_damage(complete, bench.damaged), *checks)
-    facts = evidence_facts(complete, evidence, met)
+    facts = with_claims(evidence_facts(complete, evidence, met), derived)
     size_bytes = sum(node.size_bytes for node in complete.graph.nodes)
     exhibits = gather_exhibits(complete, evidence, facts, bench.read_blob) if bench.exhibit else None
     seen = seen_logs(evidence, bench.inventory.created_at)

@@ -24,7 +24,7 @@ from bundler.archive.inventory import Inventory
 from bundler.archive.reader import STANDARD_INPUT, ArchiveReader, open_archive
 from bundler.digest import Digest
 from bundler.errors import DamagedError, RejectedError, SealiftError, TrustError
-from bundler.value import dataclass, field
+from bundler.value import dataclass, field, replace
 from bundler.verify.completeness import check_no_strays
 from bundler.verify.documents import is_document
 from bundler.verify.exhibits import Exhibits
@@ -38,6 +38,7 @@ from bundler.verify.root_origins import origin_checks, origin_weaknesses
 from bundler.version import TOOL
 from trust_root.delivery import Delivery, TimeBasis
 from trust_root.site import Site, compare_with_site, open_for_site
+from trust_root.stream_signature import stream_keys
 
 _ANYTHING = ("^.*$", "^.+$", "^(.*)$", "^(.+)$")
 
@@ -181,7 +182,7 @@ def _judge_claims(
     reader = _reader(archive, inventory, damaged, report)
     bench = Bench(
         inventory, request.policy, Keyring(targets), damaged, reader, request.basis.at, request.explain,
-        request.exhibit,
+        request.exhibit, stream_keys(run.head.opened.trusted) if run.head.opened else None,
     )  # fmt: skip
     judged = [judge_image(image, bench) for image in inventory.images]
     run.exhibits = tuple(item.exhibits for item in judged)
@@ -252,7 +253,7 @@ def _bundle_checks(inventory: Inventory, judged: list[Judged], request: Request)
 
 def _as_it_was(bench: Bench, then: Keyring, judged: list[Judged]) -> tuple[Check, ...]:
     """With a typed time, the second verdict: by the trusted material that the bundle itself carries."""
-    older = Bench(bench.inventory, bench.policy, then, bench.damaged, bench.read_blob, bench.at)
+    older = replace(bench, keyring=then, explain=False, exhibit=False)
     checks = []
     for item, image in zip(judged, bench.inventory.images, strict=True):
         before = judge_image(image, older).result

@@ -80,7 +80,10 @@ class Demand:
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """What images of these names (or digests), of this stream, have to show."""
+    """What images of these names (or digests), of this stream, have to show.
+
+    With `derived_from`, they have to be patched from an image of such a name, and that one has to show it.
+    """
 
     label: str
     patterns: tuple[ImagePattern, ...]
@@ -92,6 +95,7 @@ class Rule:
     platforms: tuple[str, ...]
     allow_omitted: bool
     allow_unsigned: bool
+    derived_from: tuple[ImagePattern, ...] = ()
 
     def applies(self, name: str, digest: Digest, stream: str) -> bool:
         """Whether this rule speaks of the image."""
@@ -127,6 +131,9 @@ class Rule:
         phrases += [f"{requirement} for every platform" for requirement in self.require]
         if self.provenance is not None:
             phrases.append(f"provenance with {self.provenance}")
+        if self.derived_from:
+            names = " or ".join(pattern.text for pattern in self.derived_from)
+            phrases = [f"derived from {names}", *(f"{phrase}, of the original" for phrase in phrases)]
         return (*phrases, *(f"platform {platform}" for platform in self.platforms))
 
 
@@ -207,7 +214,7 @@ def parse_policy(raw: bytes) -> Policy:
 def _parse_rule(fields: Fields, number: int) -> Rule:
     fields.only(
         "name", "images", "digests", "stream", "signature", "attestation", "provenance",
-        "require", "platforms", "allow_omitted", "allow_unsigned",
+        "require", "platforms", "allow_omitted", "allow_unsigned", "derived_from",
     )  # fmt: skip
     where = f"rule[{number}]"
     patterns = tuple(parse_image_pattern(text) for text in _texts(fields, "images"))
@@ -229,6 +236,7 @@ def _parse_rule(fields: Fields, number: int) -> Rule:
         platforms=_platforms(fields),
         allow_omitted=_flag(fields, "allow_omitted"),
         allow_unsigned=_flag(fields, "allow_unsigned"),
+        derived_from=tuple(parse_image_pattern(text) for text in _texts(fields, "derived_from")),
     )
     if not rule.demands and not rule.require:
         raise wrong(where, "it demands nothing", "a signature, an attestation or `require`")
