@@ -176,6 +176,7 @@ CERT_FILE_BYTES = 4 * MIB  # a whole system's list of authorities has 250 kB
 CONNECTIONS_TO_ONE_HOST = 16  # kept open for the next request
 
 # Vulnerability data. Everything in it is hostile, however often it was copied.
+PURL_CHARACTERS = 4 * KIB  # with qualifiers some 300
 VERSION_CHARACTERS = 160  # Go's pseudo-versions have some 45, Debian's longest 60
 OSV_RECORD_BYTES = 16 * MIB  # the kernel's own have 1 to 2 MB, with every version listed
 OSV_RECORDS = 4_000_000  # the whole of osv.dev has half a million
