@@ -142,7 +142,7 @@ def test_evidence_of_another_image_vouches_for_nothing(claims: Claims) -> None:
     scene = built()
     stolen = claims.sigstore.sign(sha256_of(b"another image"), claims.release)
     claims.beside(scene.layout, scene.original_top, "sig", stolen)
-    assert verdict(judge(claims, scene, sign=False)) == ("rejected", "subject-mismatch")
+    assert verdict(judge(claims, scene, sign=False)) == ("rejected", "digest-mismatch")
 
 
 def test_sbom_and_provenance_of_the_original_are_told_as_that(claims: Claims) -> None:
