@@ -2,7 +2,8 @@
 
 `check_rules` returns the inventory or raises. The codes: ``order`` (repeated or unsorted), ``name``, ``previous``,
 ``text``, ``time``, ``augments``, ``log-entry``, ``digest-algorithm``, ``blob-absent``, ``blob-mismatch``,
-``omitted-present``, ``stored``, ``blob-order``, ``media-type``, ``log-proof``, ``data-kind``, ``limits``, and those of layout.py.
+``omitted-present``, ``stored``, ``blob-order``, ``media-type``, ``log-proof``, ``data-kind``, ``limits``, and those of
+layout.py.
 """
 
 from __future__ import annotations
