@@ -139,6 +139,7 @@ BLOB_PIECE_BYTES = 1 * MIB  # read, hashed and written at once
 
 # Pages for people.
 PAGE_TEXT_CHARACTERS = 4000  # of one text; longer ones are whole in the JSON form
+PAGE_FINDINGS = 2000  # of one image, the worst first; the JSON form has all
 
 # Settings files typed by people.
 SETTINGS_BYTES = 1 * MIB
