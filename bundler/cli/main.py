@@ -24,6 +24,7 @@ from trust_root.cli_group import LazyGroup
 
 _COMMANDS = {
     "export": ("bundler.cli.export", "export", "Export images with their evidence into one signed bundle file."),
+    "patch": ("bundler.cli.patch", "patch", "Scan and patch images, and export both with proof of their lineage."),
     "verify": ("bundler.cli.verify", "verify", "Verify a bundle offline, against the pinned root and your policy."),
     "verify-blob": ("bundler.cli.verify_blob", "verify_blob", "Verify one Sigstore bundle for one file or digest."),
     "inspect": ("bundler.cli.inspect", "inspect", "Show what a bundle holds, without reading its layers."),

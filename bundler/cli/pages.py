@@ -10,6 +10,7 @@ _PAGES = {
     "format": ("bundler.archive", "FORMAT.md"),
     "policy": ("bundler.verify", "POLICY.md"),
     "export": ("bundler.export", "EXPORT.md"),
+    "patch": ("bundler.vulnerability", "PATCH.md"),
     "inspect": ("bundler.deliver", "INSPECT.md"),
     "report": ("bundler.report", "REPORT.md"),
     "diff": ("bundler.deliver", "DIFF.md"),

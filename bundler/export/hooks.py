@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from bundler.value import dataclass
 from trust_root.key_files import Passphrase
 from trust_root.keys import Signer
+
+if TYPE_CHECKING:
+    from bundler.export.collect import CollectedImage
 
 
 class Bar(Protocol):
@@ -64,6 +67,11 @@ def accept(_path: Path) -> None:
     """No judgement beyond the exporter's own checks."""
 
 
+def nothing_further(_collected: tuple[CollectedImage, ...], _signer: Signer) -> tuple[CollectedImage, ...]:
+    """No images beside those asked for."""
+    return ()
+
+
 @dataclass(frozen=True, slots=True)
 class Hooks:
     """The caller's part.
@@ -74,6 +82,7 @@ class Hooks:
         verify_file: judges the finished file before it gets its name; raises to end the export.
         progress: begins a piece of work, by title and number of bytes, and shows how far it is.
         progress_each: the same for several things at once: a title, and the number of bytes of each by name.
+        further: gives images that are made from those collected, and may sign what it says of them.
     """
 
     passphrase: Passphrase
@@ -81,3 +90,4 @@ class Hooks:
     verify_file: Callable[[Path], None] = accept
     progress: Callable[[str, int], AbstractContextManager[Bar]] = silent
     progress_each: Callable[[str, Mapping[str, int]], AbstractContextManager[Bars]] = silent_each
+    further: Callable[[tuple[CollectedImage, ...], Signer], tuple[CollectedImage, ...]] = nothing_further

@@ -44,7 +44,7 @@ from bundler.export.workspace import workspace
 from bundler.network.connection import Connection
 from bundler.network.source import Source
 from bundler.safe_file import disk_errors, temporary_beside
-from bundler.value import dataclass
+from bundler.value import dataclass, replace
 from bundler.version import TOOL
 from trust_root.key_files import EXPORTER, check_folders_apart, load_key
 from trust_root.keys import Signer
@@ -181,6 +181,7 @@ def export_bundle(request: ExportRequest, hooks: Hooks, connection: Connection) 
         signing = Signing(repository, repository.next_publication(request.created_at), signer)
         _check_audience(request, signing.publication)
         proved = _prove(request, collect_images(request.images, connection, opened), repository, connection)
+        proved = replace(proved, collected=(*proved.collected, *hooks.further(proved.collected, signer)))
         grown = fetch_growth(
             request.since, proved.collected, repository.contents, connection, signing.publication.created_at
         )

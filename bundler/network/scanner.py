@@ -17,6 +17,7 @@ from threading import Event
 
 from bundler import limits
 from bundler.digest import Digest
+from bundler.errors import EnvError
 from bundler.network.access import Access
 from bundler.network.tool import Program, Tool, make_folder
 
@@ -80,3 +81,7 @@ class Scanner:
         make_folder(folder)
         self._program.run([*arguments, which], folder, which, seconds=self._seconds, settings=settings, stop=stop)
         return self._program.read_output(folder / _REPORT, limits.SCAN_REPORT_BYTES, which)
+
+    def lied(self, which: str, got: str) -> EnvError:
+        """The error for a scan that succeeded by trivy's word, and did not (``trivy-lied``)."""
+        return self._program.lied(which, got)
