@@ -26,6 +26,7 @@ from bundler.digest import Digest
 from bundler.errors import DamagedError, RejectedError, SealiftError, TrustError
 from bundler.value import dataclass, field, replace
 from bundler.verify.completeness import check_no_strays
+from bundler.verify.data import JudgedData, judge_data
 from bundler.verify.documents import is_document
 from bundler.verify.exhibits import Exhibits
 from bundler.verify.head import Head, bundle_facts, open_unproved, trust_facts, unproved_facts
@@ -187,7 +188,9 @@ def _judge_claims(
     judged = [judge_image(image, bench) for image in inventory.images]
     run.exhibits = tuple(item.exhibits for item in judged)
     report.images = tuple(item.result for item in judged)
-    report.checks = _bundle_checks(inventory, judged, request)
+    data = judge_data(inventory, reader, damaged, request.basis.at)
+    report.data = data.facts
+    report.checks = _bundle_checks(inventory, judged, data, request)
     report.checks += origin_checks(targets)
     report.weakened = (*_weakened(inventory, request), *origin_weaknesses(targets))
     opened = run.head.opened
@@ -233,9 +236,9 @@ def _reader(
     return read
 
 
-def _bundle_checks(inventory: Inventory, judged: list[Judged], request: Request) -> tuple[Check, ...]:
-    checks: list[Check] = []
-    if not inventory.images:
+def _bundle_checks(inventory: Inventory, judged: list[Judged], data: JudgedData, request: Request) -> tuple[Check, ...]:
+    checks: list[Check] = list(data.checks)
+    if not inventory.images and not inventory.data:
         checks.append(Check("images", Outcome.MISSING, "no-images", detail="the inventory lists no image"))
     if request.policy is None:
         detail = "nothing is verified without this site's own policy (--policy FILE; sealift help policy)"
@@ -243,9 +246,10 @@ def _bundle_checks(inventory: Inventory, judged: list[Judged], request: Request)
     else:
         checks += [Check("policy", Outcome.NOTE, detail=told) for told in request.policy.strengthened]
     complete = tuple(item.complete for item in judged if item.complete is not None)
-    if len(complete) == len(judged):
+    if len(complete) == len(judged) and len(data.complete) == len(inventory.data):
+        nodes = tuple(node for item in data.complete for node in item.nodes)
         try:
-            check_no_strays(inventory, complete)
+            check_no_strays(inventory, complete, nodes)
         except RejectedError as error:
             checks.append(Check("completeness", Outcome.FAILED, error.code, detail=str(error)))
     return tuple(checks)
