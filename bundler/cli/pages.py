@@ -13,6 +13,7 @@ _PAGES = {
     "patch": ("bundler.vulnerability", "PATCH.md"),
     "inspect": ("bundler.deliver", "INSPECT.md"),
     "report": ("bundler.report", "REPORT.md"),
+    "scan": ("bundler.vulnerability", "SCAN.md"),
     "diff": ("bundler.deliver", "DIFF.md"),
     "reasons": ("bundler", "REASONS.md"),
     "ceremony": ("trust_root", "CEREMONY.md"),

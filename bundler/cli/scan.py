@@ -1,0 +1,196 @@
+"""`sealift scan`: a bundle's SBOMs against vulnerability data, offline, whatever their ages."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from bundler.cli.options import clock, state_folder
+from bundler.errors import MalformedError, TrustError, UsageError
+from bundler.value import dataclass
+
+if TYPE_CHECKING:
+    from bundler.deliver.scanning import BundleScan
+    from bundler.vulnerability.findings import Severity
+    from bundler.vulnerability.match import Matcher
+    from trust_root.delivery import TimeBasis
+    from trust_root.site import Site
+
+_EPILOG = """\b
+Examples:
+  sealift scan app.bundle.tar --data osv/Debian.zip --data osv/PyPI.zip
+  sealift scan app.bundle.tar registry.example.org/team/app:1 --data osv --fail-on high
+  sealift scan app.bundle.tar --data osv --json | jq '.images[] | {image, platform, counts}'
+  sealift scan app.bundle.tar --data osv --sarif scan.sarif --fail-on never
+
+Exit codes: 0 nothing at or above --fail-on, 1 findings or an image that could not be scanned, 2 usage, 3 damaged,
+4 trust, 5 unsupported, 6 environment. More: sealift help scan
+"""
+_ANY, _NEVER = "any", "never"
+
+
+@click.command(epilog=_EPILOG)
+@click.argument("file", metavar="FILE")
+@click.argument("image", metavar="[IMAGE]", required=False)
+@click.option("--data", metavar="PATH", multiple=True, help="OSV records: a zip of them, or a folder; repeatable.")
+@click.option("--index", metavar="DIR", help="Where indexes of the data are kept [the cache folder].")
+@click.option("--platform", metavar="P", help="Of this platform only, e.g. linux/arm64.")
+@click.option(
+    "--fail-on",
+    type=click.Choice([_ANY, "low", "medium", "high", "critical", _NEVER]),
+    default=_ANY,
+    help="Exit 1 from this severity on; what has none counts as high [any].",
+)
+@click.option("--strict", is_flag=True, help="Exit 1 too when a package could not be judged.")
+@click.option("--at", metavar="TIME", help="Judge as of TIME (UTC, 2027-03-01T00:00Z). Needs --reason.")
+@click.option("--reason", metavar="TEXT", help="Why --at was typed.")
+@click.option("--sarif", metavar="OUT", help="Also write SARIF 2.1.0 to OUT.")
+@click.option("--all", "everything", is_flag=True, help="Cut no list short.")
+@click.option("--untrusted", is_flag=True, help="Go on although the head is not trusted (no pin, expired, …).")
+@click.option("--state", metavar="DIR", help="State folder [SEALIFT_STATE, or the XDG state folder].")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON (sealift help scan).")
+def scan(file: str, image: str | None, **typed: Any) -> int:
+    """Scan every verified SBOM of the bundle FILE, or of one IMAGE, against vulnerability data. Needs no network.
+
+    Data can be much newer than the bundle; its age is told. Packages and versions that nobody here can judge are named:
+    nothing found is not the same as nothing there. The head's trust is checked first, and each SBOM says how strong it
+    is bound and signed. Layers are not read and no policy is applied; that is what verify does.
+    """
+    from bundler.cli.main import print_error
+    from bundler.deliver.scanning import scan_bundle
+
+    options = _Options(**typed)
+    if not options.data:
+        raise UsageError(
+            "no-vulnerability-data", "option", "--data", got="none", want="a zip or a folder of OSV records",
+            hints=["sealift scan FILE --data osv/PyPI.zip"],
+        )  # fmt: skip
+    site, basis = _trust(options)
+    with _matcher(options, basis.at) as matcher:
+        found = scan_bundle(file, site, basis, matcher, wanted=image, platform=options.platform)
+        document, failing = _documents(found, matcher, options)
+    _print(document, options)
+    head_failure = found.head.failure
+    for failure in ([head_failure] if head_failure is not None else []) + list(found.failures):
+        print_error(failure)
+    if head_failure is not None and not options.untrusted:
+        return head_failure.exit_code
+    unjudged = options.strict and document["judged"] < document["packages"]
+    return 1 if found.failures or failing or unjudged else 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Options:
+    """What was typed."""
+
+    data: tuple[str, ...]
+    index: str | None
+    platform: str | None
+    fail_on: str
+    strict: bool
+    at: str | None
+    reason: str | None
+    sarif: str | None
+    everything: bool
+    untrusted: bool
+    state: str | None
+    as_json: bool
+
+
+def _trust(options: _Options) -> tuple[Site | TrustError, TimeBasis]:
+    from bundler.moment import parse_typed_moment
+    from trust_root.delivery import time_basis
+    from trust_root.site import load_site
+
+    at: datetime | None = None
+    if options.at is not None:
+        try:
+            at = parse_typed_moment(options.at)
+        except MalformedError as error:
+            raise UsageError("usage", "option", "--at", got=options.at, want="2027-03-01T00:00Z") from error
+    try:
+        site = load_site(state_folder(options.state), read_only=True)
+    except TrustError as error:
+        return error, time_basis(clock(), None, at, options.reason)
+    try:
+        return site, time_basis(clock(), site.floor, at, options.reason)
+    except TrustError as error:  # the clock is behind what this site has seen
+        return error, time_basis(clock(), None, at, options.reason)
+
+
+@contextmanager
+def _matcher(options: _Options, at: datetime) -> Iterator[Matcher]:
+    """The data, indexed; what is wrong with a file that was named here is the command line's fault.
+
+    Raises:
+        UsageError: data that is none.
+    """
+    from bundler.vulnerability.database import default_index_folder, open_database
+    from bundler.vulnerability.match import Matcher
+
+    folder = Path(options.index) if options.index else default_index_folder(os.environ)
+    with ExitStack() as opened:
+        databases = []
+        for path in dict.fromkeys(options.data):
+            try:
+                database = opened.enter_context(open_database(Path(path), folder))
+            except MalformedError as error:
+                raise UsageError(error.code, error.what, error.which or path, got=error.got, want=error.want) from error
+            if database.built:
+                records = database.index.contents.records
+                click.echo(f"sealift: note: indexed {records} records of {path} in {folder}", err=True)
+            databases.append(database)
+        yield Matcher(databases, at)
+
+
+def _documents(found: BundleScan, matcher: Matcher, options: _Options) -> tuple[dict[str, Any], int]:
+    from bundler.deliver.inspection import head_document
+    from bundler.vulnerability.document import failing, scan_document
+
+    data = [database.described(matcher.at) for database in matcher.databases]
+    document = {
+        **head_document(found.head),
+        **scan_document(found.results, data, found.notes, found.failures, matcher.at),
+    }
+    least = _least(options.fail_on)
+    count = failing(found.results, least) if least else 0
+    document |= {"fail_on": options.fail_on, "failing": count}
+    if options.sarif is not None:
+        _write_sarif(Path(options.sarif), found)
+    return document, count
+
+
+def _least(fail_on: str) -> Severity | None:
+    from bundler.vulnerability.findings import SEVERITIES
+
+    if fail_on == _NEVER:
+        return None
+    return next((severity for severity in SEVERITIES if severity == fail_on), "none")
+
+
+def _write_sarif(path: Path, found: BundleScan) -> None:
+    import json
+
+    from bundler.safe_file import write_atomically
+    from bundler.vulnerability.sarif import format_sarif
+
+    document = format_sarif(found.results, found.notes, found.failures)
+    write_atomically(path, json.dumps(document, indent=2).encode(), what="SARIF file")
+
+
+def _print(document: dict[str, Any], options: _Options) -> None:
+    if options.as_json:
+        import json
+
+        click.echo(json.dumps(document, indent=2).replace("\x7f", "\\u007f"))
+        return
+    from bundler.cli.console import show
+    from bundler.cli.scan_text import MOST_ROWS, scan_lines
+
+    show(scan_lines(document, None if options.everything else MOST_ROWS))
