@@ -65,6 +65,7 @@ Exit codes: 0 exported, or nothing to do; 1 rejected (what copa pushed is not th
 @click.option("--to", "target", metavar="REPOSITORY", help="Push patched images there [beside the original].")
 @click.option("--buildkit", default="", metavar="ADDRESS", help="Address of buildkitd [as copa finds it].")
 @click.option("--skip-db-update", is_flag=True, help="Scan with the database that trivy has.")
+@click.option("--proofs", type=click.Choice(["fetch", "none"]), default="fetch", help="Ask logs for proofs [fetch].")
 @click.option("--export-delta", is_flag=True, help="Export only images that have changed since they were delivered.")
 @click.option("--record", metavar="FILE", help=f"What was delivered [the settings file's name with {_RECORD}].")
 @registry_options
@@ -100,6 +101,7 @@ class _Options:
     target: str | None
     buildkit: str
     skip_db_update: bool
+    proofs: str
     export_delta: bool
     record: str | None
     allow_expiring: bool
@@ -237,7 +239,7 @@ def _request(settings: Settings, options: _Options, patched: Sequence[PatchedIma
         created_at=choose_created(clock(), epoch, development=options.development),
         compress=settings.compression == "zstd",
         allow_expiring=options.allow_expiring,
-        proofs="fetch",
+        proofs="fetch" if options.proofs == "fetch" else "none",
     )
 
 
