@@ -201,3 +201,13 @@ OSV_REFUSED_NAMED = 100  # records that could not be read, by name; all are coun
 ZIP_CENTRAL_BYTES = 1 * GIB  # 4 million entries with long names; read piece by piece
 VECTOR_CHARACTERS = 512  # the longest CVSS 4 vector with everything has some 200
 SCAN_CACHED_PACKAGES = 100_000  # packages of many SBOMs are mostly the same ones
+
+# VEX. Vendors' largest CSAF documents (one vulnerability in a whole distribution) have some 10 MB.
+VEX_DOCUMENT_BYTES = 64 * MIB
+VEX_DOCUMENTS = 200_000  # of all sources in one run; a vendor's whole archive has some 50 000
+VEX_STATEMENTS = 50_000  # of one document
+VEX_PRODUCTS = 200_000  # of one document, and products of one statement
+VEX_IDENTIFIERS = 64  # package URLs and hashes of one product
+VEX_TEXT_CHARACTERS = 2_000  # kept of an impact or action statement; the whole stands in the document
+VEX_TREE_DEPTH = 32  # branches in branches of a CSAF product tree; real ones have five
+VEX_AUTHORS = 256  # named in one rule of a policy
