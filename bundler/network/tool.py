@@ -132,20 +132,25 @@ class Program:
 
     def lied(self, which: str, got: str) -> EnvError:
         """The error for a run that succeeded by its own word, and did not."""
-        return EnvError(f"{self.tool.name}-lied", self.tool.name, which, got=got, want="what it was asked for")
+        tool = self.tool
+        return EnvError(f"{tool.name}-lied", tool.name, which, got=got, want="what it was asked for")
 
     def check_ended(self, finished: Finished, which: str) -> None:
         """Refuse a run that did not end by itself with exit code 0."""
-        name, said = self.tool.name, readable_tail(finished.errors)
+        tool, said = self.tool, readable_tail(finished.errors)
         if finished.cut_short == "stopped":
-            raise EnvError("stopped", name, which, got="stopped")
+            raise EnvError("stopped", tool.name, which, got="stopped")
         if finished.cut_short:
-            hints = [f"{name} said: {said}"] if said else []
-            raise EnvError(f"{name}-stalled", name, which, got="not finished in time", want="an end", hints=hints)
+            hints = [f"{tool.name} said: {said}"] if said else []
+            raise EnvError(
+                f"{tool.name}-stalled", tool.name, which, got="not finished in time", want="an end", hints=hints
+            )
         if finished.exit_code != 0:
             code = finished.exit_code
             ended = f"exit code {code}" if code >= 0 else f"signal {-code}"
-            raise EnvError(f"{name}-failed", name, which, got=f"{ended}, {said or 'no message'}", want="success")
+            raise EnvError(
+                f"{tool.name}-failed", tool.name, which, got=f"{ended}, {said or 'no message'}", want="success"
+            )
 
     def _run(
         self,
