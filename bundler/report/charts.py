@@ -73,12 +73,13 @@ def draw_chart(points: Sequence[Mapping[str, Any]], plot: int, *, labels: bool =
     bars = []
     for position, point in enumerate(shown):
         middle = place * (position + 0.5)
-        pieces = None if point["open"] is None else _pieces(point["open"], plot / highest, top + plot)
+        counts = point["open"]
+        pieces = None if counts is None else _pieces(counts, plot / highest, top + plot, _GAP if labels else 0)
         number_y = min([piece.y for piece in pieces or ()], default=top + plot) - 5
         bars.append(
             Bar(
                 round(middle - width / 2, 3), round(width, 3), round(middle, 3), str(point["sequence"]),
-                "?" if point["open"] is None else str(point["open"]["total"]), round(number_y, 2), pieces,
+                "?" if counts is None else str(counts["total"]), round(number_y, 2), pieces,
             )
         )  # fmt: skip
     told = "; ".join(f"delivery {point['sequence']}: {told_counts(point['open'])}" for point in shown)
@@ -93,12 +94,12 @@ def told_counts(counts: Mapping[str, int] | None) -> str:
     return f"{counts['total']} open ({parts})" if parts else "none open"
 
 
-def _pieces(counts: Mapping[str, int], unit: float, base: int) -> tuple[Piece, ...]:
+def _pieces(counts: Mapping[str, int], unit: float, base: int, gap: int) -> tuple[Piece, ...]:
     """From the base up: the worst lies at the bottom, where lengths are best compared."""
     pieces, y = [], float(base)
     for severity in SHOWN:
         if counts[severity]:
             height = counts[severity] * unit
             y -= height
-            pieces.append(Piece(severity, round(y, 2), round(max(height - _GAP, 0.75), 2)))
+            pieces.append(Piece(severity, round(y, 2), round(max(height - gap, 0.75), 2)))
     return tuple(pieces)

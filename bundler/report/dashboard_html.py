@@ -50,7 +50,7 @@ def format_dashboard(document: Mapping[str, Any]) -> str:
             "index": search_index(images),
             "charts": list(_charts(document["deliveries"])),
             "warnings": [*_warnings(totals), *data_warnings(document["data"])],
-            "data_age": data_age(document["data"]),
+            "data_told": told_data(document["data"]),
             "severities": SHOWN,
             "tones": TONES,
             "few": len(images) <= _FEW,
@@ -112,9 +112,15 @@ def data_warnings(data: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]:
     return said
 
 
-def data_age(data: Sequence[Mapping[str, Any]]) -> int | None:
-    """Days since the newest change of any data; None when nothing tells."""
-    return min((source["age_days"] for source in data if source["age_days"] is not None), default=None)
+def told_data(data: Sequence[Mapping[str, Any]]) -> str:
+    """`compared with data that is 12 to 43 days old`."""
+    ages = sorted({source["age_days"] for source in data if source["age_days"] is not None})
+    if not data:
+        return "compared with no data"
+    if not ages or any(source["age_days"] is None for source in data):
+        return "compared with data of unknown age"
+    days = f"{ages[0]} day{'' if ages[0] == 1 else 's'}" if len(ages) == 1 else f"{ages[0]} to {ages[-1]} days"
+    return f"compared with data that is {days} old"
 
 
 def _images(number: int) -> str:
@@ -164,15 +170,15 @@ def finding_tables(findings: Sequence[Mapping[str, Any]], platforms: Sequence[st
         platforms: those that have an SBOM: a finding in all of them needs no name of a platform.
     """
     everywhere = set(platforms)
-    unsettled = [finding for finding in findings if finding["open"]]
-    settled = [finding for finding in findings if not finding["open"]]
+    unsettled = [finding for finding in findings if not finding["excused"]]
+    settled = [finding for finding in findings if finding["excused"]]
     return {
         "rows": [finding_row(finding, everywhere) for finding in unsettled[: limits.PAGE_FINDINGS]],
         "row_count": len(unsettled),
         "settled": [finding_row(finding, everywhere) for finding in settled[: limits.PAGE_FINDINGS]],
         "settled_count": len(settled),
         "statements": [
-            {**verdict, "id": finding["id"], "package": finding["package"], "open": finding["open"]}
+            {**verdict, "id": finding["id"], "package": finding["package"]["name"]}
             for finding in findings[: limits.PAGE_FINDINGS]
             for verdict in finding["vex"]
         ],
@@ -197,8 +203,8 @@ def finding_row(finding: Mapping[str, Any], everywhere: set[str]) -> tuple[Any, 
     return (
         ", ".join((finding["id"], *finding["aliases"])),
         f"{severity} {finding['score']}".strip(),
-        f"{finding['package']}{some}",
-        finding["version"],
+        f"{finding['package']['name']}{some}",
+        finding["package"]["version"],
         ", ".join(finding["fixed_in"]),
         finding["known_days"],
         finding["summary"],
