@@ -207,6 +207,7 @@ VEX_DOCUMENT_BYTES = 64 * MIB
 VEX_DOCUMENTS = 200_000  # of all sources in one run; a vendor's whole archive has some 50 000
 VEX_STATEMENTS = 50_000  # of one document
 VEX_PRODUCTS = 200_000  # of one document, and products of one statement
+VEX_GROUP_NAMES = 2_000_000  # products that entries of one document name by groups, all together
 VEX_IDENTIFIERS = 64  # package URLs and hashes of one product
 VEX_TEXT_CHARACTERS = 2_000  # kept of an impact or action statement; the whole stands in the document
 VEX_TREE_DEPTH = 32  # branches in branches of a CSAF product tree; real ones have five
