@@ -71,8 +71,8 @@ def scan(file: str, image: str | None, **typed: Any) -> int:
             "no-vulnerability-data", "option", "--data", got="none", want="a zip or a folder of OSV records",
             hints=["sealift scan FILE --data osv/PyPI.zip"],
         )  # fmt: skip
-    site, basis = _trust(options)
-    with _matcher(options, basis.at) as matcher:
+    site, basis = site_and_time(options.state, options.at, reason)
+    with open_matcher(options.data, options.index, basis.at) as matcher:
         found = scan_bundle(file, site, basis, matcher, wanted=image, platform=options.platform)
         document, failing = _documents(found, matcher, options)
     _print(document, options)
@@ -103,30 +103,45 @@ class _Options:
     as_json: bool
 
 
-def _trust(options: _Options) -> tuple[Site | TrustError, TimeBasis]:
+def site_and_time(state: str | None, typed: str | None, reason: str | None) -> tuple[Site | TrustError, TimeBasis]:
+    """The site, or why there is none, and the time of the verdict; nothing is written.
+
+    Args:
+        state: `--state`.
+        typed: `--at`.
+        reason: `--reason`.
+
+    Raises:
+        UsageError: no time, or none that goes with its reason.
+    """
     from bundler.moment import parse_typed_moment
     from trust_root.delivery import time_basis
     from trust_root.site import load_site
 
     at: datetime | None = None
-    if options.at is not None:
+    if typed is not None:
         try:
-            at = parse_typed_moment(options.at)
+            at = parse_typed_moment(typed)
         except MalformedError as error:
-            raise UsageError("usage", "option", "--at", got=options.at, want="2027-03-01T00:00Z") from error
+            raise UsageError("usage", "option", "--at", got=typed, want="2027-03-01T00:00Z") from error
     try:
-        site = load_site(state_folder(options.state), read_only=True)
+        site = load_site(state_folder(state), read_only=True)
     except TrustError as error:
-        return error, time_basis(clock(), None, at, options.reason)
+        return error, time_basis(clock(), None, at, reason)
     try:
-        return site, time_basis(clock(), site.floor, at, options.reason)
+        return site, time_basis(clock(), site.floor, at, reason)
     except TrustError as error:  # the clock is behind what this site has seen
-        return error, time_basis(clock(), None, at, options.reason)
+        return error, time_basis(clock(), None, at, reason)
 
 
 @contextmanager
-def _matcher(options: _Options, at: datetime) -> Iterator[Matcher]:
+def open_matcher(data: tuple[str, ...], index: str | None, at: datetime) -> Iterator[Matcher]:
     """The data, indexed; what is wrong with a file that was named here is the command line's fault.
+
+    Args:
+        data: what `--data` named.
+        index: `--index`.
+        at: as of when.
 
     Raises:
         UsageError: data that is none.
@@ -134,10 +149,10 @@ def _matcher(options: _Options, at: datetime) -> Iterator[Matcher]:
     from bundler.vulnerability.database import default_index_folder, open_database
     from bundler.vulnerability.match import Matcher
 
-    folder = Path(options.index) if options.index else default_index_folder(os.environ)
+    folder = Path(index) if index else default_index_folder(os.environ)
     with ExitStack() as opened:
         databases = []
-        for path in dict.fromkeys(options.data):
+        for path in dict.fromkeys(data):
             try:
                 database = opened.enter_context(open_database(Path(path), folder))
             except MalformedError as error:

@@ -73,11 +73,11 @@ def scan_bundle(
     """
     with open_image_inspections(source, site, basis) as bundle:
         images = bundle.head.inventory.images if wanted is None else [choose_image(bundle.head.inventory, wanted)]
-        found = _Found()
+        found = FoundInImages()
         for image in images:
             try:
                 inspection = bundle.open(image, choose_platform(image, platform))
-                _scan_image(inspection, matcher, found)
+                scan_image(inspection, matcher, found)
             except RejectedError as error:
                 found.failures.append(error)
             except UsageError as error:  # this image has not that platform
@@ -88,12 +88,19 @@ def scan_bundle(
 
 
 @dataclass(slots=True)
-class _Found:
+class FoundInImages:
+    """Results and failures, as images are scanned one after the other."""
+
     results: list[ScanResult] = field(default_factory=list)
     failures: list[SealiftError] = field(default_factory=list)
 
 
-def _scan_image(inspection: ImageInspection, matcher: Matcher, found: _Found) -> None:
+def scan_image(inspection: ImageInspection, matcher: Matcher, found: FoundInImages) -> None:
+    """Scan every SBOM of one image that can be relied on.
+
+    Raises:
+        EnvError: as `scan_bundle`.
+    """
     readings = read_all("sbom", inspection.judged, inspection.read_blob)
     usable = tuple(reading for reading in readings if reading.sbom is not None and not reading.code)
     found.results += [_scan_reading(reading, inspection.image, matcher) for reading in usable]
