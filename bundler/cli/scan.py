@@ -71,7 +71,7 @@ def scan(file: str, image: str | None, **typed: Any) -> int:
             "no-vulnerability-data", "option", "--data", got="none", want="a zip or a folder of OSV records",
             hints=["sealift scan FILE --data osv/PyPI.zip"],
         )  # fmt: skip
-    site, basis = site_and_time(options.state, options.at, reason)
+    site, basis = site_and_time(options.state, options.at, options.reason)
     with open_matcher(options.data, options.index, basis.at) as matcher:
         found = scan_bundle(file, site, basis, matcher, wanted=image, platform=options.platform)
         document, failing = _documents(found, matcher, options)
