@@ -135,7 +135,7 @@ def _request(options: _Options, site: Site | None, reach: Callable[[int], None])
     return Request(
         basis=time_basis(clock(), site.floor if site else None, at, options.reason),
         site=site,
-        policy=_strengthened(_load_policy(options, site), options),
+        policy=_strengthened(load_policy(options.policy_file, site), options),
         historic=options.historic,
         explain=options.explain,
         integrity_only=options.integrity_only,
@@ -144,12 +144,18 @@ def _request(options: _Options, site: Site | None, reach: Callable[[int], None])
     )
 
 
-def _load_policy(options: _Options, site: Site | None) -> Policy | None:
-    """`--policy`, else the one that site.toml names, with the digest that it names."""
+def load_policy(policy_file: str | None, site: Site | None) -> Policy | None:
+    """`--policy`, else the one that site.toml names, with the digest that it names.
+
+    Raises:
+        UsageError: a file that cannot be read.
+        MalformedError: no policy.
+        TrustError: another one than site.toml names (code ``policy-digest``).
+    """
     from bundler.verify.policy import parse_policy
 
-    if options.policy_file is not None:
-        return parse_policy(read_settings_file(Path(options.policy_file), "policy"))
+    if policy_file is not None:
+        return parse_policy(read_settings_file(Path(policy_file), "policy"))
     if site is None or site.settings.policy_path is None:
         return None
     path = site.folder / site.settings.policy_path
