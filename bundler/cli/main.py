@@ -29,6 +29,7 @@ _COMMANDS = {
     "verify-blob": ("bundler.cli.verify_blob", "verify_blob", "Verify one Sigstore bundle for one file or digest."),
     "inspect": ("bundler.cli.inspect", "inspect", "Show what a bundle holds, without reading its layers."),
     "scan": ("bundler.cli.scan", "scan", "Scan a bundle's SBOMs against vulnerability data, offline."),
+    "dashboard": ("bundler.cli.dashboard", "dashboard", "Show what is open in everything delivered, over time."),
     "diff": ("bundler.cli.diff", "diff", "Show what differs between two bundles, without reading their layers."),
     "triangulate": ("bundler.cli.triangulate", "triangulate", "Print where evidence about an image would lie."),
     "cache": ("bundler.cli.cache", "cache", "Show or prune what exports have fetched from registries."),

@@ -1,0 +1,146 @@
+"""`sealift dashboard`: what is open in everything that was delivered, over time, as one page."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from bundler.errors import TrustError, UsageError
+from bundler.value import dataclass
+
+if TYPE_CHECKING:
+    from bundler.cli.console import Shown
+    from bundler.vulnerability.history import Delivery
+
+_EPILOG = """\b
+Examples:
+  sealift dashboard *.bundle.tar --data osv/Debian.zip --data osv/PyPI.zip --html dashboard.html
+  sealift dashboard *.bundle.tar --data osv --policy policy.toml --json | jq .totals
+  sealift dashboard *.bundle.tar --data osv --without-verifying --html dashboard.html
+
+Exit codes: 0 told (whatever was found), 2 usage, 3 damaged, 4 a file or this site's trust does not hold, 5 unsupported,
+6 environment. More: sealift help dashboard
+"""
+_HEADINGS = ("image", "verdict", "days", "critical", "high", "medium", "low", "unknown", "fixable", "vex", "change")
+_SEVERITIES = _HEADINGS[3:8]
+
+
+@click.command(epilog=_EPILOG)
+@click.argument("files", metavar="FILE...", nargs=-1, required=True)
+@click.option("--data", metavar="PATH", multiple=True, help="OSV records: a zip of them, or a folder; repeatable.")
+@click.option("--index", metavar="DIR", help="Where indexes of the data are kept [the cache folder].")
+@click.option("--policy", metavar="FILE", help="This site's demands (sealift help policy) [the one of site.toml].")
+@click.option(
+    "--without-verifying", is_flag=True, help="Read no layers and judge no image; check the trust of each head only."
+)
+@click.option("--at", metavar="TIME", help="Tell as of TIME (UTC, 2027-03-01T00:00Z). Needs --reason.")
+@click.option("--reason", metavar="TEXT", help="Why --at was typed.")
+@click.option("--state", metavar="DIR", help="State folder [SEALIFT_STATE, or the XDG state folder].")
+@click.option("--html", metavar="OUT", help="Write the dashboard as one HTML page that stands alone.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON (sealift help dashboard).")
+def dashboard(files: tuple[str, ...], *, html: str | None, as_json: bool, **typed: Any) -> int:
+    """Show what is open in the images of several bundles, what each delivery fixed and brought, and how old data is.
+
+    Every FILE is verified against the pinned root and the policy, and its SBOMs are compared with the same data. Nothing
+    is recorded. Older deliveries that this site has accepted count as accepted. No network is used.
+    """
+    options = _Options(**typed)
+    if "-" in files:
+        raise UsageError("usage", "bundle", "-", got="standard input", want="files: they are read here and there")
+    if html is not None:
+        from bundler.report.html_page import require_renderer
+
+        require_renderer()
+    document, refused = _gather(files, options)
+    if html is not None:
+        _write_page(Path(html), document)
+    if as_json:
+        import json
+
+        click.echo(json.dumps(document, indent=2).replace("\x7f", "\\u007f"))
+    elif html is None:
+        from bundler.cli.console import show
+
+        show(_lines(document))
+    return TrustError.exit_code if refused else 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Options:
+    """What was typed, beside FILE."""
+
+    data: tuple[str, ...]
+    index: str | None
+    policy: str | None
+    without_verifying: bool
+    at: str | None
+    reason: str | None
+    state: str | None
+
+
+def _gather(files: tuple[str, ...], options: _Options) -> tuple[dict[str, Any], bool]:
+    """The dashboard, and whether some file is not trusted."""
+    from bundler.cli.scan import open_matcher, site_and_time
+    from bundler.cli.verify import load_policy
+    from bundler.deliver.deliveries import Desk, gather_delivery
+    from bundler.vulnerability.dashboard import dashboard_document
+
+    if not options.data:
+        raise UsageError(
+            "no-vulnerability-data", "option", "--data", got="none", want="a zip or a folder of OSV records",
+            hints=["sealift dashboard FILE… --data osv/PyPI.zip --html dashboard.html"],
+        )  # fmt: skip
+    site, basis = site_and_time(options.state, options.at, options.reason)
+    if isinstance(site, TrustError):
+        raise site
+    policy = None if options.without_verifying else load_policy(options.policy, site)
+    with open_matcher(options.data, options.index, basis.at) as matcher:
+        desk = Desk(site, basis, matcher, policy)
+        deliveries = [gather_delivery(Path(file), desk) for file in files]
+        data = [database.described(basis.at) for database in matcher.databases]
+    _tell_weak(deliveries, policy is not None)
+    return dashboard_document(deliveries, basis.at, site.name or "", data), not all(one.trusted for one in deliveries)
+
+
+def _tell_weak(deliveries: list[Delivery], verified: bool) -> None:
+    from bundler.escaping import escape
+
+    if not verified:
+        click.echo("sealift: note: no image was verified: no policy, or --without-verifying", err=True)
+    for delivery in deliveries:
+        if not delivery.trusted:
+            click.echo(f"sealift: note: not trusted: {escape(delivery.source)} [{delivery.reason}]", err=True)
+
+
+def _write_page(path: Path, document: dict[str, Any]) -> None:
+    from bundler.report.dashboard_html import format_dashboard
+    from bundler.safe_file import write_atomically
+
+    write_atomically(path, format_dashboard(document).encode(), what="HTML page")
+
+
+def _lines(document: dict[str, Any]) -> Iterator[Shown]:
+    from bundler.cli.console import Table
+    from bundler.report.columns import broken
+
+    totals, counts = document["totals"], document["totals"]["open"]
+    yield f"{totals['images']} images from {len(document['deliveries'])} deliveries, as of {document['at']}"
+    for source in document["data"]:
+        age = "of unknown age" if source["age_days"] is None else f"{source['age_days']} days old"
+        yield from broken("  data: ", f"{source['source']} ({source['kind']}), {source['records']} records, {age}", 4)
+    yield Table(_HEADINGS, [_row(image) for image in document["images"]])
+    numbers = ", ".join(f"{counts[severity]} {severity}" for severity in _SEVERITIES)
+    yield f"open: {counts['total']} ({numbers}); fixable: {counts['fixable']}; under VEX: {counts['under_vex']}"
+    yield f"the last deliveries fixed {totals['fixed']} and brought {totals['brought']}"
+    yield f"images verified: {totals['verified']} of {totals['images']}; not judged: {totals['unscanned']}"
+    yield f"packages judged: {totals['judged']} of {totals['packages']}"
+
+
+def _row(image: dict[str, Any]) -> tuple[str, ...]:
+    counts, change = image["open"], image["change"]
+    numbers = [str(counts[key]) if counts else "?" for key in (*_SEVERITIES, "fixable", "under_vex")]
+    told = "" if change is None else f"-{len(change['fixed'])} +{len(change['brought'])}"
+    return image["name"], image["verdict"], str(image["age_days"]), *numbers, told
