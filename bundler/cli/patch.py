@@ -29,13 +29,13 @@ _RECORD = ".patched.json"
 _EPILOG = """\b
 Examples:
   sealift patch registry.example.org/app:1 -o app.bundle.tar --repository REPO --keys KEYS
-  sealift patch nginx:1.27 --to registry.example.org/patched/nginx -o nginx.bundle.tar --repository REPO --keys KEYS
+  sealift patch nginx:1.27 --to registry.example.org/patched -o nginx.bundle.tar --repository REPO --keys KEYS
   sealift patch -f sealift.toml --export-delta
   sealift patch -f sealift.toml -o week-12.bundle.tar --buildkit tcp://buildkitd:1234 --platform linux/amd64
 
 \b
 Each IMAGE is a name in a registry. Per platform, trivy scans it, copa patches it by the report and pushes the result
-(tag 1-patched-amd64 beside tag 1, or in --to REPOSITORY), and trivy scans that. The bundle carries the original with
+(tag 1-patched-amd64 beside tag 1, or below --to PLACE), and trivy scans that. The bundle carries the original with
 its evidence, the patched image (1-patched), both reports, Copa's VEX, and a statement about all of it, signed by the
 exporter's key; verify proves from it that the patched image is the original with layers on top (sealift help patch).
 trivy and copa take credentials from Docker's configuration. With --export-delta only images are exported that have
@@ -62,7 +62,7 @@ Exit codes: 0 exported, or nothing to do; 1 rejected (what copa pushed is not th
 @click.option("--platform", "platforms", metavar="P", multiple=True, help="Patch and carry only this; repeatable.")
 @click.option("--audience", metavar="SITE", multiple=True, help="Only for this site; repeatable [any site].")
 @click.option("--suffix", default="-patched", metavar="TEXT", help="What tags of patched images end in [-patched].")
-@click.option("--to", "target", metavar="REPOSITORY", help="Push patched images there [beside the original].")
+@click.option("--to", "target", metavar="PLACE", help="Push below this registry and path [beside the original].")
 @click.option("--buildkit", default="", metavar="ADDRESS", help="Address of buildkitd [as copa finds it].")
 @click.option("--skip-db-update", is_flag=True, help="Scan with the database that trivy has.")
 @click.option("--proofs", type=click.Choice(["fetch", "none"]), default="fetch", help="Ask logs for proofs [fetch].")

@@ -53,7 +53,8 @@ class PatchWish:
 
     Attributes:
         suffix: what the tag of a patched image ends in.
-        target: the repository that patched images are pushed to; None: the original's own.
+        target: registry and path below which patched images are pushed, each to a repository of the original's path;
+            None: to the original's own.
         update: whether trivy may fetch its database before the first scan.
     """
 
@@ -64,7 +65,12 @@ class PatchWish:
 
 @dataclass(slots=True)
 class Workshop:
-    """What patching works with. `updated`: the database was fetched in this run already."""
+    """What patching works with.
+
+    Attributes:
+        updated: the database was fetched in this run already.
+        pushed: what copa was told to push so far; no two images may share a tag.
+    """
 
     connection: Connection
     scanner: Scanner
@@ -74,12 +80,25 @@ class Workshop:
     clock: Callable[[], datetime]
     say: Say = lambda _text: None
     updated: bool = False
+    pushed: set[str] = field(default_factory=set)
     _calls: int = 0
 
     def fresh(self) -> Path:
         """A folder for one call; it is not there yet."""
         self._calls += 1
         return self.folder / f"call-{self._calls}"
+
+    def claim(self, pushed: str) -> None:
+        """Take a tag for one platform of one image.
+
+        Raises:
+            UsageError: it was taken in this run (``patch-tag``).
+        """
+        if pushed in self.pushed:
+            raise UsageError(
+                "patch-tag", "tag", pushed, got="of two images", want="one", hints=["patch them in two runs"]
+            )
+        self.pushed.add(pushed)
 
     def scan(self, repository: str, image: PlatformImage) -> tuple[bytes, ScanReport]:
         """A report about one manifest, and its bytes.
@@ -246,6 +265,7 @@ class _ImageWork:
         shop, digest = self.shop, original.manifest.digest
         tag = platform_tag(self.name, shop.wish.suffix, platform)
         pushed = f"{self.target.name}:{tag}"
+        shop.claim(pushed)
         shop.say(f"patching {self.source.repository.name}@{digest} as {pushed}")
         order = PatchOrder(self.source.repository.name, digest, tag if shop.wish.target is None else pushed, raw)
         vex = shop.patcher.patch(order, shop.fresh())
@@ -306,12 +326,13 @@ def _check_vex(raw: bytes, shop: Workshop, pushed: str) -> None:
 
 def _target(source: RegistrySource, wish: PatchWish) -> Reference:
     """The repository that patched images are pushed to."""
+    own = parse_reference(source.repository.name)
     if wish.target is None:
-        return parse_reference(source.repository.name)
+        return own
     try:
-        return parse_reference(wish.target)
+        return parse_reference(f"{wish.target.rstrip('/')}/{own.repository}")
     except MalformedError as error:
-        raise UsageError(error.code, "option", "--to", got=error.got, want="REGISTRY/REPOSITORY") from error
+        raise UsageError(error.code, "option", "--to", got=error.got, want="REGISTRY[/PATH]") from error
 
 
 def _pinned(request: ImageRequest, source: RegistrySource, name: str, digest: Digest) -> ImageRequest:

@@ -161,7 +161,7 @@ def test_a_single_manifest(tmp_path: Path, registry: Registry, monkeypatch: pyte
     stage.store.load(layout, "1")
     done = stage.patch()
     assert done.code == 0, done.err
-    original, patched = stage.station.inventory().images
+    _, patched = stage.station.inventory().images
     assert patched.digest_origin == "source"
     assert patched.digest.hex == stage.waiting["1-patched-amd64"]
 
@@ -187,12 +187,12 @@ def test_nothing_to_mend_at_all(stage: Stage) -> None:
 
 
 def test_pushed_elsewhere(stage: Stage) -> None:
-    other = stage.registry.repository("team/patched")
+    other = stage.registry.repository("patched/team/app")
     other.manifests, other.blobs = stage.store.manifests, stage.store.blobs
     serve_pushes(stage.registry, other, stage.waiting)
     _, copa = stage.tools()
-    target = f"{stage.registry.host}/team/patched"
-    done = stage.patch("--to", target)
+    target = f"{stage.registry.host}/patched/team/app"
+    done = stage.patch("--to", f"{stage.registry.host}/patched")
     assert done.code == 0, done.err
     assert [words[words.index("--tag") + 1] for words in copa.calls] == [
         f"{target}:1-patched-amd64", f"{target}:1-patched-arm64",
