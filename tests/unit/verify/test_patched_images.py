@@ -10,10 +10,12 @@ from typing import Any
 import pytest
 
 from bundler.digest import sha256_of
+from bundler.errors import UsageError
 from bundler.evidence.derivation import PREDICATE_TYPE, Derivation
 from bundler.export.patch_statement import bind_layers
 from bundler.value import replace as replaced
 from bundler.verify.images import judge_image
+from bundler.verify.policy import parse_policy
 from bundler.verify.result import ImageResult, Outcome
 from tests.simulators.claims import REPOSITORY, Claims, demand, only, told, verdict
 from tests.simulators.images import layer, provenance_statement, sbom_statement
@@ -425,3 +427,24 @@ def test_the_original_has_to_travel_with_it(claims: Claims) -> None:
 def test_platforms_are_demanded_of_the_patched_image(claims: Claims) -> None:
     result = judge(claims, built(lambda scene: scene.patched.pop(ARM)), rule(platforms=f'["{ARM}"]'))
     assert ("missing", "platform-missing", ARM) in told(result, "platform")
+
+
+@pytest.mark.parametrize("derived", ["[]", '""', '["team/*"]', "true", "[1]"])
+def test_a_policy_with_another_derived_from_is_refused(derived: str) -> None:
+    with pytest.raises(UsageError) as caught:
+        parse_policy(rule(derived=derived).encode())
+    assert caught.value.code == "policy"
+
+
+def test_derived_from_alone_demands_nothing() -> None:
+    text = f'format = 1\n[[rule]]\nimages = ["{PATCHED_NAME}"]\nderived_from = ["{NAME}"]\n'
+    with pytest.raises(UsageError, match="it demands nothing"):
+        parse_policy(text.encode())
+
+
+def test_what_the_rule_demands_is_told() -> None:
+    (only_rule,) = parse_policy(rule(platforms=f'["{AMD}"]').encode()).rules
+    first, second, third = only_rule.demanded
+    assert first == f"derived from {NAME}"
+    assert second.endswith(", of the original")
+    assert third == f"platform {AMD}"
