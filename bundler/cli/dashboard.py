@@ -44,8 +44,8 @@ _SEVERITIES = _HEADINGS[3:8]
 def dashboard(files: tuple[str, ...], *, html: str | None, as_json: bool, **typed: Any) -> int:
     """Show what is open in the images of several bundles, what each delivery fixed and brought, and how old data is.
 
-    Every FILE is verified against the pinned root and the policy, and its SBOMs are compared with the same data. Nothing
-    is recorded. Older deliveries that this site has accepted count as accepted. No network is used.
+    Every FILE is verified against the pinned root and the policy, and all SBOMs are compared with the same data.
+    Nothing is recorded. Older deliveries that this site has accepted count as accepted. No network is used.
     """
     options = _Options(**typed)
     if "-" in files:

@@ -28,6 +28,7 @@ Examples:
   sealift scan app.bundle.tar registry.example.org/team/app:1 --data osv --fail-on high
   sealift scan app.bundle.tar --data osv --json | jq '.images[] | {image, platform, counts}'
   sealift scan app.bundle.tar --data osv --sarif scan.sarif --fail-on never
+  sealift scan app.bundle.tar --data osv --html scan.html
 
 Exit codes: 0 nothing at or above --fail-on, 1 findings or an image that could not be scanned, 2 usage, 3 damaged,
 4 trust, 5 unsupported, 6 environment. More: sealift help scan
@@ -51,6 +52,7 @@ _ANY, _NEVER = "any", "never"
 @click.option("--at", metavar="TIME", help="Judge as of TIME (UTC, 2027-03-01T00:00Z). Needs --reason.")
 @click.option("--reason", metavar="TEXT", help="Why --at was typed.")
 @click.option("--sarif", metavar="OUT", help="Also write SARIF 2.1.0 to OUT.")
+@click.option("--html", metavar="OUT", help="Also write the scan as one HTML page that stands alone.")
 @click.option("--all", "everything", is_flag=True, help="Cut no list short.")
 @click.option("--untrusted", is_flag=True, help="Go on although the head is not trusted (no pin, expired, …).")
 @click.option("--state", metavar="DIR", help="State folder [SEALIFT_STATE, or the XDG state folder].")
@@ -71,6 +73,10 @@ def scan(file: str, image: str | None, **typed: Any) -> int:
             "no-vulnerability-data", "option", "--data", got="none", want="a zip or a folder of OSV records",
             hints=["sealift scan FILE --data osv/PyPI.zip"],
         )  # fmt: skip
+    if options.html is not None:
+        from bundler.report.html_page import require_renderer
+
+        require_renderer()
     site, basis = site_and_time(options.state, options.at, options.reason)
     with open_matcher(options.data, options.index, basis.at) as matcher:
         found = scan_bundle(file, site, basis, matcher, wanted=image, platform=options.platform)
@@ -97,6 +103,7 @@ class _Options:
     at: str | None
     reason: str | None
     sarif: str | None
+    html: str | None
     everything: bool
     untrusted: bool
     state: str | None
@@ -178,6 +185,8 @@ def _documents(found: BundleScan, matcher: Matcher, options: _Options) -> tuple[
     document |= {"fail_on": options.fail_on, "failing": count}
     if options.sarif is not None:
         _write_sarif(Path(options.sarif), found)
+    if options.html is not None:
+        _write_page(Path(options.html), document, found)
     return document, count
 
 
@@ -197,6 +206,13 @@ def _write_sarif(path: Path, found: BundleScan) -> None:
 
     document = format_sarif(found.results, found.notes, found.failures)
     write_atomically(path, json.dumps(document, indent=2).encode(), what="SARIF file")
+
+
+def _write_page(path: Path, document: dict[str, Any], found: BundleScan) -> None:
+    from bundler.report.scan_html import format_scan_html
+    from bundler.safe_file import write_atomically
+
+    write_atomically(path, format_scan_html(document, found.results).encode(), what="HTML page")
 
 
 def _print(document: dict[str, Any], options: _Options) -> None:

@@ -8,11 +8,11 @@ Rules of this module:
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from bundler import limits
-from bundler.report.charts import draw_chart, told_counts
+from bundler.report.charts import Chart, draw_chart, told_counts
 from bundler.report.html_page import render
 from bundler.vulnerability.findings import Severity, severity_rank
 from bundler.vulnerability.history import SHOWN
@@ -37,6 +37,7 @@ def format_dashboard(document: Mapping[str, Any]) -> str:
     """
     images = [_image(image, number) for number, image in enumerate(_worst_first(document["images"]), 1)]
     totals = document["totals"]
+    trusted = [delivery for delivery in document["deliveries"] if delivery["trusted"]]
     tone, headline = headline_of(totals)
     return render(
         "dashboard.html",
@@ -46,10 +47,11 @@ def format_dashboard(document: Mapping[str, Any]) -> str:
             "tone": tone,
             "headline": headline,
             "images": images,
-            "several_streams": len({one["stream"] for one in document["deliveries"]}) > 1,
+            "several_streams": len({one["stream"] for one in trusted}) > 1,
             "index": search_index(images),
-            "charts": list(_charts(document["deliveries"])),
-            "warnings": [*_warnings(totals), *data_warnings(document["data"])],
+            "charts": list(_charts(trusted)),
+            "trusted": len(trusted),
+            "warnings": [*_untrusted(document["deliveries"]), *_warnings(totals), *data_warnings(document["data"])],
             "data_told": told_data(document["data"]),
             "severities": SHOWN,
             "tones": TONES,
@@ -82,6 +84,12 @@ def headline_of(totals: Mapping[str, Any]) -> tuple[str, str]:
     if totals["unscanned"] or totals["incomplete"]:
         return "warn", "None known, not all judged"
     return "good", "None known"
+
+
+def _untrusted(deliveries: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, str]]:
+    for delivery in deliveries:
+        if not delivery["trusted"]:
+            yield "Not trusted.", f"{delivery['source']} [{delivery['reason']}]: nothing in it is counted."
 
 
 def _warnings(totals: Mapping[str, Any]) -> list[tuple[str, str]]:
@@ -127,7 +135,7 @@ def _images(number: int) -> str:
     return f"{number:,} image{'' if number == 1 else 's'}"
 
 
-def _charts(deliveries: Sequence[Mapping[str, Any]]) -> Any:
+def _charts(deliveries: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, Chart, int]]:
     """One chart for each stream."""
     for stream in dict.fromkeys(delivery["stream"] for delivery in deliveries):
         points = [delivery for delivery in deliveries if delivery["stream"] == stream]
