@@ -21,7 +21,8 @@ _FIXED = (2026, 1, 1, 0, 0, 0)
 
 ORDERS = {
     "deb": "0~1 < 0 < 1.0~~ < 1.0~~a < 1.0~ < 1.0~rc1-1 < 1.0 = 0:1.0 = 1.0-0 < 1.0-1~deb12u1 < 1.0-1 "
-    "< 1.0-1ubuntu0.1 < 1.0-1+b1 < 1.0-1+deb12u1 < 1.0-2 < 1.0-10 < 1.0a-1 < 1.0+dfsg-1 < 1.0.1-1 < 1.1 < 1.10 < 1:0.1 < 2:0.0.1",
+    "< 1.0-1ubuntu0.1 < 1.0-1+b1 < 1.0-1+deb12u1 < 1.0-2 < 1.0-10 "
+    "< 1.0a-1 < 1.0+dfsg-1 < 1.0.1-1 < 1.1 < 1.10 < 1:0.1 < 2:0.0.1",
     "rpm": "1.0~rc1-1.el9 < 1.0~rc1^git1-1 < 1.0-1.el9 < 1.0-1.el9_2 < 1.0-2.el9 < 1.0-10.el9 < 1.0^git1-1 < 1.0a-1 "
     "< 1.0.1-1 < 1.10-1 < 2.0-1 < 1:0.1-1 < 1:0.1.1-1 < 2:0-1",
     "apk": "1.0_alpha-r0 < 1.0_alpha2-r0 < 1.0_beta-r1 < 1.0_pre1-r0 < 1.0_rc1-r0 < 1.0_rc2-r0 < 1.0 < 1.0-r0 "
@@ -310,7 +311,7 @@ def _ecosystem_matches() -> Iterator[tuple[str, Json]]:
     yield "suse-modules-share-a-release", _case(
         record(
             "SUSE-1",
-            affected("SUSE:Linux Enterprise Module for Containers 15 SP5", "zlib", span("introduced 0, fixed 1.2.13-1")),
+            affected("SUSE:Linux Enterprise Module for Python 15 SP5", "zlib", span("introduced 0, fixed 1.2.13-1")),
         ),
         affected=[["pkg:rpm/suse/zlib@1.2.11-1?distro=sles-15.5", "1.2.13-1"]],
         nodata=["pkg:rpm/suse/zlib@1.2.11-1?distro=sles-15.4"],
