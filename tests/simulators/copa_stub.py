@@ -1,8 +1,8 @@
 """Programs that pretend to be copa and do what a test says: patch, lie, hang, flood, die.
 
-A stub is a Python script whose body is given as text. It finds in scope: WHICH (`repository@digest`), TAG (as told), VEX
-(the file it has to write), REPORT (the report it was given), ARGUMENTS, `push()` (makes the patched image appear in the
-registry under TAG), `write_vex()`, `honest()`.
+A stub is a Python script whose body is given as text. It finds in scope: WHICH (`repository@digest`), TAG (as told),
+VEX (the file it has to write), REPORT (the report it was given), ARGUMENTS, `push()` (makes the patched image appear in
+the registry under TAG), `write_vex()`, `honest()`.
 """
 
 from __future__ import annotations

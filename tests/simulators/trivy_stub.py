@@ -1,7 +1,7 @@
 """Programs that pretend to be trivy and do what a test says: scan, lie, hang, flood, die.
 
-A stub is a Python script whose body is given as text. It finds in scope: WHICH (`repository@digest`), HEX (that digest),
-REPORTS (what an honest trivy says of it, by hex), OUTPUT (the file it has to write), ARGUMENTS, `honest()`.
+A stub is a Python script whose body is given as text. It finds in scope: WHICH (`repository@digest`), HEX (that
+digest), REPORTS (what an honest trivy says of it, by hex), OUTPUT (the file it has to write), ARGUMENTS, `honest()`.
 """
 
 from __future__ import annotations
