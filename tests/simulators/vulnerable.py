@@ -14,6 +14,7 @@ from bundler.vulnerability.findings import (
     Package,
     ScanResult,
     Severity,
+    VexStatus,
     VexVerdict,
 )
 from bundler.vulnerability.history import DeliveredImage, Delivery
@@ -29,17 +30,30 @@ NAMES = (
 )  # fmt: skip
 PACKAGES = (
     ("openssl", "Debian:12"), ("zlib1g", "Debian:12"), ("libxml2", "Debian:12"), ("curl", "Debian:12"),
-    ("requests", "PyPI"), ("jinja2", "PyPI"), ("golang.org/x/net", "Go"), ("glibc", "Debian:12"), ("expat", "Debian:12"),
-    ("@babel/traverse", "npm"),
+    ("requests", "PyPI"), ("jinja2", "PyPI"), ("golang.org/x/net", "Go"), ("glibc", "Debian:12"),
+    ("expat", "Debian:12"), ("@babel/traverse", "npm"),
 )  # fmt: skip
 _SCORES = {"critical": "9.8", "high": "7.5", "medium": "5.3", "low": "2.1", "none": "0.0", "unknown": ""}
-_TURN: tuple[Severity, ...] = ("high", "medium", "low", "medium", "critical", "low", "high", "medium", "unknown", "none")
+_TURN: tuple[Severity, ...] = (
+    "high",
+    "medium",
+    "low",
+    "medium",
+    "critical",
+    "low",
+    "high",
+    "medium",
+    "unknown",
+    "none",
+)
 
 
-def vex(status: str = "not_affected", *, accepted: bool = True, at: datetime | None = AT, text: str = "") -> VexVerdict:
+def vex(
+    status: VexStatus = "not_affected", *, accepted: bool = True, at: datetime | None = AT, text: str = ""
+) -> VexVerdict:
     """A statement."""
     return VexVerdict(
-        status,  # type: ignore[arg-type]  tests also ask what an unknown one does
+        status,
         text or "vulnerable_code_not_in_execute_path", text or "psirt@example.org", text or "vex/2026-10.json", at,
         "signed", accepted, text or "The parser is not built in.",
     )  # fmt: skip
@@ -99,7 +113,7 @@ def _image(number: int, sequence: int) -> DeliveredImage:
     if number == 17:
         return delivered(name)
     age = sequence // (1 + number % 4)  # how often it was built anew
-    notes = (Note("purl-missing", "acme-internal 4.2", "no package URL in the SBOM"),) if number % 6 == 5 else ()
+    notes = (Note("purl-absent", "acme-internal 4.2", "no package URL in the SBOM"),) if number % 6 == 5 else ()
     found = tuple(_found(number, place) for place in range(3 * number // 2 + 30 - 2 * age) if number != 19)
     found = tuple(item for place, item in enumerate(found) if (place * 7 + number) % 11 >= age % 9)
     scans = tuple(
@@ -108,7 +122,9 @@ def _image(number: int, sequence: int) -> DeliveredImage:
         for platform, only in (("linux/amd64", 0), ("linux/arm64", 2))
     )  # fmt: skip
     refused = number == 9 and sequence >= 18
-    return delivered(name, *scans, verdict="rejected" if refused else "verified", reason="signature-missing" if refused else "")
+    return delivered(
+        name, *scans, verdict="rejected" if refused else "verified", reason="signature-missing" if refused else ""
+    )
 
 
 def _found(number: int, place: int) -> Finding:
