@@ -152,10 +152,13 @@ def open_matcher(data: tuple[str, ...], index: str | None, at: datetime) -> Iter
 
     Raises:
         UsageError: data that is none.
+        EnvError: the extra `scan` is not installed (``extra-absent``).
     """
     from bundler.vulnerability.database import default_index_folder, open_database
     from bundler.vulnerability.match import Matcher
+    from bundler.vulnerability.scan import require_packages
 
+    require_packages()
     folder = Path(index) if index else default_index_folder(os.environ)
     with ExitStack() as opened:
         databases = []
@@ -165,8 +168,7 @@ def open_matcher(data: tuple[str, ...], index: str | None, at: datetime) -> Iter
             except MalformedError as error:
                 raise UsageError(error.code, error.what, error.which or path, got=error.got, want=error.want) from error
             if database.built:
-                records = database.index.contents.records
-                click.echo(f"sealift: note: indexed {records} records of {path} in {folder}", err=True)
+                click.echo(f"sealift: note: {path}: made its index in {folder}", err=True)
             databases.append(database)
         yield Matcher(databases, at)
 

@@ -118,7 +118,11 @@ def _scan_reading(reading: Reading, image: Image, matcher: Matcher) -> ScanResul
 
 
 def _missing(inspection: ImageInspection, missing: tuple[str, ...], readings: tuple[Reading, ...]) -> RejectedError:
-    unproved = [f"{reading.form} about {reading.platform}: {reading.code}" for reading in readings if reading.code]
+    unproved = [
+        f"{reading.form} about {reading.platform or 'the index'}: {reading.code}"
+        for reading in readings
+        if reading.code
+    ]
     about = ", ".join(missing) or inspection.platform or "it"
     return RejectedError(
         "sbom-missing", "SBOM", f"of {inspection.image.name}", got=f"none that can be relied on about {about}",
