@@ -111,6 +111,7 @@ IMAGE_EVIDENCE = 10_000  # several for each of an index's children
 IMAGE_SEARCHES = 100_000  # some places for each subject
 VERIFY_THREADS = 8  # 8 x (buffer and zstd window) stay below the memory budget; disks are slower than 8 cores
 READ_BUFFER_BYTES = 2 * MIB  # measured: 1 to 4 MiB is flat
+PIPED_DATA_BYTES = 8 * MIB  # of one blob of vulnerability data that is kept while a pipe is read
 KEPT_IN_MEMORY_BYTES = 64 * MIB  # manifests and evidence kept while a pipe is read
 
 # skopeo and other programs.

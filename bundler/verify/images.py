@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 from bundler.archive.inventory import Image, Inventory
 from bundler.digest import Digest
@@ -23,12 +24,15 @@ from bundler.verify.derived import check_derived, judge_derivation, note_derivat
 from bundler.verify.exhibits import Exhibits, gather_exhibits
 from bundler.verify.facts import evidence_facts, signed_times
 from bundler.verify.keyring import Keyring
-from bundler.verify.opened import open_evidence
-from bundler.verify.policy import Policy
+from bundler.verify.opened import ImageEvidence, open_evidence
+from bundler.verify.policy import Policy, Rule
 from bundler.verify.requirements import Met
 from bundler.verify.result import Check, EvidenceFact, Explanation, ImageResult, Outcome
 from bundler.verify.sightings import SeenLogs, seen_logs
 from trust_root.stream_signature import StreamKeys
+
+if TYPE_CHECKING:
+    from bundler.verify.vulnerabilities import VulnerabilityData
 
 ReadBlob = Callable[[Digest], bytes]
 
@@ -52,6 +56,7 @@ class Bench:
 
     No signature may be of a time after `at`; with `explain`, results say which rule decided and why; with `exhibit`,
     what can be shown of each image is gathered. Derivation statements count that `stream_keys` signed.
+    `vulnerabilities` is there when a rule asks for it.
     """
 
     inventory: Inventory
@@ -63,6 +68,7 @@ class Bench:
     explain: bool = False
     exhibit: bool = False
     stream_keys: StreamKeys | None = None
+    vulnerabilities: VulnerabilityData | None = None
 
 
 def judge_image(image: Image, bench: Bench) -> Judged:
@@ -85,6 +91,8 @@ def judge_image(image: Image, bench: Bench) -> Judged:
         checks = check_derived(derived, complete, evidence, rule, around)
     elif rule is not None:
         checks, met = check_image(complete, evidence, rule)
+        if bench.vulnerabilities is not None:
+            checks += _vulnerabilities(bench.vulnerabilities, complete, evidence, rule, met)
     elif bench.policy is None:
         checks = (Check("policy", Outcome.POLICY, "no-policy", detail="verify was given no policy"),)
     else:
@@ -97,6 +105,14 @@ def judge_image(image: Image, bench: Bench) -> Judged:
     exhibits = gather_exhibits(complete, evidence, facts, bench.read_blob) if bench.exhibit else None
     seen = seen_logs(evidence, bench.inventory.created_at)
     return Judged(_result(image, bench, checks, facts, size_bytes), complete, signed_times(evidence), exhibits, seen)
+
+
+def _vulnerabilities(
+    data: VulnerabilityData, complete: CompleteImage, evidence: ImageEvidence, rule: Rule, met: Met
+) -> tuple[Check, ...]:
+    from bundler.verify.vulnerabilities import check_vulnerabilities  # noqa: PLC0415  few runs need it
+
+    return tuple(check_vulnerabilities(data, complete, evidence, rule, met))
 
 
 def _damage(complete: CompleteImage, damaged: frozenset[Digest]) -> tuple[Check, ...]:

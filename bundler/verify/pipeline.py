@@ -14,10 +14,11 @@ Rules of this module:
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 from bundler import limits
 from bundler.archive.inventory import Inventory
@@ -41,6 +42,9 @@ from trust_root.delivery import Delivery, TimeBasis
 from trust_root.site import Site, compare_with_site, open_for_site
 from trust_root.stream_signature import stream_keys
 
+if TYPE_CHECKING:
+    from bundler.verify.vulnerabilities import VulnerabilityData
+
 _ANYTHING = ("^.*$", "^.+$", "^(.*)$", "^(.+)$")
 
 
@@ -58,6 +62,7 @@ class Request:
         integrity_only: check bytes against the file's own metadata, prove nothing.
         threads: how many members are read at once; None: as many as cores.
         prove: make the archive able to hand out proved blobs afterwards (files only).
+        workplace: where vulnerability data is indexed, if a rule asks for it; None: in a folder that is then gone.
         progress: told the bytes done so far.
     """
 
@@ -70,6 +75,7 @@ class Request:
     integrity_only: bool = False
     threads: int | None = None
     prove: bool = False
+    workplace: Path | None = None
     progress: Callable[[int], None] | None = None
 
 
@@ -167,7 +173,10 @@ def _open_head(archive: ArchiveReader, request: Request, run: Verification) -> I
 
 def _read_bytes(archive: ArchiveReader, inventory: Inventory, request: Request, report: Report) -> frozenset[Digest]:
     integrity = archive.read_members(
-        threads=request.threads, keep=is_document, prove=request.prove, progress=request.progress
+        threads=request.threads,
+        keep=is_document,
+        prove=request.prove or bool(inventory.data),
+        progress=request.progress,
     )
     report.bytes_read = integrity.bytes_read
     report.members = len(inventory.blobs) + len(archive.trust_files) + 4  # README, inventory, oci-layout, index.json
@@ -181,23 +190,52 @@ def _judge_claims(
     report, standing = run.report, run.head.standing
     targets = standing.targets if standing else {}
     reader = _reader(archive, inventory, damaged, report)
+    data = judge_data(inventory, reader, damaged, request.basis.at)
+    report.data = data.facts
     bench = Bench(
         inventory, request.policy, Keyring(targets), damaged, reader, request.basis.at, request.explain,
         request.exhibit, stream_keys(run.head.opened.trusted) if run.head.opened else None,
     )  # fmt: skip
-    judged = [judge_image(image, bench) for image in inventory.images]
+    with _vulnerability_data(archive, inventory, data, request) as found:
+        bench = replace(bench, vulnerabilities=found)
+        judged = [judge_image(image, bench) for image in inventory.images]
+        then = _judge_then(bench, judged, request, run)
     run.exhibits = tuple(item.exhibits for item in judged)
     report.images = tuple(item.result for item in judged)
-    data = judge_data(inventory, reader, damaged, request.basis.at)
-    report.data = data.facts
     report.checks = _bundle_checks(inventory, judged, data, request)
     report.checks += origin_checks(targets)
     report.weakened = (*_weakened(inventory, request), *origin_weaknesses(targets))
-    opened = run.head.opened
-    if request.basis.source == "typed" and opened is not None and dict(opened.trusted.targets) != dict(targets):
-        report.checks += _as_it_was(bench, Keyring(opened.trusted.targets), judged)
+    report.checks += then
     run.times = tuple(time for item in judged for time in item.times)
     _judge_logs(inventory, bench.keyring, judged, request, run)
+
+
+@contextmanager
+def _vulnerability_data(
+    archive: ArchiveReader, inventory: Inventory, data: JudgedData, request: Request
+) -> Iterator[VulnerabilityData | None]:
+    """What images are held against, if a rule that applies to any of them asks for it."""
+    policy = request.policy
+    rules = (
+        [policy.rule_for(image.name, image.digest, inventory.stream) for image in inventory.images] if policy else []
+    )
+    if not any(rule is not None and rule.vulnerabilities is not None for rule in rules):
+        yield None
+        return
+    from bundler.verify.vulnerability_stage import Carried, open_vulnerability_data  # noqa: PLC0415  few runs need it
+
+    carried = Carried(archive, inventory, data.complete)
+    with open_vulnerability_data(carried, (), request.workplace, request.basis) as found:
+        yield found
+
+
+def _judge_then(bench: Bench, judged: list[Judged], request: Request, run: Verification) -> tuple[Check, ...]:
+    """With a typed time, what the bundle's own trusted material says, where it is not the newest."""
+    opened, standing = run.head.opened, run.head.standing
+    if request.basis.source != "typed" or opened is None or standing is None:
+        return ()
+    then = dict(opened.trusted.targets)
+    return () if then == dict(standing.targets) else _as_it_was(bench, Keyring(then), judged)
 
 
 def _judge_logs(

@@ -30,6 +30,7 @@ from bundler.verify.policy_signer import (
     parse_signer,
 )
 from bundler.verify.policy_text import TextRule, wrong
+from bundler.verify.policy_vulnerabilities import VulnerabilityRule, parse_vulnerability_rule
 
 __all__ = ["Demand", "KeySigner", "KeylessSigner", "Policy", "Rule", "RuleTrial", "Signer", "TextRule", "parse_policy"]
 
@@ -96,6 +97,7 @@ class Rule:
     allow_omitted: bool
     allow_unsigned: bool
     derived_from: tuple[ImagePattern, ...] = ()
+    vulnerabilities: VulnerabilityRule | None = None
 
     def applies(self, name: str, digest: Digest, stream: str) -> bool:
         """Whether this rule speaks of the image."""
@@ -131,6 +133,8 @@ class Rule:
         phrases += [f"{requirement} for every platform" for requirement in self.require]
         if self.provenance is not None:
             phrases.append(f"provenance with {self.provenance}")
+        if self.vulnerabilities is not None:
+            phrases.append(f"vulnerabilities {self.vulnerabilities}")
         if self.derived_from:
             names = " or ".join(pattern.text for pattern in self.derived_from)
             phrases = [f"derived from {names}", *(f"{phrase}, of the original" for phrase in phrases)]
@@ -215,6 +219,7 @@ def _parse_rule(fields: Fields, number: int) -> Rule:
     fields.only(
         "name", "images", "digests", "stream", "signature", "attestation", "provenance",
         "require", "platforms", "allow_omitted", "allow_unsigned", "derived_from",
+        "vulnerabilities",
     )  # fmt: skip
     where = f"rule[{number}]"
     patterns = tuple(parse_image_pattern(text) for text in _texts(fields, "images"))
@@ -225,6 +230,9 @@ def _parse_rule(fields: Fields, number: int) -> Rule:
     provenance = parse_provenance_rule(fields.fields("provenance")) if "provenance" in fields else None
     if provenance is not None and "provenance" not in require:
         require = (*require, "provenance")
+    vulnerabilities = _vulnerabilities(fields)
+    if vulnerabilities is not None and not set(require) & {"sbom", "spdx", "cyclonedx"}:
+        require = (*require, "sbom")
     rule = Rule(
         label=fields.optional_text("name") or where,
         patterns=patterns,
@@ -237,12 +245,22 @@ def _parse_rule(fields: Fields, number: int) -> Rule:
         allow_omitted=_flag(fields, "allow_omitted"),
         allow_unsigned=_flag(fields, "allow_unsigned"),
         derived_from=tuple(parse_image_pattern(text) for text in _texts(fields, "derived_from")),
+        vulnerabilities=vulnerabilities,
     )
     if not rule.demands and not rule.require:
         raise wrong(where, "it demands nothing", "a signature, an attestation or `require`")
     if rule.allow_unsigned and not rule.require:
         raise wrong(f"{where}.allow_unsigned", "true without `require`", '`require = ["sbom"]` or provenance')
     return rule
+
+
+def _vulnerabilities(fields: Fields) -> VulnerabilityRule | None:
+    if "vulnerabilities" not in fields:
+        return None
+    if "derived_from" in fields:
+        want = "one of the two: the SBOM of a patched image is the original's"
+        raise wrong(f"{fields.where}.vulnerabilities", "beside derived_from", want)
+    return parse_vulnerability_rule(fields.fields("vulnerabilities"))
 
 
 def _check_reachable(rules: tuple[Rule, ...]) -> None:
