@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from bundler.errors import TrustError, UsageError
+from bundler.errors import DamagedError, TrustError, UsageError
 from bundler.value import dataclass
 
 if TYPE_CHECKING:
@@ -21,8 +21,8 @@ Examples:
   sealift dashboard *.bundle.tar --data osv --policy policy.toml --json | jq .totals
   sealift dashboard *.bundle.tar --data osv --without-verifying --html dashboard.html
 
-Exit codes: 0 told (whatever was found), 2 usage, 3 damaged, 4 a file or this site's trust does not hold, 5 unsupported,
-6 environment. More: sealift help dashboard
+Exit codes: 0 told (whatever was found), 2 usage, 3 damaged, 4 the trust of a file or of this site does not hold,
+5 unsupported, 6 environment. More: sealift help dashboard
 """
 _HEADINGS = ("image", "verdict", "days", "critical", "high", "medium", "low", "unknown", "fixable", "vex", "change")
 _SEVERITIES = _HEADINGS[3:8]
@@ -54,7 +54,7 @@ def dashboard(files: tuple[str, ...], *, html: str | None, as_json: bool, **type
         from bundler.report.html_page import require_renderer
 
         require_renderer()
-    document, refused = _gather(files, options)
+    document = _gather(files, options)
     if html is not None:
         _write_page(Path(html), document)
     if as_json:
@@ -65,7 +65,9 @@ def dashboard(files: tuple[str, ...], *, html: str | None, as_json: bool, **type
         from bundler.cli.console import show
 
         show(_lines(document))
-    return TrustError.exit_code if refused else 0
+    if not all(delivery["trusted"] for delivery in document["deliveries"]):
+        return TrustError.exit_code
+    return DamagedError.exit_code if any(one["verdict"] == "damaged" for one in document["deliveries"]) else 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,8 +83,8 @@ class _Options:
     state: str | None
 
 
-def _gather(files: tuple[str, ...], options: _Options) -> tuple[dict[str, Any], bool]:
-    """The dashboard, and whether some file is not trusted."""
+def _gather(files: tuple[str, ...], options: _Options) -> dict[str, Any]:
+    """The dashboard, as plain values."""
     from bundler.cli.scan import open_matcher, site_and_time
     from bundler.cli.verify import load_policy
     from bundler.deliver.deliveries import Desk, gather_delivery
@@ -102,7 +104,7 @@ def _gather(files: tuple[str, ...], options: _Options) -> tuple[dict[str, Any], 
         deliveries = [gather_delivery(Path(file), desk) for file in files]
         data = [database.described(basis.at) for database in matcher.databases]
     _tell_weak(deliveries, policy is not None)
-    return dashboard_document(deliveries, basis.at, site.name or "", data), not all(one.trusted for one in deliveries)
+    return dashboard_document(deliveries, basis.at, site.name or "", data)
 
 
 def _tell_weak(deliveries: list[Delivery], verified: bool) -> None:
@@ -127,7 +129,11 @@ def _lines(document: dict[str, Any]) -> Iterator[Shown]:
     from bundler.report.columns import broken
 
     totals, counts = document["totals"], document["totals"]["open"]
-    yield f"{totals['images']} images from {len(document['deliveries'])} deliveries, as of {document['at']}"
+    images, deliveries = totals["images"], sum(delivery["trusted"] for delivery in document["deliveries"])
+    yield (
+        f"{images} image{'' if images == 1 else 's'} from {deliveries} deliver{'y' if deliveries == 1 else 'ies'}, "
+        f"as of {document['at']}"
+    )
     for source in document["data"]:
         age = "of unknown age" if source["age_days"] is None else f"{source['age_days']} days old"
         yield from broken("  data: ", f"{source['source']} ({source['kind']}), {source['records']} records, {age}", 4)

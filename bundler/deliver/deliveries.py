@@ -98,7 +98,9 @@ def _image(image: Image, result: ImageResult | None, bundle: ImageInspections, d
         scan_image(bundle.open(image, None), desk.matcher, found)
     except RejectedError as error:
         found.failures.append(error)
-    except DamagedError as error:  # of this image's evidence; its verdict says so too
+    except DamagedError as error:
+        if result is None:  # nothing else would say so
+            raise
         found.failures.append(error)
     return DeliveredImage(
         image.name,
