@@ -213,3 +213,8 @@ VEX_IDENTIFIERS = 64  # package URLs and hashes of one product
 VEX_TEXT_CHARACTERS = 2_000  # kept of an impact or action statement; the whole stands in the document
 VEX_TREE_DEPTH = 32  # branches in branches of a CSAF product tree; real ones have five
 VEX_AUTHORS = 256  # named in one rule of a policy
+
+# What a site keeps of accepted deliveries.
+KEPT_DELIVERIES = 10_000  # of one stream; one a day for 27 years
+KEPT_PAPERS = 10_000  # SBOMs and VEX of one image
+KEPT_DATA_BYTES = 8 * GIB  # of one source of vulnerability data; the whole of osv.dev has some 1 GB packed

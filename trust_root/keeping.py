@@ -17,7 +17,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
@@ -25,10 +25,32 @@ from bundler import limits
 from bundler.digest import Digest, sha256_of
 from bundler.errors import EnvError, TrustError
 from bundler.safe_file import disk_errors, new_file, read_bounded, temporary_beside
+from bundler.value import dataclass
 from trust_root.state_log import state_damaged
 
 _FOLDER = "kept"
 _WHAT = "kept content"
+
+
+@dataclass(frozen=True, slots=True)
+class KeptNow:
+    """The list of what is kept after a delivery, and the contents that it names."""
+
+    raw: bytes
+    contents: frozenset[Digest]
+
+
+Keep = Callable[[Path, bytes | None], KeptNow]
+"""Writes what is to be kept of a delivery: given the state folder and the list before, under the lock."""
+
+
+def keep_now(keep: Keep | None, folder: Path, before: Digest | None) -> KeptNow | None:
+    """Have it written; the caller holds the lock, and names the list in the generation that follows.
+
+    Raises:
+        TrustError: the list before is not what was written (``state-damaged``). EnvError: the disk.
+    """
+    return None if keep is None else keep(folder, None if before is None else read_list(folder, before))
 
 
 def kept_path(folder: Path, digest: Digest) -> Path:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
 
 from bundler.archive.inventory import Data, Inventory
 from bundler.digest import Digest
@@ -23,6 +24,9 @@ from bundler.verify.appraisal import ITEM_FAILURES
 from bundler.verify.completeness import require_blob
 from bundler.verify.data_facts import DataFact
 from bundler.verify.result import Check, Outcome
+
+if TYPE_CHECKING:
+    from bundler.vulnerability.remembered import Paper
 
 STRENGTH = "as the exporter had it"
 
@@ -47,6 +51,14 @@ class JudgedData:
     facts: tuple[DataFact, ...]
     checks: tuple[Check, ...]
     complete: tuple[CompleteData, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Keepsakes:
+    """What is worth keeping of one bundle that was judged: of each image its SBOMs and VEX, and all data."""
+
+    papers: tuple[tuple[Paper, ...], ...]
+    data: tuple[CompleteData, ...]
 
 
 def open_data(data: Data, inventory: Inventory, read_blob: Callable[[Digest], bytes]) -> CompleteData:

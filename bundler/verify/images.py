@@ -33,6 +33,7 @@ from trust_root.stream_signature import StreamKeys
 
 if TYPE_CHECKING:
     from bundler.verify.vulnerabilities import VulnerabilityData
+    from bundler.vulnerability.remembered import Paper
 
 ReadBlob = Callable[[Digest], bytes]
 
@@ -40,7 +41,7 @@ ReadBlob = Callable[[Digest], bytes]
 @dataclass(frozen=True, slots=True)
 class Judged:
     """An image's result, its closure if it has one, verified times of evidence that met demands, what can be shown of
-    it, and what its evidence shows of logs.
+    it, what its evidence shows of logs, and what of it is worth keeping.
     """
 
     result: ImageResult
@@ -48,6 +49,7 @@ class Judged:
     times: tuple[datetime, ...]
     exhibits: Exhibits | None = None
     seen: SeenLogs = field(default_factory=SeenLogs)
+    papers: tuple[Paper, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +58,7 @@ class Bench:
 
     No signature may be of a time after `at`; with `explain`, results say which rule decided and why; with `exhibit`,
     what can be shown of each image is gathered. Derivation statements count that `stream_keys` signed.
-    `vulnerabilities` is there when a rule asks for it.
+    `vulnerabilities` is there when a rule asks for it; with `keep`, SBOMs and VEX that are worth keeping are named.
     """
 
     inventory: Inventory
@@ -69,6 +71,7 @@ class Bench:
     exhibit: bool = False
     stream_keys: StreamKeys | None = None
     vulnerabilities: VulnerabilityData | None = None
+    keep: bool = False
 
 
 def judge_image(image: Image, bench: Bench) -> Judged:
@@ -104,7 +107,15 @@ def judge_image(image: Image, bench: Bench) -> Judged:
     size_bytes = sum(node.size_bytes for node in complete.graph.nodes)
     exhibits = gather_exhibits(complete, evidence, facts, bench.read_blob) if bench.exhibit else None
     seen = seen_logs(evidence, bench.inventory.created_at)
-    return Judged(_result(image, bench, checks, facts, size_bytes), complete, signed_times(evidence), exhibits, seen)
+    papers = _papers(complete, evidence, facts) if bench.keep else ()
+    result = _result(image, bench, checks, facts, size_bytes)
+    return Judged(result, complete, signed_times(evidence), exhibits, seen, papers)
+
+
+def _papers(complete: CompleteImage, evidence: ImageEvidence, facts: tuple[EvidenceFact, ...]) -> tuple[Paper, ...]:
+    from bundler.verify.keepsakes import gather_papers  # noqa: PLC0415  a run that keeps nothing does not need it
+
+    return gather_papers(complete, evidence, facts)
 
 
 def _vulnerabilities(

@@ -27,7 +27,7 @@ from bundler.digest import Digest
 from bundler.errors import DamagedError, RejectedError, SealiftError, TrustError
 from bundler.value import dataclass, field, replace
 from bundler.verify.completeness import check_no_strays
-from bundler.verify.data import JudgedData, judge_data
+from bundler.verify.data import JudgedData, Keepsakes, judge_data
 from bundler.verify.documents import is_document
 from bundler.verify.exhibits import Exhibits
 from bundler.verify.head import Head, bundle_facts, open_unproved, trust_facts, unproved_facts
@@ -89,14 +89,18 @@ class Verification:
     times: tuple[datetime, ...] = ()
     logs: LogVerdict | None = None
     exhibits: tuple[Exhibits | None, ...] = ()
+    keepsakes: Keepsakes | None = None
 
 
-def verify_bundle(source: Path | str | BinaryIO, request: Request) -> Verification:
+def verify_bundle(
+    source: Path | str | BinaryIO, request: Request, finish: Callable[[Verification, ArchiveReader], None] | None = None
+) -> Verification:
     """Verify one bundle.
 
     Args:
         source: a path, `-` for standard input, or a binary stream that stands at the bundle's first byte.
         request: what to judge it by.
+        finish: what to do with the result while the bundle is still open (settle.py).
 
     Returns:
         a report in every case; errors that are not ours (bugs) pass through.
@@ -105,6 +109,8 @@ def verify_bundle(source: Path | str | BinaryIO, request: Request) -> Verificati
     try:
         with open_archive(source) as archive:
             _go_through(archive, request, run)
+            if finish is not None:
+                finish(run, archive)
     except SealiftError as error:
         run.report.failure = error
     return run
@@ -196,12 +202,18 @@ def _judge_claims(
         inventory, request.policy, Keyring(targets), damaged, reader, request.basis.at, request.explain,
         request.exhibit, stream_keys(run.head.opened.trusted) if run.head.opened else None,
     )  # fmt: skip
+    site, keeps = request.site, False
+    if site is not None and not site.read_only and request.basis.source != "typed":
+        keeps = site.settings.keep.sboms or site.settings.keep.data
+    bench = replace(bench, keep=keeps)
     with _vulnerability_data(archive, inventory, data, request) as found:
         bench = replace(bench, vulnerabilities=found)
         judged = [judge_image(image, bench) for image in inventory.images]
         then = _judge_then(bench, judged, request, run)
     run.exhibits = tuple(item.exhibits for item in judged)
     report.images = tuple(item.result for item in judged)
+    if keeps:
+        run.keepsakes = Keepsakes(tuple(item.papers for item in judged), data.complete)
     report.checks = _bundle_checks(inventory, judged, data, request)
     report.checks += origin_checks(targets)
     report.weakened = (*_weakened(inventory, request), *origin_weaknesses(targets))
@@ -223,9 +235,11 @@ def _vulnerability_data(
         yield None
         return
     from bundler.verify.vulnerability_stage import Carried, open_vulnerability_data  # noqa: PLC0415  few runs need it
+    from bundler.vulnerability.recollection import kept_items  # noqa: PLC0415
 
     carried = Carried(archive, inventory, data.complete)
-    with open_vulnerability_data(carried, (), request.workplace, request.basis) as found:
+    kept = kept_items(request.site) if request.site is not None else ()
+    with open_vulnerability_data(carried, kept, request.workplace, request.basis) as found:
         yield found
 
 

@@ -18,6 +18,7 @@ from datetime import datetime, timedelta
 from bundler import limits
 from bundler.digest import Digest, sha256_of
 from bundler.errors import RejectedError, UnsupportedError
+from bundler.evidence.kind import VEX_TYPES
 from bundler.evidence.sbom import read_sbom
 from bundler.evidence.statement import Statement
 from bundler.strict_json import parse_foreign
@@ -34,7 +35,7 @@ from bundler.verify.result import Check, Outcome
 from bundler.vulnerability.database import Database
 from bundler.vulnerability.findings import Finding, Note, ScanResult
 from bundler.vulnerability.match import Matcher
-from bundler.vulnerability.openvex import PREDICATE_TYPES, read_openvex
+from bundler.vulnerability.openvex import read_openvex
 from bundler.vulnerability.scan import SbomPlace, finding_order, scan_sbom
 from bundler.vulnerability.shelf import ShelfDocument
 from bundler.vulnerability.vex import Subject, VexBook, VexDocument, VexSource, settling
@@ -184,10 +185,10 @@ class _Work:
     def vex(self) -> Iterator[VexSource]:
         """VEX of the image itself, then what travels as data."""
         for appraisal in self.evidence.appraisals:
-            if appraisal.claimed_type in PREDICATE_TYPES:
+            if appraisal.claimed_type in VEX_TYPES:
                 yield from self._attested(appraisal)
         for found in self.evidence.statements:
-            if found.statement is not None and found.predicate_type in PREDICATE_TYPES:
+            if found.statement is not None and found.predicate_type in VEX_TYPES:
                 document = self._read(found.statement.statement)
                 if document is not None:
                     yield self._unsigned(document, f"statement {found.manifest}", UNSIGNED, self.data.stream)

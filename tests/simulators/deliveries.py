@@ -141,10 +141,7 @@ def verify(
     request = Request(
         basis, site=site, policy=parse_policy(policy.encode()) if policy else None, historic=historic, threads=1
     )
-    run = verify_bundle(bundle, request)
-    if record:
-        settle(run, site)
-    return run
+    return verify_bundle(bundle, request, (lambda run, archive: settle(run, site, archive)) if record else None)
 
 
 def keyless_policy(
