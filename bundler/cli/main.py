@@ -31,6 +31,7 @@ _COMMANDS = {
     "scan": ("bundler.cli.scan", "scan", "Scan a bundle's SBOMs against vulnerability data, offline."),
     "dashboard": ("bundler.cli.dashboard", "dashboard", "Show what is open in everything delivered, over time."),
     "diff": ("bundler.cli.diff", "diff", "Show what differs between two bundles, without reading their layers."),
+    "data": ("bundler.cli.data", "data", "Show which vulnerability data is there, and how old it is."),
     "triangulate": ("bundler.cli.triangulate", "triangulate", "Print where evidence about an image would lie."),
     "cache": ("bundler.cli.cache", "cache", "Show or prune what exports have fetched from registries."),
     "trust": ("bundler.cli.trust", "trust", "Make, publish, pin and show trust roots."),

@@ -27,7 +27,8 @@ from bundler.verify.completeness import CompleteImage
 from bundler.verify.data import CompleteData, Keepsakes
 from bundler.verify.opened import ImageEvidence
 from bundler.verify.requirements import UNSIGNED
-from bundler.verify.result import Check, EvidenceFact, ImageResult, Outcome
+from bundler.verify.result import EvidenceFact, ImageResult
+from bundler.vulnerability.findings import Note
 from bundler.vulnerability.remembered import (
     SBOM,
     VEX,
@@ -133,19 +134,18 @@ class Keeper:
                 write_kept(folder, digest, self._pieces(digest, size_bytes))
         return KeptNow(format_remembered(after), wanted)
 
-    def left_out(self) -> tuple[Check, ...]:
+    def left_out(self) -> tuple[Note, ...]:
         """What will not be kept, and why."""
-        checks = []
+        notes = []
         for item in self.keepsakes.data if self.settings.data else ():
             if not self._can_keep(item):
                 detail = "not kept at this site: a pipe was read, or it is larger than a site keeps"
-                checks.append(Check("data", Outcome.NOTE, "data-not-kept", item.data.source, detail))
-        if self.settings.sboms:
-            lost = sum(not self._has(paper) for papers in self.keepsakes.papers for paper in papers)
-            if lost:
-                detail = f"{lost} SBOMs and VEX documents went by in a pipe and are not kept at this site"
-                checks.append(Check("sbom", Outcome.NOTE, "sbom-not-kept", detail=detail))
-        return tuple(checks)
+                notes.append(Note("data-not-kept", item.data.source, detail))
+        lost = sum(not self._has(paper) for papers in self.keepsakes.papers for paper in papers)
+        if lost and self.settings.sboms:
+            detail = f"{lost} of them went by in a pipe and are not kept at this site"
+            notes.append(Note("sbom-not-kept", "SBOMs and VEX documents", detail))
+        return tuple(notes)
 
     def _images(self) -> Iterator[RememberedImage]:
         for result, papers in zip(self.results, self.keepsakes.papers, strict=True):

@@ -12,6 +12,7 @@ from bundler.errors import SealiftError
 from bundler.value import replace
 from bundler.verify.head import trust_facts
 from bundler.verify.pipeline import Verification
+from bundler.verify.result import Check, Outcome
 from trust_root.acceptance import Standing
 from trust_root.site import Site
 
@@ -43,7 +44,8 @@ def settle(run: Verification, site: Site, archive: ArchiveReader | None = None) 
         report.failure = error
         return
     if keeper is not None and standing.recorded and standing.status != "historic":
-        report.checks += keeper.left_out()
+        notes = keeper.left_out()
+        report.checks += tuple(Check("kept", Outcome.NOTE, note.code, note.subject, note.detail) for note in notes)
     state = site.loaded.digest if standing.recorded and standing.status != "historic" else None
     report.trust = replace(trust_facts(site, head.opened, standing), recorded=_recorded(standing), state=state)
 
