@@ -33,7 +33,7 @@ REPORTED = {"Check": 1, "Damage": 3}
 SPELLED = {
     "self.family": ("sbom", "provenance"),
     "demand.kind": ("signature", "attestation"),
-    "tool.name": ("trivy", "copa"),
+    "tool.name": ("trivy", "copa", "grype"),
 }
 PAGE = ROOT / "bundler" / "REASONS.md"
 _ROW = re.compile(r"^\| `([a-z0-9-]+)` \| (report|[0-9][0-9, ]*?) *\|")

@@ -17,7 +17,7 @@ from bundler.value import dataclass
 
 if TYPE_CHECKING:
     from bundler.deliver.scanning import BundleScan
-    from bundler.vulnerability.findings import Severity
+    from bundler.vulnerability.findings import DataSource, Severity
     from bundler.vulnerability.match import Matcher
     from trust_root.delivery import TimeBasis
     from trust_root.site import Site
@@ -29,6 +29,7 @@ Examples:
   sealift scan app.bundle.tar --data osv --json | jq '.images[] | {image, platform, counts}'
   sealift scan app.bundle.tar --data osv --sarif scan.sarif --fail-on never
   sealift scan app.bundle.tar --data osv --html scan.html
+  sealift scan app.bundle.tar --with trivy --scanner-db /srv/trivy-cache
 
 Exit codes: 0 nothing at or above --fail-on, 1 findings or an image that could not be scanned, 2 usage, 3 damaged,
 4 trust, 5 unsupported, 6 environment. More: sealift help scan
@@ -41,6 +42,10 @@ _ANY, _NEVER = "any", "never"
 @click.argument("image", metavar="[IMAGE]", required=False)
 @click.option("--data", metavar="PATH", multiple=True, help="OSV records: a zip of them, or a folder; repeatable.")
 @click.option("--index", metavar="DIR", help="Where indexes of the data are kept [the cache folder].")
+@click.option(
+    "--with", "scanner", type=click.Choice(["trivy", "grype"]), help="Let this scanner judge, by its own database."
+)
+@click.option("--scanner-db", "database", metavar="DIR", help="With --with: the folder of its database [its own].")
 @click.option("--platform", metavar="P", help="Of this platform only, e.g. linux/arm64.")
 @click.option(
     "--fail-on",
@@ -65,22 +70,16 @@ def scan(file: str, image: str | None, **typed: Any) -> int:
     is bound and signed. Layers are not read and no policy is applied; that is what verify does.
     """
     from bundler.cli.main import print_error
-    from bundler.deliver.scanning import scan_bundle
 
     options = _Options(**typed)
-    if not options.data:
-        raise UsageError(
-            "no-vulnerability-data", "option", "--data", got="none", want="a zip or a folder of OSV records",
-            hints=["sealift scan FILE --data osv/PyPI.zip"],
-        )  # fmt: skip
+    options.check()
     if options.html is not None:
         from bundler.report.html_page import require_renderer
 
         require_renderer()
     site, basis = site_and_time(options.state, options.at, options.reason)
-    with open_matcher(options.data, options.index, basis.at) as matcher:
-        found = scan_bundle(file, site, basis, matcher, wanted=image, platform=options.platform)
-        document, failing = _documents(found, matcher, options)
+    found, data = _find(file, image, options, site, basis)
+    document, failing = _documents(found, data, basis.at, options)
     _print(document, options)
     head_failure = found.head.failure
     for failure in ([head_failure] if head_failure is not None else []) + list(found.failures):
@@ -97,6 +96,8 @@ class _Options:
 
     data: tuple[str, ...]
     index: str | None
+    scanner: str | None
+    database: str | None
     platform: str | None
     fail_on: str
     strict: bool
@@ -108,6 +109,39 @@ class _Options:
     untrusted: bool
     state: str | None
     as_json: bool
+
+    def check(self) -> None:
+        """Refuse options that do not fit together."""
+        if self.scanner is not None and (self.data or self.index):
+            raise UsageError(
+                "usage", "option", "--with", got="--data or --index too", want=f"the database of {self.scanner} alone"
+            )
+        if self.scanner is None and self.database is not None:
+            raise UsageError("usage", "option", "--scanner-db", got="no --with", want="--with trivy, or --with grype")
+        if self.scanner is None and not self.data:
+            raise UsageError(
+                "no-vulnerability-data", "option", "--data", got="none", want="a zip or a folder of OSV records",
+                hints=["sealift scan FILE --data osv/PyPI.zip"],
+            )  # fmt: skip
+
+
+def _find(
+    file: str, image: str | None, options: _Options, site: Site | TrustError, basis: TimeBasis
+) -> tuple[BundleScan, list[DataSource]]:
+    """What was found, and by which data; none is named where a scanner used its own."""
+    from bundler.deliver.scanning import scan_bundle, scan_bundle_with
+    from bundler.network.sbom_scanner import SbomScanner
+    from bundler.vulnerability.scan import require_packages
+
+    wanted, platform = image, options.platform
+    if options.scanner is not None:
+        require_packages()
+        database = Path(options.database) if options.database else None
+        scanner = SbomScanner("trivy" if options.scanner == "trivy" else "grype", database=database)
+        return scan_bundle_with(file, site, basis, scanner, wanted=wanted, platform=platform), []
+    with open_matcher(options.data, options.index, basis.at) as matcher:
+        found = scan_bundle(file, site, basis, matcher, wanted=wanted, platform=platform)
+        return found, [database.described(matcher.at) for database in matcher.databases]
 
 
 def site_and_time(state: str | None, typed: str | None, reason: str | None) -> tuple[Site | TrustError, TimeBasis]:
@@ -173,14 +207,16 @@ def open_matcher(data: tuple[str, ...], index: str | None, at: datetime) -> Iter
         yield Matcher(databases, at)
 
 
-def _documents(found: BundleScan, matcher: Matcher, options: _Options) -> tuple[dict[str, Any], int]:
+def _documents(
+    found: BundleScan, data: list[DataSource], at: datetime, options: _Options
+) -> tuple[dict[str, Any], int]:
     from bundler.deliver.inspection import head_document
     from bundler.vulnerability.document import failing, scan_document
 
-    data = [database.described(matcher.at) for database in matcher.databases]
     document = {
         **head_document(found.head),
-        **scan_document(found.results, data, found.notes, found.failures, matcher.at),
+        **scan_document(found.results, data, found.notes, found.failures, at),
+        "scanner": options.scanner or "",
     }
     least = _least(options.fail_on)
     count = failing(found.results, least) if least else 0
