@@ -1,8 +1,15 @@
-"""`sealift dashboard`: what is open in everything that was delivered, over time, as one page."""
+"""`sealift dashboard`: what is open in everything that was delivered, over time, as one page.
+
+no FILE     what this site remembers of accepted deliveries
+FILE…       bundles, each verified
+--data      OSV records; else the data that this site keeps
+"""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,11 +19,17 @@ from bundler.errors import DamagedError, TrustError, UsageError
 from bundler.value import dataclass
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from bundler.cli.console import Shown
+    from bundler.vulnerability.findings import Note
     from bundler.vulnerability.history import Delivery
+    from bundler.vulnerability.match import Matcher
+    from trust_root.site import Site
 
 _EPILOG = """\b
 Examples:
+  sealift dashboard --html dashboard.html
   sealift dashboard *.bundle.tar --data osv/Debian.zip --data osv/PyPI.zip --html dashboard.html
   sealift dashboard *.bundle.tar --data osv --policy policy.toml --json | jq .totals
   sealift dashboard *.bundle.tar --data osv --without-verifying --html dashboard.html
@@ -29,8 +42,13 @@ _SEVERITIES = _HEADINGS[3:8]
 
 
 @click.command(epilog=_EPILOG)
-@click.argument("files", metavar="FILE...", nargs=-1, required=True)
-@click.option("--data", metavar="PATH", multiple=True, help="OSV records: a zip of them, or a folder; repeatable.")
+@click.argument("files", metavar="[FILE...]", nargs=-1)
+@click.option(
+    "--data",
+    metavar="PATH",
+    multiple=True,
+    help="OSV records: a zip of them, or a folder; repeatable [what this site keeps].",
+)
 @click.option("--index", metavar="DIR", help="Where indexes of the data are kept [the cache folder].")
 @click.option("--policy", metavar="FILE", help="This site's demands (sealift help policy) [the one of site.toml].")
 @click.option(
@@ -42,10 +60,11 @@ _SEVERITIES = _HEADINGS[3:8]
 @click.option("--html", metavar="OUT", help="Write the dashboard as one HTML page that stands alone.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON (sealift help dashboard).")
 def dashboard(files: tuple[str, ...], *, html: str | None, as_json: bool, **typed: Any) -> int:
-    """Show what is open in the images of several bundles, what each delivery fixed and brought, and how old data is.
+    """Show what is open in all images, what each delivery fixed and brought, and how old the data is.
 
-    Every FILE is verified against the pinned root and the policy, and all SBOMs are compared with the same data.
-    Nothing is recorded. Older deliveries that this site has accepted count as accepted. No network is used.
+    Without FILE, of every delivery that this site remembers. Each FILE is verified against the pinned root and the
+    policy. All SBOMs are compared with the same data. Nothing is recorded, and older deliveries that this site has
+    accepted count as accepted. No network is used.
     """
     options = _Options(**typed)
     if "-" in files:
@@ -85,26 +104,64 @@ class _Options:
 
 def _gather(files: tuple[str, ...], options: _Options) -> dict[str, Any]:
     """The dashboard, as plain values."""
-    from bundler.cli.scan import open_matcher, site_and_time
+    from bundler.cli.scan import site_and_time
     from bundler.cli.verify import load_policy
     from bundler.deliver.deliveries import Desk, gather_delivery
+    from bundler.deliver.remembered_deliveries import Memory
     from bundler.vulnerability.dashboard import dashboard_document
+    from bundler.vulnerability.recollection import kept_items
+    from bundler.vulnerability.scan import data_notes
+    from bundler.vulnerability.shelf import newest, read_vex
 
-    if not options.data:
-        raise UsageError(
-            "no-vulnerability-data", "option", "--data", got="none", want="a zip or a folder of OSV records",
-            hints=["sealift dashboard FILE… --data osv/PyPI.zip --html dashboard.html"],
-        )  # fmt: skip
     site, basis = site_and_time(options.state, options.at, options.reason)
     if isinstance(site, TrustError):
         raise site
     policy = None if options.without_verifying else load_policy(options.policy, site)
-    with open_matcher(options.data, options.index, basis.at) as matcher:
-        desk = Desk(site, basis, matcher, policy)
-        deliveries = [gather_delivery(Path(file), desk) for file in files]
+    documents, unread = read_vex(newest(kept_items(site)))
+    with _data(site, options, basis.at) as (matcher, notes):
+        if files:
+            desk = Desk(site, basis, matcher, policy, documents)
+            deliveries = [gather_delivery(Path(file), desk) for file in files]
+            _tell_weak(deliveries, policy is not None)
+        else:
+            deliveries = list(Memory(site, matcher, documents, policy).deliveries())
+            _require_some(deliveries)
         data = [database.described(basis.at) for database in matcher.databases]
-    _tell_weak(deliveries, policy is not None)
-    return dashboard_document(deliveries, basis.at, site.name or "", data)
+        said = (*unread, *notes, *data_notes(matcher))
+    return dashboard_document(deliveries, basis.at, site.name or "", data, said)
+
+
+@contextmanager
+def _data(site: Site, options: _Options, at: datetime) -> Iterator[tuple[Matcher, tuple[Note, ...]]]:
+    """What everything is compared with: what was named, else what the site keeps."""
+    from bundler.cli.scan import open_matcher
+    from bundler.vulnerability.database import default_index_folder
+    from bundler.vulnerability.recollection import kept_items
+    from bundler.vulnerability.shelf import newest
+    from bundler.vulnerability.shelf import open_matcher as open_kept
+
+    if options.data:
+        with open_matcher(options.data, options.index, at) as matcher:
+            yield matcher, ()
+        return
+    folder = Path(options.index) if options.index else default_index_folder(os.environ)
+    with open_kept(newest(kept_items(site)), folder, at) as (matcher, notes):
+        if not matcher.databases:
+            raise UsageError(
+                "no-vulnerability-data", "option", "--data", got="none, and this site keeps none that can be read",
+                want="a zip or a folder of OSV records",
+                hints=["sealift dashboard --data osv/PyPI.zip --html dashboard.html",
+                       *(f"{note.subject}: {note.detail}" for note in notes)],
+            )  # fmt: skip
+        yield matcher, notes
+
+
+def _require_some(deliveries: list[Delivery]) -> None:
+    if not deliveries:
+        raise UsageError(
+            "usage", "argument", "FILE", got="none, and this site remembers no delivery", want="bundles",
+            hints=["sealift verify FILE makes the site remember it; or sealift dashboard FILE… --data PATH"],
+        )  # fmt: skip
 
 
 def _tell_weak(deliveries: list[Delivery], verified: bool) -> None:

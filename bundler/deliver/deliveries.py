@@ -4,6 +4,7 @@ Rules of this module:
 - Verdicts are those of `verify`, carried out here with every byte read and nothing recorded; without a policy there are
   none, and that is said. An older delivery that this site accepted is judged as one (`historic`).
 - Of a file whose trust does not hold only its head is told, as what the file claims; no image of it counts.
+- VEX is that which the site keeps (vex_beside.py); what a bundle itself brings is for `verify`.
 - An image that cannot be scanned, and a platform without an SBOM that can be relied on, stand among the image's gaps.
 """
 
@@ -15,6 +16,7 @@ from bundler.archive.inventory import Image
 from bundler.deliver.image_inspection import ImageInspections, open_image_inspections
 from bundler.deliver.inspection import InspectedHead
 from bundler.deliver.scanning import FoundInImages, scan_image
+from bundler.deliver.vex_beside import apply_vex, authors_for, carried_vex
 from bundler.errors import DamagedError, RejectedError, SealiftError, TrustError
 from bundler.value import dataclass
 from bundler.verify.pipeline import Request, verify_bundle
@@ -23,6 +25,8 @@ from bundler.verify.result import ImageResult, Report
 from bundler.vulnerability.findings import Note
 from bundler.vulnerability.history import DeliveredImage, Delivery
 from bundler.vulnerability.match import Matcher
+from bundler.vulnerability.shelf import ShelfDocument
+from bundler.vulnerability.vex import VexBook
 from trust_root.delivery import TimeBasis
 from trust_root.site import Site
 
@@ -37,12 +41,14 @@ class Desk:
     Attributes:
         site: the site's state, opened to read only, or the error that says why there is none.
         policy: the site's policy; None: nothing is verified.
+        documents: VEX that this site keeps.
     """
 
     site: Site | TrustError
     basis: TimeBasis
     matcher: Matcher
     policy: Policy | None
+    documents: tuple[ShelfDocument, ...] = ()
 
 
 def gather_delivery(source: Path, desk: Desk) -> Delivery:
@@ -102,14 +108,18 @@ def _image(image: Image, result: ImageResult | None, bundle: ImageInspections, d
         if result is None:  # nothing else would say so
             raise
         found.failures.append(error)
+    stream = bundle.head.inventory.stream
+    authors = authors_for(desk.policy, image.name, image.digest, stream)
+    book = VexBook(carried_vex(desk.documents, stream, authors), desk.basis.at)
+    scans, notes = apply_vex(found.results, book, image.name, image.digest)
     return DeliveredImage(
         image.name,
         image.digest,
         NOT_JUDGED if result is None else result.verdict.value,
         "" if result is None else result.reason,
         _signers(result),
-        tuple(found.results),
-        tuple(_gap(error) for error in found.failures),
+        scans,
+        tuple(sorted({*map(_gap, found.failures), *notes})),
     )
 
 

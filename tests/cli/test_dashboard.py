@@ -3,20 +3,28 @@
 from __future__ import annotations
 
 import json
+import shutil
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from bundler.export.settings import DataRequest
 from tests.cli.session import Result, call
 from tests.cli.test_scanning import HIGH, LOW, sbom
-from tests.simulators.deliveries import Exporter, LayoutSource, make_site
+from tests.simulators.claims import demand, policy
+from tests.simulators.deliveries import Exporter, LayoutSource, make_site, verify
 from tests.simulators.images import SPDX
+from tests.simulators.scannable import FLASK as FLASK_OLD
 from tests.simulators.sigstore import Sigstore
 from tests.simulators.sigstore_keys import AT
 from tests.simulators.tuf_repository import START, TufRepository
+from tests.simulators.vex_documents import openvex, statement
 from tests.simulators.vulnerability_data import write_zip
 from tests.unit.deliver.test_image_inspection import IDENTITY, ISSUER, NAME, World
+from tests.unit.verify.test_keeping import POLICY as KEEP_POLICY
+from tests.unit.verify.test_keeping import House
 
 POLICY = f"""format = 1
 
@@ -167,12 +175,86 @@ def test_a_damaged_layer_is_told_and_counted(scene: Scene, tmp_path: Path) -> No
 
 
 def test_usage(scene: Scene, tmp_path: Path) -> None:
-    assert call("dashboard").code == 2
-    assert call("dashboard", scene.bundles[0], "--state", scene.state).code == 2
+    empty = ("dashboard", "--state", scene.state, "--at", "2026-11-01", "--reason", "test")
+    for words in ((), (scene.bundles[0],), ("--data", scene.data, "--index", tmp_path / "index")):
+        result = call(*empty, *words)
+        assert (result.code, result.out) == (2, "")
+    assert "this site remembers no delivery" in result.err
     assert call("dashboard", "-", "--data", scene.data).code == 2
     assert call("dashboard", scene.bundles[0], "--data", scene.data, "--state", tmp_path / "none").code == 4
     assert scene.dashboard("--html", tmp_path / "absent" / "x.html").code == 6
     assert scene.dashboard("--policy", tmp_path / "absent").code == 2
+
+
+DAY = "2025-12-01T00:00:00Z"
+AUTHOR = "Example Security Team"
+TAKEN = '[rule.vulnerabilities]\nat_most = "critical"\nvex = [{ unsigned_author = "Example Security Team" }]'
+BOUND = policy(demand(), TAKEN)
+
+
+class Remembering:
+    """A site that accepted data, an image, and the image again with another SBOM."""
+
+    def __init__(self, folder: Path) -> None:
+        self.house = House(folder)
+        vex = folder / "vex.json"
+        vex.write_text(json.dumps(openvex(statement(products=[{"@id": FLASK_OLD}]), timestamp=DAY)))
+        data = [self.house.data(), DataRequest("openvex", str(vex), "team/vex")]
+        self.accept(self.house.exporter.deliver(self.house.image(1, ("pkg:pypi/clean@1",)), data=data))
+        self.accept(self.house.exporter.deliver(self.house.image(2, (FLASK_OLD,)), at=START + timedelta(hours=1)))
+        self.policy = folder / "policy.toml"
+        self.policy.write_text(BOUND)
+
+    def accept(self, bundle: Path) -> None:
+        run = verify(bundle, self.house.state, KEEP_POLICY)
+        assert run.report.exit_code == 0, run.report.reason
+
+    def dashboard(self, *words: str | Path) -> Result:
+        return call(
+            "dashboard", "--state", self.house.state, "--at", "2026-01-05", "--reason", "test",
+            "--index", self.house.folder / "index", *words,
+        )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def remembering(tmp_path_factory: pytest.TempPathFactory) -> Remembering:
+    return Remembering(tmp_path_factory.mktemp("remembering"))
+
+
+def test_a_site_tells_what_it_remembers(remembering: Remembering) -> None:
+    result = remembering.dashboard("--json")
+    assert result.code == 0, result.err
+    document = json.loads(result.out)
+    assert [(item["sequence"], item["verdict"], item["source"]) for item in document["deliveries"]] == [
+        (1, "verified", "this site's state"), (2, "verified", "this site's state"),
+    ]  # fmt: skip
+    assert all(item["accepted"] for item in document["deliveries"])
+    (image,) = document["images"]
+    assert (image["verdict"], len(image["signers"])) == ("verified", 1)
+    assert [past["open"]["total"] for past in image["history"]] == [0, 1]
+    assert [item["package"]["name"] for item in image["change"]["brought"]] == ["flask"]
+    assert [sbom["strength"] for sbom in image["sboms"]] == ["covered by the image signature"] * 2
+    assert [item["source"] for item in document["data"]] == ["osv/PyPI of stream main"]
+
+
+def test_vex_settles_where_the_policy_takes_its_author(remembering: Remembering) -> None:
+    without = json.loads(remembering.dashboard("--json").out)["images"][0]
+    (verdict,) = without["findings"][0]["vex"]
+    assert (verdict["author"], verdict["accepted"], without["open"]["under_vex"]) == (AUTHOR, False, 0)
+    taken = json.loads(remembering.dashboard("--json", "--policy", remembering.policy).out)["images"][0]
+    assert (taken["findings"][0]["vex"][0]["accepted"], taken["open"]["total"], taken["open"]["under_vex"]) == (
+        True, 0, 1,
+    )  # fmt: skip
+
+
+def test_what_was_changed_in_the_state_is_not_believed(remembering: Remembering, tmp_path: Path) -> None:
+    state = tmp_path / "state"
+    shutil.copytree(remembering.house.state, state, symlinks=True)
+    for path in (state / "kept").iterdir():
+        path.chmod(0o600)
+        path.write_bytes(path.read_bytes().replace(b"flask", b"clean"))
+    result = remembering.dashboard("--json", "--state", state)
+    assert (result.code, json.loads(result.out)["error"]["reason"]) == (4, "state-damaged")
 
 
 def test_a_scan_has_its_page(scene: Scene, tmp_path: Path) -> None:
