@@ -14,6 +14,7 @@ _PAGES = {
     "inspect": ("bundler.deliver", "INSPECT.md"),
     "report": ("bundler.report", "REPORT.md"),
     "scan": ("bundler.vulnerability", "SCAN.md"),
+    "data": ("bundler.vulnerability", "DATA.md"),
     "dashboard": ("bundler.vulnerability", "DASHBOARD.md"),
     "diff": ("bundler.deliver", "DIFF.md"),
     "reasons": ("bundler", "REASONS.md"),
