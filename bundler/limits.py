@@ -14,6 +14,7 @@ JSON_DOCUMENT_BYTES = 128 * MIB  # cosign's own bound for one attachment
 MANIFEST_BYTES = 4 * MIB
 INDEX_CHILDREN = 1000  # the largest public indexes have some dozens
 MANIFEST_LAYERS = 1000  # cosign's bound for signatures in one object
+HISTORY_STEPS = 10_000  # of one image config: every instruction is one, also those without a layer
 INDEX_NESTING = 4  # index of indexes is rare; deeper is an attack
 IMAGE_NODES = 10_000  # manifests and indexes reachable from one image
 LAYOUT_INDEX_BYTES = 16 * MIB  # an index.json with tens of thousands of entries
@@ -65,6 +66,10 @@ SBOM_TOOLS = 1000
 SBOM_TEXT_CHARACTERS = 64 * KIB  # one name, licence or identifier; licence texts are never read
 SBOM_LICENCE_DEPTH = 32  # licences made of licences; real ones have two or three levels
 PROVENANCE_MATERIALS = 100_000  # a hermetic build lists each of its inputs
+DERIVATION_BYTES = 1 * MIB  # a platform takes some 500 bytes
+PATCH_TOOLS = 16  # programs named in a derivation statement
+SCAN_REPORT_BYTES = 64 * MIB  # of one platform, as Trivy writes it; large images have some MB
+SCAN_FINDINGS = 200_000  # in one report
 TRUSTED_ROOT_BYTES = 1 * MIB
 TRUSTED_ROOT_AUTHORITIES = 256
 
@@ -99,12 +104,14 @@ BUNDLE_BYTES = 1 << 60  # all blobs together, as stored: offsets stay within a s
 ZSTD_WINDOW_BYTES = 8 * MIB  # what stock `zstd -d` opens without a flag
 COMPRESS_FROM_BYTES = 64 * KIB  # below, a frame saves less than a tar block or two
 INVENTORY_TEXT_CHARACTERS = 1024  # a place that was searched is a URL at most
+INVENTORY_DATA = 1000  # sources of vulnerability data; a folder is one
 AUDIENCE_SITES = 1000
 CRITICAL_NAMES = 64
 IMAGE_EVIDENCE = 10_000  # several for each of an index's children
 IMAGE_SEARCHES = 100_000  # some places for each subject
 VERIFY_THREADS = 8  # 8 x (buffer and zstd window) stay below the memory budget; disks are slower than 8 cores
 READ_BUFFER_BYTES = 2 * MIB  # measured: 1 to 4 MiB is flat
+PIPED_DATA_BYTES = 8 * MIB  # of one blob of vulnerability data that is kept while a pipe is read
 KEPT_IN_MEMORY_BYTES = 64 * MIB  # manifests and evidence kept while a pipe is read
 
 # skopeo and other programs.
@@ -119,6 +126,9 @@ SKOPEO_CALL_SECONDS = (
 )  # one platform's layers below LARGE_BLOB_BYTES over a slow line; standstill ends it sooner
 SKOPEO_SPARE_BYTES = 32 * MIB  # manifest, layout files and blobs that it fetched although they were there
 STAGED_FILES = 10_000  # counted in a call's folder; a manifest has far fewer
+TOOL_VERSION_SECONDS = 30.0  # trivy reads its database's metadata for that
+SCAN_SECONDS = 3600.0  # one scan, with a database that is fetched first
+PATCH_SECONDS = 2 * 3600.0  # one platform by Copa: packages are fetched and installed, perhaps under emulation
 RETRY_PAUSE_SECONDS = 30.0  # the longest pause between two tries
 
 # Fetching.
@@ -130,6 +140,7 @@ BLOB_PIECE_BYTES = 1 * MIB  # read, hashed and written at once
 
 # Pages for people.
 PAGE_TEXT_CHARACTERS = 4000  # of one text; longer ones are whole in the JSON form
+PAGE_FINDINGS = 2000  # of one image, the worst first; the JSON form has all
 
 # Settings files typed by people.
 SETTINGS_BYTES = 1 * MIB
@@ -200,3 +211,45 @@ SERVE_REFERRERS_BYTES = 3 * MIB  # in one answer; clients read up to 4 MiB
 SERVE_STOP_SECONDS = 10.0  # for answers under way after SIGTERM, which container runtimes allow as well
 SERVE_LOG_LINES_PER_SECOND = 200  # more are counted and not written
 SERVE_LOG_CHARACTERS = 512
+
+# Vulnerability data. Everything in it is hostile, however often it was copied.
+PURL_CHARACTERS = 4 * KIB  # with qualifiers some 300
+VERSION_CHARACTERS = 160  # Go's pseudo-versions have some 45, Debian's longest 60
+OSV_RECORD_BYTES = 16 * MIB  # the kernel's own have 1 to 2 MB, with every version listed
+OSV_RECORDS = 4_000_000  # the whole of osv.dev has half a million
+OSV_TOTAL_BYTES = 32 * GIB  # all records of one source, unpacked; the whole of osv.dev has some 3 GB
+OSV_RATIO = 400  # of one record, unpacked to packed, from OSV_RATIO_FROM_BYTES on; real ones stay below 60
+OSV_RATIO_FROM_BYTES = 1 * MIB
+OSV_AFFECTED = 20_000  # packages of one record; a kernel advisory names some hundreds
+OSV_RANGES = 2_000
+OSV_EVENTS = 20_000  # of one range
+OSV_VERSIONS = 200_000  # listed one by one for one package
+OSV_ALIASES = 5_000  # an advisory of a distribution can name hundreds
+OSV_SEVERITIES = 64
+OSV_ID_CHARACTERS = 200
+OSV_NAME_CHARACTERS = 1_000  # Maven's and Go's longest have some 200
+OSV_SUMMARY_CHARACTERS = 400  # kept of one; the whole stands in the data
+OSV_NAMES_CHARACTERS = 1_024  # of a file in the zip
+OSV_ECOSYSTEMS = 20_000  # with their releases some 300
+OSV_FOLDER_DEPTH = 6
+OSV_REFUSED_NAMED = 100  # records that could not be read, by name; all are counted
+ZIP_CENTRAL_BYTES = 1 * GIB  # 4 million entries with long names; read piece by piece
+VECTOR_CHARACTERS = 512  # the longest CVSS 4 vector with everything has some 200
+SCAN_CACHED_FINDINGS = 200_000  # some 1 kB each; those of a hundred large images
+SCAN_CACHED_PACKAGES = 100_000  # packages of many SBOMs are mostly the same ones
+
+# VEX. Vendors' largest CSAF documents (one vulnerability in a whole distribution) have some 10 MB.
+VEX_DOCUMENT_BYTES = 64 * MIB
+VEX_DOCUMENTS = 200_000  # of all sources in one run; a vendor's whole archive has some 50 000
+VEX_STATEMENTS = 50_000  # of one document
+VEX_PRODUCTS = 200_000  # of one document, and products of one statement
+VEX_GROUP_NAMES = 2_000_000  # products that entries of one document name by groups, all together
+VEX_IDENTIFIERS = 64  # package URLs and hashes of one product
+VEX_TEXT_CHARACTERS = 2_000  # kept of an impact or action statement; the whole stands in the document
+VEX_TREE_DEPTH = 32  # branches in branches of a CSAF product tree; real ones have five
+VEX_AUTHORS = 256  # named in one rule of a policy
+
+# What a site keeps of accepted deliveries.
+KEPT_DELIVERIES = 10_000  # of one stream; one a day for 27 years
+KEPT_PAPERS = 10_000  # SBOMs and VEX of one image
+KEPT_DATA_BYTES = 8 * GIB  # of one source of vulnerability data; the whole of osv.dev has some 1 GB packed

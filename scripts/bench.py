@@ -8,6 +8,7 @@
     export               from a registry on loopback, cold and warm cache, against skopeo (bench_export.py)
     serve                1 GiB, to one client and to 16, against docker-registry (bench_serve.py)
     load                 into a registry on loopback, against skopeo (bench_load.py)
+    scan                 300 000 OSV records indexed once, 200 SBOMs of 500 packages scanned (bench_scan.py)
     signatures           one, of three kinds, beside PyPI's `sigstore`; 1 000 in one bundle (bench_signatures.py)
 
 Rules:
@@ -40,6 +41,7 @@ from pathlib import Path
 from bundler.version import TOOL
 from scripts.bench_export import LAUNCHER, can_measure, measure_export
 from scripts.bench_load import measure_load
+from scripts.bench_scan import measure_scan
 from scripts.bench_serve import MANY, can_measure_serve, measure_serve
 from scripts.bench_signatures import measure_signatures
 from scripts.bench_start import first_blob_command, measure_start
@@ -285,6 +287,22 @@ def measure_sbom(folder: Path, rounds: int) -> list[Figure]:
     ]
 
 
+def measure_scans(folder: Path, records: int) -> list[Figure]:
+    """Vulnerability data indexed, and SBOMs scanned; each in a fresh process."""
+    told = measure_scan(folder, records)
+    indexed = f"{told.zip_mb:.0f} MB of zip, {told.index_mb:.0f} MB of index; again {told.open_seconds:.1f} s"
+    fleet = f"3 000 different packages; {told.fleet_findings} findings, {told.fleet_mib:.0f} MiB"
+    return [
+        Figure(f"{records} OSV records indexed, once", told.index_seconds, "s", detail=indexed),
+        Figure("… memory", told.index_mib, "MiB", "<= 150", told.index_mib <= 150),
+        Figure("200 SBOMs of 500 scanned", told.fleet_seconds, "s", "<= 15", told.fleet_seconds <= 15, fleet),
+        Figure(
+            "… 100 000 different packages", told.different_seconds, "s",
+            detail=f"{told.different_findings} findings, {told.different_mib:.0f} MiB",
+        ),
+    ]  # fmt: skip
+
+
 def measure_exports(folder: Path, rounds: int, layer_bytes: int, layers: int) -> list[Figure]:
     """Export from a registry; nothing where skopeo or docker-registry is missing."""
     if not can_measure():
@@ -374,6 +392,7 @@ def main() -> None:
     parser.add_argument("--export-layers", type=int, default=11, help="layers of each of two platforms [11]")
     parser.add_argument("--export-rounds", type=int, default=3, help="rounds of the export comparison [3]")
     parser.add_argument("--signatures", type=int, default=100, help="different signatures of each kind [100]")
+    parser.add_argument("--records", type=int, default=300_000, help="OSV records of the scan [300000]")
     parser.add_argument("--output", type=Path, default=ROOT / "bench-out", help="folder [bench-out]")
     parser.add_argument("--keep", action="store_true", help="leave the bundles there")
     options = parser.parse_args()
@@ -390,6 +409,7 @@ def main() -> None:
         figures.append(measure_memory(scene, size))
     figures += measure_starts(dict(zip(sizes, (small, large), strict=True)), 20)
     figures += measure_sbom(options.output, 5)
+    figures += measure_scans(options.output / "scan", options.records)
     figures += measure_signature_times(options.signatures, options.rounds, 1000)
     figures += measure_exports(
         options.output / "export", options.export_rounds, options.export_layer, options.export_layers
@@ -402,7 +422,7 @@ def main() -> None:
     facts = {"tool": TOOL, "python": platform.python_version(), "machine": platform.machine(), "cores": cores}
     document = {**facts, "rounds": options.rounds, "figures": [asdict(figure) for figure in figures]}
     if not options.keep:
-        for folder in ("small", "large", "export", "serve", "load"):
+        for folder in ("small", "large", "export", "serve", "load", "scan"):
             shutil.rmtree(options.output / folder, ignore_errors=True)
     (options.output / "bench.json").write_text(json.dumps(document, indent=2) + "\n")
 

@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parent.parent
 TOOLS = ROOT / "build" / "lock-venv"
 OLDEST = (3, 11)
 HEADER = "# Made by `make lock`; do not edit. One version and all its hashes for each package.\n"
-EXTRAS = ("--extra", "report", "--extra", "pkcs11")  # not kms: nobody here can test it
+EXTRAS = ("--extra", "report", "--extra", "pkcs11", "--extra", "scan")  # not kms: nobody here can test it
 OPTIONS = (
     "--quiet",
     "--upgrade",

@@ -8,6 +8,7 @@ Rules:
     archive/headers/<title>.bin                        a tar header of 512 bytes, code `header`
     archive/inventories/<code>--<title>.json           an inventory
     archive/frames/<code>--<title>--<size>.zst         a zstd frame, and the content size that an inventory would sign
+    osv/records, versions, matches, zips               tests/simulators/osv_vectors.py tells
 """
 
 from __future__ import annotations
@@ -18,7 +19,10 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 FOLDER = ROOT / "tests" / "vectors"
-PARTS = {"archive": "tests.simulators.archive_vectors"}  # a part's module has `vectors() -> Iterator[(name, bytes)]`
+PARTS = {  # a part's module has `vectors() -> Iterator[(name, bytes)]`
+    "archive": "tests.simulators.archive_vectors",
+    "osv": "tests.simulators.osv_vectors",
+}
 
 
 def make_vectors() -> dict[str, bytes]:

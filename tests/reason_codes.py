@@ -30,7 +30,11 @@ FAMILIES = {
 # What a code means where it stands in a report and not in an error; other dataclasses only tell.
 REPORTED = {"Check": 1, "Damage": 3}
 # Parts of codes that are put together, by the expression that stands in the f-string.
-SPELLED = {"self.family": ("sbom", "provenance"), "demand.kind": ("signature", "attestation")}
+SPELLED = {
+    "self.family": ("sbom", "provenance"),
+    "demand.kind": ("signature", "attestation"),
+    "tool.name": ("trivy", "copa", "grype"),
+}
 PAGE = ROOT / "bundler" / "REASONS.md"
 _ROW = re.compile(r"^\| `([a-z0-9-]+)` \| (report|[0-9][0-9, ]*?) *\|")
 _CODE = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")

@@ -43,11 +43,12 @@ ROOMS: dict[str, set[str]] = {
     "archive": CLAIMS,
     "trust_root": set(),
     "network": {"oci", "transparency"},
-    "verify": FILE,
-    "export": FILE | {"verify", "network"},
-    "deliver": FILE | {"verify", "network"},
-    "report": FILE | {"verify"},
-    "cli": FILE | {"verify", "network", "export", "deliver", "report"},
+    "vulnerability": FILE,
+    "verify": FILE | {"vulnerability"},
+    "export": FILE | {"vulnerability", "verify", "network"},
+    "deliver": FILE | {"vulnerability", "verify", "network"},
+    "report": FILE | {"vulnerability", "verify"},
+    "cli": FILE | {"vulnerability", "verify", "network", "export", "deliver", "report"},
 }
 
 # One door for each dependency: only these modules (or packages) may import it.
@@ -64,6 +65,10 @@ DOORS: dict[str, tuple[str, ...]] = {
     "jinja2": ("bundler.report.html_page",),
     "markupsafe": ("bundler.report.html_page",),
     "zstandard": ("bundler.archive.frames",),
+    "univers": ("bundler.vulnerability.versions",),
+    "packageurl": ("bundler.vulnerability.purls",),
+    "cvss": ("bundler.vulnerability.severity",),
+    "sqlite3": ("bundler.vulnerability.index",),
     "subprocess": NETWORK,
     "socket": NETWORK,
     "socketserver": NETWORK,
@@ -75,6 +80,7 @@ DOORS: dict[str, tuple[str, ...]] = {
     "time": COMMANDS + NETWORK,  # network waits by the monotonic clock; _CLOCK keeps it from the other
     "getpass": COMMANDS,
     "importlib": COMMANDS,
+    "zipfile": ("bundler.vulnerability.osv_zip",),
     # Never: other doors to the network or to programs, parsers that run or guess, memory that files can pull away.
     "asyncio": (),
     "ctypes": (),
@@ -91,7 +97,6 @@ DOORS: dict[str, tuple[str, ...]] = {
     "tuf.ngclient": (),
     "xml": (),
     "xmlrpc": (),
-    "zipfile": (),
 }
 
 # Calls that need no import of their own to get out, or to read the clock.

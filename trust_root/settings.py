@@ -14,6 +14,11 @@
     [min_sequence]                  # optional, after this site's state was lost: by stream, the lowest
     plant = 120                     # sequence that a new delivery may have
 
+    [keep]                          # of accepted deliveries, for `sealift scan` of what came long ago
+    sboms = true                    # their SBOMs
+    data = true                     # vulnerability data, of each name the newest
+    deliveries = 100                # of each stream, the newest
+
 Rule: unknown keys and values of another type are errors (exit 2); what is absent is the strictest choice.
 """
 
@@ -38,6 +43,15 @@ _MAX_DAYS = 36_500
 
 
 @dataclass(frozen=True, slots=True)
+class KeepSettings:
+    """What a site keeps of accepted deliveries, and of how many of each stream."""
+
+    sboms: bool = True
+    data: bool = True
+    deliveries: int = 100
+
+
+@dataclass(frozen=True, slots=True)
 class SiteSettings:
     """What `site.toml` says.
 
@@ -48,6 +62,7 @@ class SiteSettings:
         policy_path: the default policy, relative to the state folder, or None.
         policy_digest: the digest that it must have, or None.
         min_sequences: by stream, the lowest sequence that a new delivery may have.
+        keep: what is kept of accepted deliveries.
     """
 
     name: str | None = None
@@ -56,6 +71,7 @@ class SiteSettings:
     policy_path: PurePosixPath | None = None
     policy_digest: Digest | None = None
     min_sequences: Mapping[str, int] = field(default_factory=dict)
+    keep: KeepSettings = field(default_factory=KeepSettings)
 
 
 def parse_site_name(name: object) -> str:
@@ -78,14 +94,15 @@ def parse_settings(raw: bytes) -> SiteSettings:
     """
     try:
         fields = Fields(_load_toml(raw), "site.toml")
-        fields.only("site", "time", "policy", "min_sequence")
+        fields.only("site", "time", "policy", "min_sequence", "keep")
         name = parse_site_name(fields.text("site")) if "site" in fields else None
         grace, max_age = _parse_time(fields.fields("time")) if "time" in fields else (timedelta(0), None)
         path, digest = _parse_policy(fields.fields("policy")) if "policy" in fields else (None, None)
         lowest = _parse_lowest(fields.fields("min_sequence")) if "min_sequence" in fields else {}
+        keep = _parse_keep(fields.fields("keep")) if "keep" in fields else KeepSettings()
     except MalformedError as error:
         raise UsageError("site-settings", "settings", "site.toml", got=str(error), want="known keys only") from error
-    return SiteSettings(name, grace, max_age, path, digest, lowest)
+    return SiteSettings(name, grace, max_age, path, digest, lowest, keep)
 
 
 def format_settings(settings: SiteSettings) -> bytes:
@@ -105,6 +122,10 @@ def format_settings(settings: SiteSettings) -> bytes:
     if settings.min_sequences:
         lines += ["", "[min_sequence]"]
         lines += [f"{stream} = {settings.min_sequences[stream]}" for stream in sorted(settings.min_sequences)]
+    if settings.keep != KeepSettings():
+        words = {"sboms": settings.keep.sboms, "data": settings.keep.data}
+        lines += ["", "[keep]", *(f"{key} = {str(value).lower()}" for key, value in words.items())]
+        lines += [f"deliveries = {settings.keep.deliveries}"]
     return ("\n".join(lines) + "\n").encode()
 
 
@@ -132,6 +153,15 @@ def _parse_time(time: Fields) -> tuple[timedelta, timedelta | None]:
 def _parse_lowest(lowest: Fields) -> Mapping[str, int]:
     streams = lowest.keys()
     return {parse_stream(stream): lowest.integer(stream, minimum=1, maximum=MAX_SAFE_INTEGER) for stream in streams}
+
+
+def _parse_keep(keep: Fields) -> KeepSettings:
+    keep.only("sboms", "data", "deliveries")
+    return KeepSettings(
+        keep.boolean("sboms") if "sboms" in keep else True,
+        keep.boolean("data") if "data" in keep else True,
+        keep.integer("deliveries", minimum=1, maximum=limits.KEPT_DELIVERIES) if "deliveries" in keep else 100,
+    )
 
 
 def _parse_policy(policy: Fields) -> tuple[PurePosixPath, Digest | None]:

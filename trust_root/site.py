@@ -25,6 +25,7 @@ from bundler.value import replace
 from trust_root import happenings
 from trust_root.acceptance import ALARMS, Standing, advance, compare
 from trust_root.delivery import CLOCK_TOLERANCE, Delivery, SiteRules, TimeBasis
+from trust_root.keeping import Keep, keep_now, sweep_kept
 from trust_root.logs import LogRecord
 from trust_root.newest import (
     HeldPin,
@@ -131,7 +132,9 @@ class Site:
         delivery: Delivery,
         standing: Standing,
         evidence_times: Iterable[datetime] = (),
+        *,
         weigh: WeighLogs | None = None,
+        keep: Keep | None = None,
     ) -> Standing:
         """Write an accepted bundle down, as one generation; the last thing that a passed verification does.
 
@@ -140,6 +143,7 @@ class Site:
             evidence_times: log and timestamp times that were verified; those beyond the clock plus a day are left out,
                 so that no evidence can push the floor past the present.
             weigh: holds the bundle's checkpoints of logs against those remembered; None: it shows none.
+            keep: writes what is to be kept of the bundle; None: nothing more than before.
 
         Returns:
             the standing under the lock, with `recorded` set unless nothing is written.
@@ -167,10 +171,16 @@ class Site:
             known = self.loaded.state.logs
             weighed = weigh(known) if weigh is not None else known
             logs = known if final.status == "historic" else weighed
-            if (record, floor, logs) != (held.record, self.floor, known):
+            before = self.loaded.state.kept
+            kept = None if final.status == "historic" else keep_now(keep, self.folder, before)
+            digest = before if kept is None else sha256_of(kept.raw)
+            if (record, floor, logs, digest) != (held.record, self.floor, known, before):
                 line = happenings.accepted(current, delivery, final, floor)
-                after = replace(self._with([record]), floor=floor, logs=logs)
-                self._write(after, _contents(current), line, final.basis.clock)
+                after = replace(self._with([record]), floor=floor, logs=logs, kept=digest)
+                contents = _contents(current) if kept is None else [*_contents(current), kept.raw]
+                self._write(after, contents, line, final.basis.clock)
+            if kept is not None:
+                sweep_kept(self.folder, kept.contents, before, digest)
             return replace(final, recorded=True)
 
     def record_targets(self, found: OpenedPublication, clock: datetime) -> bool:

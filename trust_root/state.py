@@ -2,7 +2,8 @@
 
     state.json   canonical JSON: generation, time floor, digest of site.toml, the log's last line, per pin roots,
                  newest targets, versions of the exporters' keys, and the streams' accepted inventories; and the
-                 checkpoints of transparency logs (logs.py)
+                 checkpoints of transparency logs (logs.py); and, where something is kept of deliveries, the
+                 digest of the list of it (keeping.py)
 
 Rules of this module:
 - The document holds digests; the bytes that they name (settings, roots, targets) lie beside it.
@@ -122,6 +123,7 @@ class SiteState:
         log_lines: how many lines the log has, this generation's included.
         log_line: the last of them, without its line feed.
         logs: checkpoints of transparency logs, sorted by tree.
+        kept: digest of the list of what is kept of deliveries (keeping.py), or None.
     """
 
     generation: int
@@ -132,6 +134,7 @@ class SiteState:
     log_lines: int = 0
     log_line: str = ""
     logs: tuple[LogRecord, ...] = ()
+    kept: Digest | None = None
 
 
 def parse_state(raw: bytes) -> SiteState:
@@ -142,7 +145,8 @@ def parse_state(raw: bytes) -> SiteState:
     """
     with damaged("state.json"):
         fields = Fields(parse_canonical(raw, "state.json", max_bytes=limits.STATE_FILE_BYTES), "state.json")
-        fields.exactly("format", "generation", "floor", "site", "settings", "log", "pins", "logs")
+        kept = ("kept",) if "kept" in fields else ()
+        fields.exactly("format", "generation", "floor", "site", "settings", "log", "pins", "logs", *kept)
         if fields.integer("format") != STATE_FORMAT:
             raise MalformedError("state-format", "state.json", got=str(fields.integer("format")), want="1")
         log = fields.fields("log")
@@ -158,6 +162,7 @@ def parse_state(raw: bytes) -> SiteState:
             log.integer("lines", minimum=1),
             log.text("last"),
             parse_logs(fields, "logs"),
+            parse_digest(fields.text("kept")) if kept else None,
         )
         _check_log_line(state)
         return state
@@ -192,6 +197,7 @@ def _body(state: SiteState) -> dict[str, Any]:
         "settings": str(state.settings),
         "pins": [_format_pin(pin) for pin in state.pins],
         "logs": format_logs(state.logs),
+        **({} if state.kept is None else {"kept": str(state.kept)}),
     }
 
 

@@ -3,6 +3,7 @@
     site.toml            settings, typed by people (settings.py); the state holds the digest of what was accepted
     pins/<sha256>.json   the pinned roots: they come from people, never from a bundle
     content/<sha256>     roots, targets' metadata and targets, by content
+    kept/<sha256>        what is kept of accepted deliveries (keeping.py)
     state.json           one generation of everything else (state.py), replaced as a whole
     log.jsonl            append-only, hash-chained; every change and every alarm (state_log.py)
     lock                 held while anything is compared and written

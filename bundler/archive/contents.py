@@ -117,10 +117,31 @@ class LogGrowth:
 
 
 @dataclass(frozen=True, slots=True)
+class Data:
+    """Vulnerability data that travels, as the exporter had it: nobody else vouches for it.
+
+    Attributes:
+        kind: one of `DATA_TYPES` (layout.py).
+        source: what the exporter calls it; the normalised reference of an artifact.
+        modified_at: the latest change of anything in it, not after `created`; None where nothing tells.
+        records: how many records or documents it has; None where they are not counted.
+        digest, media_type, size_bytes: its blob, or the manifest of an artifact.
+    """
+
+    kind: str
+    source: str
+    modified_at: datetime | None
+    records: int | None
+    digest: Digest
+    media_type: str
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
 class Inventory:
     """The whole list. `previous` is None exactly when `sequence` is 1; an empty `audience` means any site.
 
-    `logs` is empty unless the exporter asked logs how they grew.
+    `logs` is empty unless the exporter asked logs how they grew; `data` unless vulnerability data travels.
     """
 
     stream: str
@@ -132,3 +153,4 @@ class Inventory:
     images: tuple[Image, ...]
     blobs: tuple[Blob, ...]
     logs: tuple[LogGrowth, ...] = ()
+    data: tuple[Data, ...] = ()

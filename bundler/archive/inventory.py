@@ -3,7 +3,8 @@
 Rules of this module:
 - Canonical JSON only; `format_inventory(parse_inventory(raw)) == raw`.
 - `format`, then `critical`, are judged before any other field: a newer format is unsupported, not malformed.
-- Unknown fields are refused, at every level; nothing has a default. `logs` is there exactly when it is not empty.
+- Unknown fields are refused, at every level; nothing has a default. `logs` and `data` are there exactly when they are
+  not empty.
 - A parsed inventory is consistent in itself (inventory_rules.py); so is one that the exporter built, when it is
   formatted. What the listed manifests say is not known here: verify/completeness.py compares it.
 - The caller has compared the bytes with length and digest in the stream's signed metadata before they come here.
@@ -11,11 +12,13 @@ Rules of this module:
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from bundler import limits
 from bundler.archive.contents import (
     Blob,
+    Data,
     Evidence,
     GrowthProof,
     Image,
@@ -39,6 +42,7 @@ from bundler.version import FORMAT_VERSION
 
 __all__ = [
     "Blob",
+    "Data",
     "Evidence",
     "GrowthProof",
     "Image",
@@ -60,11 +64,13 @@ _KEYS = (
     *("format", "critical", "stream", "sequence", "previous"),
     *("audience", "created", "tool", "images", "blobs"),
 )
+_OPTIONAL_KEYS = ("logs", "data")
 _IMAGE_KEYS = (
     *("name", "digest", "digest_origin", "media_type", "size", "source"),
     *("platforms", "omitted", "evidence", "searches"),
 )
 _EVIDENCE_KEYS = ("kind", "subject", "digest", "media_type", "size", "found_by")
+_DATA_KEYS = ("kind", "source", "modified", "records", "digest", "media_type", "size")
 _LOG_ENTRY_KEYS = ("augments", "log", "fetched_at")
 
 
@@ -78,7 +84,7 @@ def parse_inventory(raw: bytes) -> Inventory:
     """
     fields = Fields(parse_canonical(raw, _WHAT, max_bytes=limits.INVENTORY_BYTES), _WHAT)
     _check_format(fields)
-    fields.exactly(*_KEYS, *(("logs",) if "logs" in fields else ()))
+    fields.exactly(*_KEYS, *(key for key in _OPTIONAL_KEYS if key in fields))
     return check_rules(
         Inventory(
             stream=fields.text("stream"),
@@ -89,7 +95,8 @@ def parse_inventory(raw: bytes) -> Inventory:
             tool=fields.text("tool"),
             images=tuple(map(_parse_image, fields.each("images", maximum=limits.INVENTORY_IMAGES))),
             blobs=tuple(map(_parse_blob, fields.each("blobs", maximum=limits.INVENTORY_BLOBS))),
-            logs=_parse_logs(fields) if "logs" in fields else (),
+            logs=tuple(map(parse_growth, _some(fields, "logs", limits.LOG_TREES))),
+            data=tuple(map(_parse_data, _some(fields, "data", limits.INVENTORY_DATA))),
         )
     )
 
@@ -114,6 +121,7 @@ def format_inventory(inventory: Inventory) -> bytes:
             "images": [_image_fields(image) for image in inventory.images],
             "blobs": [_blob_fields(blob) for blob in inventory.blobs],
             **({"logs": [format_growth(growth) for growth in inventory.logs]} if inventory.logs else {}),
+            **({"data": [_data_fields(data) for data in inventory.data]} if inventory.data else {}),
         },
         _WHAT,
     )
@@ -122,12 +130,13 @@ def format_inventory(inventory: Inventory) -> bytes:
     return raw
 
 
-def _parse_logs(fields: Fields) -> tuple[LogGrowth, ...]:
-    """What logs showed of their growth; an empty list would be a second spelling of none."""
-    logs = tuple(map(parse_growth, fields.each("logs", maximum=limits.LOG_TREES)))
-    if not logs:
-        raise MalformedError("field-value", _WHAT, "logs", got="an empty list", want="no such field, or some logs")
-    return logs
+def _some(fields: Fields, key: str, maximum: int) -> Iterator[Fields]:
+    """Entries of a list that stands there only when it has some; an empty one would be a second spelling of none."""
+    if key not in fields:
+        return
+    if not fields.items(key, maximum=maximum):
+        raise MalformedError("field-value", _WHAT, key, got="an empty list", want=f"no such field, or some {key}")
+    yield from fields.each(key, maximum=maximum)
 
 
 def _check_format(fields: Fields) -> None:
@@ -208,6 +217,19 @@ def _parse_blob(fields: Fields) -> Blob:
     )
 
 
+def _parse_data(fields: Fields) -> Data:
+    fields.exactly(*_DATA_KEYS)
+    return Data(
+        kind=fields.text("kind"),
+        source=fields.text("source"),
+        modified_at=None if fields.raw("modified") is None else parse_moment(fields.text("modified")),
+        records=None if fields.raw("records") is None else fields.integer("records", maximum=MAX_SAFE_INTEGER),
+        digest=_digest(fields, "digest"),
+        media_type=fields.text("media_type"),
+        size_bytes=_size(fields, "size"),
+    )
+
+
 def _storage(fields: Fields) -> Storage:
     text = fields.text("stored")
     if text == "raw":
@@ -278,4 +300,16 @@ def _blob_fields(blob: Blob) -> dict[str, Any]:
         "stored": blob.stored,
         "stored_size": blob.stored_size_bytes,
         "stored_digest": str(blob.stored_digest),
+    }
+
+
+def _data_fields(data: Data) -> dict[str, Any]:
+    return {
+        "kind": data.kind,
+        "source": data.source,
+        "modified": None if data.modified_at is None else format_moment(data.modified_at),
+        "records": data.records,
+        "digest": str(data.digest),
+        "media_type": data.media_type,
+        "size": data.size_bytes,
     }

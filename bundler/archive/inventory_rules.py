@@ -1,8 +1,9 @@
-"""What an inventory must hold by itself, without a look at any blob (FORMAT.md, "Inventory", rules I1 to I14).
+"""What an inventory must hold by itself, without a look at any blob (FORMAT.md, "Inventory", rules I1 to I15).
 
 `check_rules` returns the inventory or raises. The codes: ``order`` (repeated or unsorted), ``name``, ``previous``,
 ``text``, ``time``, ``augments``, ``log-entry``, ``digest-algorithm``, ``blob-absent``, ``blob-mismatch``,
-``omitted-present``, ``stored``, ``blob-order``, ``media-type``, ``log-proof``, ``limits``, and those of layout.py.
+``omitted-present``, ``stored``, ``blob-order``, ``media-type``, ``log-proof``, ``data-kind``, ``limits``, and those of
+layout.py.
 """
 
 from __future__ import annotations
@@ -11,8 +12,8 @@ import re
 from collections.abc import Hashable, Iterable, Mapping
 
 from bundler import limits
-from bundler.archive.contents import Blob, Evidence, Image, Inventory, LogGrowth
-from bundler.archive.layout import BLOB_TYPES, layout_index
+from bundler.archive.contents import Blob, Data, Evidence, Image, Inventory, LogGrowth
+from bundler.archive.layout import BLOB_TYPES, DATA_TYPES, layout_index
 from bundler.archive.names import RESERVED_ROLES, STREAM_GRAMMAR
 from bundler.archive.storage import blob_rank, may_compress, pays
 from bundler.digest import Digest
@@ -42,6 +43,7 @@ def check_rules(inventory: Inventory) -> Inventory:
     for image in inventory.images:
         _check_image(image, blobs)
     _check_logs(inventory)
+    _check_data(inventory, blobs)
     layout_index(inventory)
     return inventory
 
@@ -195,7 +197,27 @@ def _check_growth(growth: LogGrowth, inventory: Inventory) -> None:
             raise _refused("log-proof", where, f"a proof from {proof.tree_size}", "1 to 64 hashes of 32 bytes")
 
 
-def _check_present(item: Image | Evidence, blobs: Mapping[Digest, Blob], where: str) -> None:
+def _check_data(inventory: Inventory, blobs: Mapping[Digest, Blob]) -> None:
+    places = [(data.kind, data.source) for data in inventory.data]
+    if places != sorted(set(places)):
+        raise _refused("order", "data", "unsorted or repeated entries", "sorted by kind and source, each once")
+    for data in inventory.data:
+        where = f"data {data.source[:160]}"
+        _text(data.source, "data")
+        if data.kind not in DATA_TYPES:
+            raise UnsupportedError("data-kind", _WHAT, where, got=data.kind[:80], hints=["use a newer sealift"])
+        _check_present(data, blobs, where)
+        if is_manifest(data.media_type):
+            if len(data.source) > limits.REFERENCE_CHARACTERS or str(parse_reference(data.source)) != data.source:
+                raise _refused("name", where, repr(data.source[:160]), "a reference, normalised")
+        elif data.media_type not in DATA_TYPES[data.kind]:
+            raise _refused("media-type", where, data.media_type, " or ".join(DATA_TYPES[data.kind]))
+        changed = data.modified_at
+        if changed and (changed.tzinfo is None or changed.microsecond or changed > inventory.created_at):
+            raise _refused("time", where, str(changed), "whole seconds, not after `created`")
+
+
+def _check_present(item: Image | Evidence | Data, blobs: Mapping[Digest, Blob], where: str) -> None:
     blob = blobs.get(item.digest)
     if blob is None:
         raise _refused("blob-absent", where, f"{item.digest} is not among the blobs", "present")

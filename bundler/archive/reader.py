@@ -183,6 +183,10 @@ class ArchiveReader:
         kept = self._kept.get(digest)
         return kept if kept is not None else self._read_again(member, blob)
 
+    def still_has(self, digest: Digest) -> bool:
+        """Whether a listed blob's bytes can still be read: always from a file; of a pipe, what was kept."""
+        return digest in self._kept or (digest in self._members and isinstance(self._source, FileSource))
+
     def proved_blob(self, digest: Digest) -> ProvedBlob:
         """A blob that was found whole by `read_members(prove=True)`; its chunks are proved again as they are read.
 

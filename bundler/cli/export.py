@@ -215,6 +215,7 @@ def _names_by_image(images: int, named: Sequence[tuple[int, str]]) -> dict[int, 
 
 
 def _dry_run(settings: Settings, options: _Options, reach: Reach) -> None:
+    from bundler.export.data import collect_data
     from bundler.export.pipeline import collect_images
     from bundler.export.plan import make_plan
     from bundler.export.show import plan_json, plan_text
@@ -222,7 +223,8 @@ def _dry_run(settings: Settings, options: _Options, reach: Reach) -> None:
 
     compress = settings.compression == "zstd"
     with connect(reach) as connection, ExitStack() as opened:
-        plan = make_plan(collect_images(settings.images, connection, opened))
+        images = collect_images(settings.images, connection, opened)
+        plan = make_plan(images, collect_data(settings.data, connection, opened, clock()))
     free = free_bytes(Path(options.output).parent) if options.output else None
     show = plan_json if options.as_json else plan_text
     click.echo(show(plan, compress=compress, free_bytes=free), nl=False)
@@ -272,6 +274,7 @@ def _request(settings: Settings, options: _Options) -> ExportRequest:
     epoch = os.environ.get("SOURCE_DATE_EPOCH")
     return ExportRequest(
         images=settings.images,
+        data=settings.data,
         target=Path(options.output),
         repository=settings.repository,
         keys=None if settings.key else settings.keys,

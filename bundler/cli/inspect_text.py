@@ -25,7 +25,7 @@ _CLAIMS = "claims of whoever made it; verify judges them"
 
 def bundle_lines(document: dict[str, Any]) -> Iterator[Shown]:
     """A whole bundle: its head, and what each image has, by claims that are not judged."""
-    yield from _first_line(document, "claims not judged (verify does)")
+    yield from trust_lines(document, "claims not judged (verify does)")
     if document["development"]:
         yield from broken("  !! ", _DEVELOPMENT, 5)
     made = f"created {document['created']}, by {document['tool']}"
@@ -74,7 +74,7 @@ def _searched(searches: Sequence[dict[str, Any]]) -> str:
 
 def head_lines(document: dict[str, Any]) -> Iterator[Shown]:
     """The bundle, whether its head is trusted, and the image."""
-    yield from _first_line(document, "judged without a policy")
+    yield from trust_lines(document, "judged without a policy")
     if document["development"]:
         yield from broken("  !! ", _DEVELOPMENT, 5)
     yield from broken("", document["image"], 2)
@@ -82,7 +82,8 @@ def head_lines(document: dict[str, Any]) -> Iterator[Shown]:
     yield from _origin(document)
 
 
-def _first_line(document: dict[str, Any], how: str) -> Iterator[Shown]:
+def trust_lines(document: dict[str, Any], how: str) -> Iterator[Shown]:
+    """The bundle, and whether its head is trusted."""
     if document["trusted"]:
         said = f"head trusted through pin {_short(document['pin'])}; {how}"
         yield from broken("", f"{document['file']}: {said}", 2)

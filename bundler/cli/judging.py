@@ -106,7 +106,7 @@ class Judging:
 
 
 def load_policy(
-    policy_file: str | None, site: Site | None, *, require_proofs: bool, require_growth: bool
+    policy_file: str | None, site: Site | None, *, require_proofs: bool = False, require_growth: bool = False
 ) -> Policy | None:
     """`--policy`, else the one that site.toml names, with the digest that it names.
 

@@ -25,12 +25,16 @@ from trust_root.cli_group import LazyGroup
 
 _COMMANDS = {
     "export": ("bundler.cli.export", "export", "Export images with their evidence into one signed bundle file."),
+    "patch": ("bundler.cli.patch", "patch", "Scan and patch images, and export both with proof of their lineage."),
     "verify": ("bundler.cli.verify", "verify", "Verify a bundle offline, against the pinned root and your policy."),
     "serve": ("bundler.cli.serve", "serve", "Serve a bundle's images as a read-only registry, without unpacking."),
     "verify-blob": ("bundler.cli.verify_blob", "verify_blob", "Verify one Sigstore bundle for one file or digest."),
     "inspect": ("bundler.cli.inspect", "inspect", "Show what a bundle holds, without reading its layers."),
+    "scan": ("bundler.cli.scan", "scan", "Scan a bundle's SBOMs against vulnerability data, offline."),
+    "dashboard": ("bundler.cli.dashboard", "dashboard", "Show what is open in everything delivered, over time."),
     "diff": ("bundler.cli.diff", "diff", "Show what differs between two bundles, without reading their layers."),
     "load": ("bundler.cli.load", "load", "Load a bundle's images and evidence into a registry, layout or storage."),
+    "data": ("bundler.cli.data", "data", "Show which vulnerability data is there, and how old it is."),
     "triangulate": ("bundler.cli.triangulate", "triangulate", "Print where evidence about an image would lie."),
     "cache": ("bundler.cli.cache", "cache", "Show or prune what exports have fetched from registries."),
     "trust": ("bundler.cli.trust", "trust", "Make, publish, pin and show trust roots."),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
@@ -15,6 +16,7 @@ from bundler.errors import MalformedError, UsageError
 from bundler.value import dataclass, replace
 
 if TYPE_CHECKING:
+    from bundler.archive.reader import ArchiveReader
     from bundler.verify.pipeline import Request, Verification
     from trust_root.site import Site
 
@@ -70,20 +72,25 @@ def verify(file: str, as_json: bool, html: str | None, quiet: bool, **typed: Any
     """
     from bundler.cli.console import progress
     from bundler.verify.pipeline import verify_bundle
-    from bundler.verify.settle import settle
 
     options = _Options(**typed)
     with ExitStack() as stack:
         page = None if html is None else stack.enter_context(_new_page(Path(html)))
         site = _load_site(options)
         with progress("verifying", size_of(file), quiet=quiet) as bar:
-            run = verify_bundle(file, replace(_request(options, site, bar.reach), exhibit=page is not None))
-        if site is not None:
-            settle(run, site)
+            request = replace(_request(options, site, bar.reach), exhibit=page is not None)
+            finish = None if site is None else partial(_settle, site)
+            run = verify_bundle(file, request, finish)
         if page is not None:
             _write_page(page, run)
     print_report(run.report, as_json=as_json)
     return run.report.exit_code
+
+
+def _settle(site: Site, run: Verification, archive: ArchiveReader) -> None:
+    from bundler.verify.settle import settle
+
+    settle(run, site, archive)
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +151,7 @@ def _request(options: _Options, site: Site | None, reach: Callable[[int], None])
         explain=options.explain,
         integrity_only=options.integrity_only,
         threads=options.threads,
+        workplace=None if site is None or site.read_only or at is not None else site.folder / "vulnerabilities",
         progress=reach,
     )
 

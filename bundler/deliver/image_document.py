@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from bundler.deliver.image_inspection import ImageInspection
-from bundler.deliver.inspection import INSPECTION_VERSION
+from bundler.deliver.inspection import head_document
 from bundler.deliver.readings import Reading, ReadingKind, missing_platforms, read_all
 from bundler.errors import RejectedError, SealiftError
 from bundler.evidence.provenance_details import ProvenanceDetails
@@ -83,15 +83,7 @@ def tree_document(inspection: ImageInspection) -> dict[str, Any]:
 def _head(inspection: ImageInspection) -> dict[str, Any]:
     head, image = inspection.head, inspection.image
     return {
-        "inspection": INSPECTION_VERSION,
-        "file": head.file,
-        "trusted": head.failure is None,
-        "reason": head.failure.code if head.failure else "",
-        "message": str(head.failure) if head.failure else "",
-        "pin": str(head.trust.pin) if head.trust.pin else None,
-        "development": head.trust.development,
-        "stream": head.inventory.stream,
-        "sequence": head.inventory.sequence,
+        **head_document(head),
         "image": image.name,
         "digest": str(image.digest),
         "digest_origin": image.digest_origin,

@@ -74,21 +74,43 @@ def open_image_inspection(
         RejectedError: the image is not complete, or has no one meaning.
         DamagedError, UnsupportedError, EnvError, TrustError: as `inspect_bundle`.
     """
+    with open_image_inspections(source, site, basis) as bundle:
+        image = choose_image(bundle.head.inventory, wanted)
+        yield bundle.open(image, choose_platform(image, platform))
+
+
+@dataclass(frozen=True, slots=True)
+class ImageInspections:
+    """A bundle whose images can be looked into, one after the other. `open` judges one, as a platform or whole."""
+
+    head: InspectedHead
+    open: Callable[[Image, str | None], ImageInspection]
+
+
+@contextmanager
+def open_image_inspections(source: Path | str, site: Site | TrustError, basis: TimeBasis) -> Iterator[ImageInspections]:
+    """Open a bundle to look into several of its images; the head is checked once.
+
+    Raises:
+        DamagedError, UnsupportedError, EnvError, TrustError: as `inspect_bundle`; `open` raises RejectedError as
+            `open_image_inspection`.
+    """
     with open_archive(source) as archive:
         head = open_head(archive, site, basis, str(source))
-        image = choose_image(head.inventory, wanted)
-        chosen = choose_platform(image, platform)
         if str(source) == STANDARD_INPUT:
             archive.check_headers(keep=is_document).require_whole()
 
         def read_blob(digest: Digest) -> bytes:
             return archive.read_blob(digest, limits.EVIDENCE_BLOB_BYTES)
 
-        complete = open_image(image, head.inventory, read_blob)
-        if chosen is not None:
-            complete = _narrowed(complete, chosen)
-        judged = _judge(complete, head, basis, read_blob)
-        yield ImageInspection(head, image, chosen, judged, read_blob)
+        def look(image: Image, platform: str | None) -> ImageInspection:
+            complete = open_image(image, head.inventory, read_blob)
+            if platform is not None:
+                complete = _narrowed(complete, platform)
+            judged = _judge(complete, head, basis, read_blob)
+            return ImageInspection(head, image, platform, judged, read_blob)
+
+        yield ImageInspections(head, look)
 
 
 def choose_image(inventory: Inventory, wanted: str | None) -> Image:

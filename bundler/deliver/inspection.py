@@ -167,6 +167,21 @@ def inspection_document(inspection: Inspection) -> dict[str, Any]:
     }
 
 
+def head_document(head: InspectedHead) -> dict[str, Any]:
+    """A bundle's head alone as plain values: which bundle, and whether it is trusted."""
+    return {
+        "inspection": INSPECTION_VERSION,
+        "file": head.file,
+        "trusted": head.failure is None,
+        "reason": head.failure.code if head.failure else "",
+        "message": str(head.failure) if head.failure else "",
+        "pin": str(head.trust.pin) if head.trust.pin else None,
+        "development": head.trust.development,
+        "stream": head.inventory.stream,
+        "sequence": head.inventory.sequence,
+    }
+
+
 def _image(image: Image, inspection: Inspection) -> dict[str, Any]:
     return {
         "name": image.name,

@@ -63,6 +63,7 @@ class Reading:
         signers: who signed it, or what covers it; empty when nobody did.
         code: why it is not verified; empty when it is, or when nobody signed it.
         failure: why it could not be read; then neither `sbom` nor `provenance` is set.
+        held: what an SBOM was read from: its statement, or a bare document's bytes.
     """
 
     kind: ReadingKind
@@ -77,6 +78,7 @@ class Reading:
     sbom: Sbom | None = field(default=None, repr=False)
     provenance: ProvenanceDetails | None = field(default=None, repr=False)
     failure: SealiftError | None = None
+    held: Statement | bytes | None = field(default=None, repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,11 +207,12 @@ def _bare(judged: Judged, read_blob: ReadBlob) -> Iterator[Reading]:
             base = _Base("sbom", fact, evidence.kind, media_type, signers)
             try:
                 declared = media_type_format(media_type)
-                sbom = parse_sbom(read_layer(layer, read_blob), declared)
+                raw = read_layer(layer, read_blob)
+                sbom = parse_sbom(raw, declared)
             except ITEM_FAILURES as error:
                 yield base.failed(error)
                 continue
-            yield base.reading(sbom=sbom)
+            yield base.reading(sbom=sbom, held=raw)
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,7 +229,7 @@ class _Base:
         """Read the statement, whose subject was checked."""
         try:
             if self.kind == "sbom":
-                return self.reading(sbom=read_sbom(statement))
+                return self.reading(sbom=read_sbom(statement), held=statement)
             return self.reading(provenance=read_details(statement))
         except RejectedError as error:
             return self.failed(error)
@@ -241,10 +244,11 @@ class _Base:
         sbom: Sbom | None = None,
         provenance: ProvenanceDetails | None = None,
         failure: SealiftError | None = None,
+        held: Statement | bytes | None = None,
     ) -> Reading:
         """The reading."""
         fact = self.fact
         return Reading(
             self.kind, fact.subject, fact.platform, self.form, fact.digest, self.predicate_type, fact.strength,
-            self.signers, fact.code, sbom, provenance, failure,
+            self.signers, fact.code, sbom, provenance, failure, held,
         )  # fmt: skip

@@ -78,7 +78,7 @@ def open_verified(path: Path, request: Request, site: Site) -> Iterator[Opened]:
         raise EnvError("pipe", "bundle", got="standard input", want="a file", hints=["write the stream to a file"])
     with open_archive(path) as archive:
         run = verify_archive(archive, str(path), replace(request, prove=True))
-        settle(run, site)
+        settle(run, site, archive)
         yield Opened(run, _bundle(archive, run) if run.report.exit_code == 0 else None)
 
 

@@ -1,4 +1,4 @@
-"""Kinds of evidence, and the predicate types by which SBOMs and provenance are recognised.
+"""Kinds of evidence, and the predicate types by which SBOMs, provenance and VEX are recognised.
 
 Rules of this module:
 - The type that counts stands inside the statement; annotations and tags are hints.
@@ -50,3 +50,7 @@ def provenance_version(predicate_type: str) -> str | None:
     """The SLSA provenance version (`v0.1`, `v0.2`, `v1`) of this predicate type; None when it is none."""
     match = _PROVENANCE.fullmatch(predicate_type)
     return match[1] if match else None
+
+
+# OpenVEX documents as predicates, under the address of their context, with or without its version.
+VEX_TYPES = ("https://openvex.dev/ns", "https://openvex.dev/ns/v0.2.0")

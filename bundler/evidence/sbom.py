@@ -15,6 +15,7 @@ Rules of this module:
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from typing import Any
 
@@ -30,7 +31,16 @@ from bundler.oci.descriptor import Descriptor
 from bundler.oci.manifest import ImageManifest
 from bundler.strict_json import collector_paused, parse_foreign
 
-__all__ = ["Package", "Sbom", "media_type_format", "parse_sbom", "parse_sbom_document", "read_sbom", "sbom_layers"]
+__all__ = [
+    "Package",
+    "Sbom",
+    "media_type_format",
+    "parse_sbom",
+    "parse_sbom_document",
+    "read_sbom",
+    "sbom_document",
+    "sbom_layers",
+]
 
 # What `cosign attach sbom` gives its layer (cosign specs/SBOM_SPEC.md), and what others register with IANA.
 _MEDIA_TYPES: dict[str, SbomFormat] = {
@@ -57,6 +67,18 @@ def read_sbom(statement: Statement) -> Sbom:
         raise RejectedError("sbom-format", WHAT, got=statement.predicate_type[:160], want="SPDX or CycloneDX")
     document = parse_foreign(statement.raw, WHAT, max_bytes=limits.EVIDENCE_BLOB_BYTES)
     return parse_sbom_document(_predicate(document.get("predicate")), declared)
+
+
+def sbom_document(held: Statement | bytes) -> bytes:
+    """An SBOM that was read, as a document by itself, for programs that read documents.
+
+    Raises:
+        MalformedError: as `read_sbom`.
+    """
+    if isinstance(held, bytes):
+        return held
+    document = parse_foreign(held.raw, WHAT, max_bytes=limits.EVIDENCE_BLOB_BYTES)
+    return json.dumps(_predicate(document.get("predicate"))).encode()
 
 
 def _predicate(value: Any) -> Any:

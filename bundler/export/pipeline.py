@@ -24,12 +24,13 @@ from pathlib import Path
 from typing import Literal
 
 from bundler import limits
-from bundler.archive.inventory import Blob, Image, Inventory, LogGrowth, format_inventory
+from bundler.archive.inventory import Blob, Inventory, LogGrowth, format_inventory
 from bundler.digest import Digest, sha256_of
 from bundler.errors import MalformedError, SealiftError, UsageError
 from bundler.export.add_proofs import Proved, add_proofs
 from bundler.export.behind import check_not_behind
 from bundler.export.collect import CollectedImage, collect, naming
+from bundler.export.data import CollectedData, collect_data
 from bundler.export.fetch import fetch_blobs
 from bundler.export.hooks import Hooks
 from bundler.export.log_growth import fetch_growth
@@ -37,7 +38,7 @@ from bundler.export.plan import Plan, make_plan
 from bundler.export.publish import Draft, Signing, check_absent, publish
 from bundler.export.required import check_required
 from bundler.export.resolve import choose_name, open_source
-from bundler.export.settings import ImageRequest
+from bundler.export.settings import DataRequest, ImageRequest
 from bundler.export.space import check_space
 from bundler.export.staging import Staged, stage
 from bundler.export.workspace import workspace
@@ -45,7 +46,7 @@ from bundler.network.connection import Connection
 from bundler.network.source import Source
 from bundler.network.threads import in_threads
 from bundler.safe_file import disk_errors, temporary_beside
-from bundler.value import dataclass
+from bundler.value import dataclass, replace
 from bundler.version import TOOL
 from trust_root.key_files import EXPORTER, check_folders_apart, load_key
 from trust_root.keys import Signer
@@ -60,7 +61,7 @@ class ExportRequest:
     """What to export, and how.
 
     Attributes:
-        images: at least one.
+        images: at least one, unless there is data.
         target: the bundle's final name; nothing may be there.
         repository: the trust repository's folder.
         keys: the folder with the exporter's key; None: the caller opens it (`Hooks.signer`).
@@ -72,6 +73,7 @@ class ExportRequest:
         proofs: what to do about evidence with an inclusion promise only: `fetch` the proof and warn where there is
             none, `require` it, or leave it (`none`).
         since: what sites have seen of logs; logs are asked how they grew since then.
+        data: vulnerability data.
     """
 
     images: tuple[ImageRequest, ...]
@@ -85,6 +87,7 @@ class ExportRequest:
     allow_expiring: bool = False
     proofs: ProofWish = "none"
     since: tuple[SiteHeads, ...] = ()
+    data: tuple[DataRequest, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,13 +186,17 @@ def export_bundle(request: ExportRequest, hooks: Hooks, connection: Connection) 
         check_not_behind(request.since, repository.chain.roots, signing.publication)
         _check_audience(request, signing.publication)
         proved = _prove(request, collect_images(request.images, connection, opened), repository, connection)
+        proved = replace(proved, collected=(*proved.collected, *hooks.further(proved.collected, signer)))
         grown = fetch_growth(
             request.since, proved.collected, repository.contents, connection, signing.publication.created_at
         )
-        plan = make_plan(proved.collected)
+        data = collect_data(request.data, connection, opened, signing.publication.created_at)
+        plan = make_plan(proved.collected, data)
         least_bytes = plan.least_bytes(compress=request.compress)
         check_space(request.target.parent, least_bytes)
-        evicted = fetch_blobs(proved.collected, connection, hooks, request.target.parent, least_bytes)
+        evicted = fetch_blobs(
+            _with_artifacts(proved.collected, data), connection, hooks, request.target.parent, least_bytes
+        )
         work = opened.enter_context(workspace(request.target.parent))
         with hooks.progress("reading images", plan.content_bytes) as bar:
             staged = stage(plan, work, compress=request.compress, progress=bar.advance)
@@ -203,8 +210,13 @@ def export_bundle(request: ExportRequest, hooks: Hooks, connection: Connection) 
             draft.inventory,
             sha256_of(draft.raw),
             development=repository.development,
-            warnings=(*proved.warnings, *grown.warnings, *evicted),
+            warnings=(*proved.warnings, *grown.warnings, *(told for item in data for told in item.warnings), *evicted),
         )
+
+
+def _with_artifacts(collected: Sequence[CollectedImage], data: Sequence[CollectedData]) -> tuple[CollectedImage, ...]:
+    """Whatever blobs are fetched for."""
+    return (*collected, *(item.artifact for item in data if item.artifact is not None))
 
 
 def _open_signer(request: ExportRequest, hooks: Hooks) -> Signer:
@@ -227,7 +239,7 @@ def _prove(
 def _check_audience(request: ExportRequest, publication: Publication) -> None:
     """Refuse names that no inventory can hold, before any work is done."""
     try:
-        format_inventory(_inventory(request, publication, (), ()))
+        format_inventory(_inventory(request, publication, Plan((), ()), ()))
     except MalformedError as error:
         raise UsageError(error.code, error.what, error.which, got=error.got, want=error.want) from error
 
@@ -235,7 +247,7 @@ def _check_audience(request: ExportRequest, publication: Publication) -> None:
 def _inventory(
     request: ExportRequest,
     publication: Publication,
-    images: tuple[Image, ...],
+    plan: Plan,
     blobs: tuple[Blob, ...],
     logs: tuple[LogGrowth, ...] = (),
 ) -> Inventory:
@@ -246,16 +258,17 @@ def _inventory(
         audience=tuple(sorted(set(request.audience))),
         created_at=publication.created_at,
         tool=TOOL,
-        images=images,
+        images=plan.images,
         blobs=blobs,
         logs=logs,
+        data=plan.data,
     )
 
 
 def _draft(
     request: ExportRequest, publication: Publication, plan: Plan, staged: Staged, logs: tuple[LogGrowth, ...]
 ) -> Draft:
-    inventory = _inventory(request, publication, plan.images, tuple(staged.blobs), logs)
+    inventory = _inventory(request, publication, plan, tuple(staged.blobs), logs)
     with disk_errors("output", request.target):
         temporary = temporary_beside(request.target.parent.resolve(strict=True) / request.target.name)
     return Draft(inventory, format_inventory(inventory), staged, temporary, request.target)

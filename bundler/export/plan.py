@@ -3,6 +3,7 @@
 Rules of this module:
 - A name occurs once. The same image may bear several names; its blobs travel once.
 - Across images, as within one, a digest has one size and one role (oci/graph.py).
+- Vulnerability data comes after the images.
 - Order: by rank of the media type (archive/storage.py), then as the images, in the order asked for, reach the blobs.
 """
 
@@ -12,11 +13,12 @@ from collections.abc import Mapping, Sequence
 from io import BytesIO
 from typing import BinaryIO
 
-from bundler.archive.inventory import Image
+from bundler.archive.inventory import Data, Image
 from bundler.archive.storage import blob_rank, may_compress
 from bundler.digest import Digest
 from bundler.errors import UsageError
 from bundler.export.collect import CollectedImage
+from bundler.export.data import CollectedData
 from bundler.network.source import BlobPlace
 from bundler.oci.descriptor import Descriptor
 from bundler.oci.graph import check_agree
@@ -63,6 +65,7 @@ class Plan:
 
     images: tuple[Image, ...]
     blobs: tuple[PlannedBlob, ...]
+    data: tuple[Data, ...] = ()
 
     @property
     def content_bytes(self) -> int:
@@ -80,14 +83,14 @@ class Plan:
         return self.content_bytes + staged + len(self.blobs) * _MEMBER_OVERHEAD_BYTES
 
 
-def make_plan(collected: Sequence[CollectedImage]) -> Plan:
-    """Plan a bundle of these images, in this order.
+def make_plan(collected: Sequence[CollectedImage], data: Sequence[CollectedData] = ()) -> Plan:
+    """Plan a bundle of these images, in this order, and of this data.
 
     Raises:
-        UsageError: no image (``images``), or two under one name (``name-twice``).
+        UsageError: neither (``images``), or two under one name (``name-twice``).
         MalformedError: images that disagree about a blob (``digest-size``, ``digest-role``).
     """
-    if not collected:
+    if not collected and not data:
         raise UsageError("images", "export", got="no image", want="at least one")
     names: set[str] = set()
     for item in collected:
@@ -101,5 +104,9 @@ def make_plan(collected: Sequence[CollectedImage]) -> Plan:
             source = made if node.digest in item.made else item.source
             known = blobs.setdefault(node.digest, PlannedBlob(node, source, item.image.name))
             check_agree(known.descriptor, node)
+    for found in data:
+        for node in found.nodes:
+            known = blobs.setdefault(node.digest, PlannedBlob(node, found.source, found.data.source))
+            check_agree(known.descriptor, node)
     ordered = sorted(blobs.values(), key=lambda blob: blob_rank(blob.descriptor.media_type))
-    return Plan(tuple(item.image for item in collected), tuple(ordered))
+    return Plan(tuple(item.image for item in collected), tuple(ordered), tuple(item.data for item in data))

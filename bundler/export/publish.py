@@ -26,6 +26,7 @@ from bundler.export.staging import Staged
 from bundler.safe_file import disk_errors, remove, sync_file, sync_folder
 from bundler.value import dataclass
 from bundler.verify.completeness import check_no_strays, open_image
+from bundler.verify.data import open_data
 from trust_root.keys import Signer
 from trust_root.repository import Publication, Repository
 
@@ -129,7 +130,9 @@ def _read_back(draft: Draft, size_bytes: int, hooks: Hooks) -> None:
         def read(digest: Digest) -> bytes:
             return archive.read_blob(digest, limits.MANIFEST_BYTES)
 
-        check_no_strays(inventory, tuple(open_image(image, inventory, read) for image in inventory.images))
+        data = [node for item in inventory.data for node in open_data(item, inventory, read).nodes]
+        images = tuple(open_image(image, inventory, read) for image in inventory.images)
+        check_no_strays(inventory, images, tuple(data))
 
 
 def _give_name(temporary: Path, target: Path) -> None:

@@ -72,6 +72,12 @@ def check_required(collected: CollectedImage, require: frozenset[str]) -> None:
             )
 
 
+def words_of(collected: CollectedImage) -> frozenset[str]:
+    """In which words of `settings.EVIDENCE_WORDS` an image has evidence, about whatever part of it."""
+    found = (_words(collected, evidence, []) for evidence in collected.image.evidence)
+    return frozenset(word for words in found for word in words)
+
+
 def _words(collected: CollectedImage, evidence: Evidence, problems: list[str]) -> set[str]:
     """Words that one piece of evidence meets for its subject; what does not count is told in `problems`."""
     if evidence.kind == CONTAINERS_SIGNATURE:

@@ -15,8 +15,14 @@
     may_lack = ["sbom"]                  # less, for this image
     allow_synthesised_digest = true      # for docker-archive: only, which has no registry's digest
 
+    [[vulnerability-data]]
+    kind = "osv"                         # osv, openvex, csaf, trivy-db or grype-db
+    source = "osv/PyPI.zip"              # a file or a folder; or, as for images, an artifact: docker://NAME, oci:…
+    name = "osv/PyPI"                    # defaults to the file's own name, or the artifact's reference
+
 Rules of this module:
 - Unknown keys, values of another type and empty names are errors: a misspelt `platfroms` must not widen an export.
+- A file of images, of data alone, or of both; of nothing it is an error.
 - `may_lack` takes back what the file requires, and lets a place that could only have held such evidence be without an
   answer. What an image itself requires it may not lack.
 """
@@ -28,6 +34,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from bundler import limits
+from bundler.archive.layout import DATA_TYPES
 from bundler.errors import MalformedError, UsageError
 from bundler.fields import Fields
 from bundler.oci.descriptor import Platform, parse_platform
@@ -38,8 +45,26 @@ from trust_root.roles import KEY_SCHEMES
 EVIDENCE_WORDS = ("signature", "attestation", "sbom", "provenance")
 COMPRESSIONS = ("zstd", "none")
 _WHAT = "settings"
-_TOP = ("stream", "repository", "keys", "key", "audience", "compression", "require", "image")
+_TOP = ("stream", "repository", "keys", "key", "audience", "compression", "require", "image", "vulnerability-data")
 _IMAGE = ("source", "name", "platforms", "require", "may_lack", "allow_synthesised_digest")
+_DATA = ("kind", "source", "name")
+
+
+@dataclass(frozen=True, slots=True)
+class DataRequest:
+    """Vulnerability data to export.
+
+    Attributes:
+        kind: one of `DATA_TYPES` (archive/layout.py).
+        source: as typed: a path, or with a scheme an artifact.
+        name: what to call it in the bundle; None for the default.
+        base: folder that relative paths of `source` start from.
+    """
+
+    kind: str
+    source: str
+    name: str | None = None
+    base: Path = Path()
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +101,7 @@ class Settings:
     audience: tuple[str, ...] = ()
     compression: str = "zstd"
     images: tuple[ImageRequest, ...] = ()
+    data: tuple[DataRequest, ...] = ()
 
 
 def load_settings(path: Path) -> Settings:
@@ -111,8 +137,11 @@ def parse_settings(raw: bytes, base: Path) -> Settings:
     require = _words(fields, "require")
     tables = fields.each("image", maximum=limits.INVENTORY_IMAGES) if "image" in fields else ()
     images = tuple(_parse_image(item, require, base) for item in tables)
-    if not images:
-        raise MalformedError("settings", _WHAT, "image", got="none", want="at least one [[image]]")
+    listed = fields.each("vulnerability-data", maximum=limits.INVENTORY_DATA) if "vulnerability-data" in fields else ()
+    data = tuple(_parse_data(item, base) for item in listed)
+    if not images and not data:
+        want = "at least one [[image]] or [[vulnerability-data]]"
+        raise MalformedError("settings", _WHAT, "image", got="none", want=want)
     return Settings(
         stream=fields.optional_text("stream"),
         repository=_path(fields, "repository", base),
@@ -121,6 +150,7 @@ def parse_settings(raw: bytes, base: Path) -> Settings:
         audience=fields.texts("audience", maximum=limits.AUDIENCE_SITES) if "audience" in fields else (),
         compression=_one_of(fields, "compression", COMPRESSIONS) if "compression" in fields else "zstd",
         images=images,
+        data=data,
     )
 
 
@@ -150,6 +180,12 @@ def _parse_image(fields: Fields, require: frozenset[str], base: Path) -> ImageRe
         may_lack=may_lack,
         allow_synthesised_digest="allow_synthesised_digest" in fields and fields.boolean("allow_synthesised_digest"),
     )
+
+
+def _parse_data(fields: Fields, base: Path) -> DataRequest:
+    fields.only(*_DATA)
+    kind = _known(fields.text("kind"), tuple(DATA_TYPES), f"{fields.where}.kind")
+    return DataRequest(kind, _filled(fields, "source"), _filled(fields, "name") if "name" in fields else None, base)
 
 
 def _words(fields: Fields, key: str) -> frozenset[str]:

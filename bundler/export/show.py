@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from bundler.archive.inventory import Image
+from bundler.archive.inventory import Data, Image
 from bundler.escaping import escape
 from bundler.export.pipeline import Exported
 from bundler.export.plan import Plan
@@ -28,7 +28,8 @@ def exported_text(done: Exported) -> str:
         f"  for {escape(audience)}",
         f"  inventory {done.inventory_digest}",
     ]
-    return "\n".join([*lines, *(line for image in inventory.images for line in _image_lines(image))]) + "\n"
+    lines += [line for image in inventory.images for line in _image_lines(image)]
+    return "\n".join([*lines, *map(_data_line, inventory.data)]) + "\n"
 
 
 def exported_json(done: Exported) -> str:
@@ -47,6 +48,7 @@ def exported_json(done: Exported) -> str:
         "warnings": list(done.warnings),
         "blobs": len(inventory.blobs),
         "images": [_image_json(image) for image in inventory.images],
+        "data": [_data_json(data) for data in inventory.data],
     }
     return json.dumps(value, indent=2) + "\n"
 
@@ -59,7 +61,8 @@ def plan_text(plan: Plan, *, compress: bool, free_bytes: int | None) -> str:
     lines.append(f"  space needed: {least} to {most} bytes")
     if free_bytes is not None:
         lines.append(f"  space free:   {free_bytes} bytes" + ("" if free_bytes >= most else ": may not be enough"))
-    return "\n".join([*lines, *(line for image in plan.images for line in _image_lines(image))]) + "\n"
+    lines += [line for image in plan.images for line in _image_lines(image)]
+    return "\n".join([*lines, *map(_data_line, plan.data)]) + "\n"
 
 
 def plan_json(plan: Plan, *, compress: bool, free_bytes: int | None) -> str:
@@ -71,6 +74,7 @@ def plan_json(plan: Plan, *, compress: bool, free_bytes: int | None) -> str:
         "free_bytes": free_bytes,
         "blobs": len(plan.blobs),
         "images": [_image_json(image) for image in plan.images],
+        "data": [_data_json(data) for data in plan.data],
     }
     return json.dumps(value, indent=2) + "\n"
 
@@ -87,6 +91,24 @@ def _image_lines(image: Image) -> list[str]:
         counts[evidence.kind] = counts.get(evidence.kind, 0) + 1
     found = ", ".join(f"{count} {kind}" for kind, count in counts.items())
     return [*lines, f"  evidence {found or 'none'}"]
+
+
+def _data_line(data: Data) -> str:
+    records = "" if data.records is None else f", {data.records} records"
+    changed = "" if data.modified_at is None else f", changed {format_moment(data.modified_at)}"
+    return f"data {data.kind} {escape(data.source)}{records}{changed}"
+
+
+def _data_json(data: Data) -> dict[str, Any]:
+    return {
+        "kind": data.kind,
+        "source": data.source,
+        "modified": format_moment(data.modified_at) if data.modified_at else None,
+        "records": data.records,
+        "digest": str(data.digest),
+        "media_type": data.media_type,
+        "size": data.size_bytes,
+    }
 
 
 def _image_json(image: Image) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from typing import Any
 
 from bundler.digest import Digest
 from bundler.moment import format_moment
+from bundler.verify.data_facts import DataFact
 from bundler.verify.head_facts import TrustFacts
 from bundler.verify.result import Check, EvidenceFact, Explanation, ImageResult, LogGrowthFact, Report
 
@@ -58,6 +59,7 @@ def report_document(report: Report) -> dict[str, Any]:
         },
         "checks": [_check(check) for check in report.checks],
         "logs": [_growth(fact) for fact in report.logs],
+        "data": [data_document(fact) for fact in report.data],
         "images": [_image(image) for image in report.images],
     }
 
@@ -110,6 +112,20 @@ def _growth(fact: LogGrowthFact) -> dict[str, Any]:
         "unproved": fact.unproved,
         "fetched_at": _time(fact.fetched_at),
         "detail": fact.told,
+    }
+
+
+def data_document(fact: DataFact) -> dict[str, Any]:
+    """Vulnerability data as plain values."""
+    return {
+        "kind": fact.kind,
+        "source": fact.source,
+        "modified": _time(fact.modified_at),
+        "age_days": fact.age_days,
+        "records": fact.records,
+        "digest": str(fact.digest),
+        "media_type": fact.media_type,
+        "size": fact.size_bytes,
     }
 
 

@@ -8,7 +8,7 @@ Rules of this module:
 - What an index marks as an attestation manifest can run nowhere: its platform is `unknown/unknown`, in every entry that
   names it. Otherwise an image could hide from the platforms behind an annotation that no container runtime reads.
 - A digest plays one role: a document or a blob, an image's manifest or evidence beside it.
-- Every blob of the inventory belongs to some image or some evidence, under a media type that they give it. Nothing
+- Every blob of the inventory belongs to some image, evidence or data, under a media type that they give it. Nothing
   travels that nobody asked for.
 - A document that could not be read because its bytes are damaged makes its image DAMAGED, not incomplete.
 """
@@ -91,12 +91,12 @@ def open_image(image: Image, inventory: Inventory, read_blob: ReadBlob) -> Compl
     top = Descriptor(image.media_type, image.digest, image.size_bytes)
 
     def read(descriptor: Descriptor) -> bytes:
-        _require(blobs, descriptor, image)
+        require_blob(blobs, descriptor, "image", image.name)
         return read_blob(descriptor.digest)
 
     graph = walk(top, read, omit=lambda descriptor: descriptor.digest in omitted)
     for node in graph.nodes:
-        _require(blobs, node, image)
+        require_blob(blobs, node, "image", image.name)
     _compare_omissions(image, graph)
     _check_nothing_hides(image, graph)
     platforms = platform_manifests(graph, read)
@@ -111,24 +111,31 @@ def open_image(image: Image, inventory: Inventory, read_blob: ReadBlob) -> Compl
     _compare_attestations(image, attestations)
 
     def require(descriptor: Descriptor) -> None:
-        _require(blobs, descriptor, image)
+        require_blob(blobs, descriptor, "image", image.name)
 
     beside = open_beside(image, graph.documents, read, require)
     return CompleteImage(image, graph, platforms, over, attestations, beside)
 
 
-def check_no_strays(inventory: Inventory, images: tuple[CompleteImage, ...]) -> None:
-    """Refuse blobs that belong to no image and no evidence, or that none of these gives the listed media type.
+def check_no_strays(inventory: Inventory, images: tuple[CompleteImage, ...], data: tuple[Descriptor, ...] = ()) -> None:
+    """Refuse blobs that belong to no image, evidence or data, or that none of these gives the listed media type.
+
+    Args:
+        inventory: lists the blobs.
+        images: all images.
+        data: every node of all vulnerability data.
 
     Raises:
         RejectedError: code ``unreferenced-blob``, or ``blob-mismatch`` for the media type.
     """
     used = _media_types(images)
+    for node in data:
+        used.setdefault(node.digest, set()).add(node.media_type)
     for blob in inventory.blobs:
         if blob.digest not in used:
             raise RejectedError(
-                "unreferenced-blob", "blob", str(blob.digest), got="in the inventory, but in no image or evidence",
-                want="only what images need",
+                "unreferenced-blob", "blob", str(blob.digest), got="listed, but in no image, evidence or data",
+                want="only what they need",
             )  # fmt: skip
         if blob.media_type not in used[blob.digest]:
             raise RejectedError(
@@ -151,22 +158,27 @@ def _media_types(images: tuple[CompleteImage, ...]) -> dict[Digest, set[str]]:
     return used
 
 
-def _require(blobs: dict[Digest, Blob], descriptor: Descriptor, image: Image) -> Blob:
+def require_blob(blobs: dict[Digest, Blob], descriptor: Descriptor, what: str, which: str) -> Blob:
+    """The blob that a descriptor of an image or of data means.
+
+    Raises:
+        RejectedError: not among the blobs, or another one (``incomplete``). MalformedError: ``digest-role``.
+    """
     blob = blobs.get(descriptor.digest)
     if blob is None:
         raise RejectedError(
-            "incomplete", "image", image.name, got=f"no blob {descriptor.digest} ({descriptor.media_type})",
+            "incomplete", what, which, got=f"no blob {descriptor.digest} ({descriptor.media_type})",
             want="every blob that its manifests name",
         )  # fmt: skip
     document = is_document_type(descriptor.media_type)
     if document != is_document_type(blob.media_type):
         raise MalformedError(
-            "digest-role", "blob", str(blob.digest), got=f"{descriptor.media_type} in {image.name}",
+            "digest-role", "blob", str(blob.digest), got=f"{descriptor.media_type} in {which}",
             want=f"{blob.media_type}, as the inventory says",
         )  # fmt: skip
     if blob.size_bytes != descriptor.size_bytes or (document and blob.media_type != descriptor.media_type):
         raise RejectedError(
-            "incomplete", "image", image.name, got=f"blob {blob.digest} of {blob.size_bytes} bytes, {blob.media_type}",
+            "incomplete", what, which, got=f"blob {blob.digest} of {blob.size_bytes} bytes, {blob.media_type}",
             want=f"{descriptor.size_bytes} bytes, {descriptor.media_type}",
         )  # fmt: skip
     return blob

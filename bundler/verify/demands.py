@@ -30,11 +30,16 @@ _POLICY = frozenset({"trusted-root-missing", "trusted-root-ambiguous", "key-unkn
 
 def check_image(complete: CompleteImage, evidence: ImageEvidence, rule: Rule) -> tuple[tuple[Check, ...], Met]:
     """All checks of one image under its rule, in the order of the rule."""
+    checks, met = check_demands(complete, evidence, rule)
+    return (*checks, *check_platforms(complete, rule)), met
+
+
+def check_demands(complete: CompleteImage, evidence: ImageEvidence, rule: Rule) -> tuple[tuple[Check, ...], Met]:
+    """The checks of signatures, attestations and what `require` names."""
     met = Met()
     checks = [_check_demand(demand, complete, evidence, met) for demand in rule.demands]
     for requirement in rule.require:
         checks += check_requirement(requirement, complete, evidence, rule, met)
-    checks += _check_platforms(complete, rule)
     return tuple(checks), met
 
 
@@ -113,7 +118,8 @@ def _other_types(demand: Demand, evidence: ImageEvidence) -> Iterable[str]:
                 yield "an unsigned statement of that type"
 
 
-def _check_platforms(complete: CompleteImage, rule: Rule) -> Iterable[Check]:
+def check_platforms(complete: CompleteImage, rule: Rule) -> Iterable[Check]:
+    """The checks of platforms that have to be there, and of those that were left out."""
     present = {platform for platform, _ in complete.platforms}
     omitted = {omission.platform for omission in complete.image.omitted}
     for wanted in rule.platforms:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 from bundler.archive.inventory import Image, Inventory
 from bundler.digest import Digest
@@ -18,14 +19,21 @@ from bundler.value import dataclass, field
 from bundler.verify.appraisal import ITEM_FAILURES
 from bundler.verify.completeness import CompleteImage, open_image
 from bundler.verify.demands import check_image
+from bundler.verify.derivation import Surroundings
+from bundler.verify.derived import check_derived, judge_derivation, note_derivation, with_claims
 from bundler.verify.exhibits import Exhibits, gather_exhibits
 from bundler.verify.facts import evidence_facts, signed_times
 from bundler.verify.keyring import Keyring
-from bundler.verify.opened import open_evidence
-from bundler.verify.policy import Policy
+from bundler.verify.opened import ImageEvidence, open_evidence
+from bundler.verify.policy import Policy, Rule
 from bundler.verify.requirements import Met
 from bundler.verify.result import Check, EvidenceFact, Explanation, ImageResult, Outcome
 from bundler.verify.sightings import SeenLogs, seen_logs
+from trust_root.stream_signature import StreamKeys
+
+if TYPE_CHECKING:
+    from bundler.verify.vulnerabilities import VulnerabilityData
+    from bundler.vulnerability.remembered import Paper
 
 ReadBlob = Callable[[Digest], bytes]
 
@@ -33,7 +41,7 @@ ReadBlob = Callable[[Digest], bytes]
 @dataclass(frozen=True, slots=True)
 class Judged:
     """An image's result, its closure if it has one, verified times of evidence that met demands, what can be shown of
-    it, and what its evidence shows of logs.
+    it, what its evidence shows of logs, and what of it is worth keeping.
     """
 
     result: ImageResult
@@ -41,6 +49,7 @@ class Judged:
     times: tuple[datetime, ...]
     exhibits: Exhibits | None = None
     seen: SeenLogs = field(default_factory=SeenLogs)
+    papers: tuple[Paper, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +57,8 @@ class Bench:
     """What every image of a bundle is judged with.
 
     No signature may be of a time after `at`; with `explain`, results say which rule decided and why; with `exhibit`,
-    what can be shown of each image is gathered.
+    what can be shown of each image is gathered. Derivation statements count that `stream_keys` signed.
+    `vulnerabilities` is there when a rule asks for it; with `keep`, SBOMs and VEX that are worth keeping are named.
     """
 
     inventory: Inventory
@@ -59,6 +69,9 @@ class Bench:
     at: datetime | None = None
     explain: bool = False
     exhibit: bool = False
+    stream_keys: StreamKeys | None = None
+    vulnerabilities: VulnerabilityData | None = None
+    keep: bool = False
 
 
 def judge_image(image: Image, bench: Bench) -> Judged:
@@ -75,18 +88,42 @@ def judge_image(image: Image, bench: Bench) -> Judged:
     rule = bench.policy.rule_for(image.name, image.digest, bench.inventory.stream) if bench.policy else None
     met = Met()
     checks: tuple[Check, ...]
-    if rule is not None:
+    around = Surroundings(bench.inventory, bench.keyring, bench.read_blob, bench.stream_keys, bench.at)
+    derived = judge_derivation(complete, rule, around)
+    if rule is not None and rule.derived_from:
+        checks = check_derived(derived, complete, evidence, rule, around)
+    elif rule is not None:
         checks, met = check_image(complete, evidence, rule)
+        if bench.vulnerabilities is not None:
+            checks += _vulnerabilities(bench.vulnerabilities, complete, evidence, rule, met)
     elif bench.policy is None:
         checks = (Check("policy", Outcome.POLICY, "no-policy", detail="verify was given no policy"),)
     else:
         checks = (Check("policy", Outcome.POLICY, "no-rule", detail="no rule of the policy names this image"),)
+    if rule is None or not rule.derived_from:
+        checks = (*checks, *note_derivation(derived, evidence, around))
     checks = (*_damage(complete, bench.damaged), *checks)
-    facts = evidence_facts(complete, evidence, met)
+    facts = with_claims(evidence_facts(complete, evidence, met), derived)
     size_bytes = sum(node.size_bytes for node in complete.graph.nodes)
     exhibits = gather_exhibits(complete, evidence, facts, bench.read_blob) if bench.exhibit else None
     seen = seen_logs(evidence, bench.inventory.created_at)
-    return Judged(_result(image, bench, checks, facts, size_bytes), complete, signed_times(evidence), exhibits, seen)
+    papers = _papers(complete, evidence, facts) if bench.keep else ()
+    result = _result(image, bench, checks, facts, size_bytes)
+    return Judged(result, complete, signed_times(evidence), exhibits, seen, papers)
+
+
+def _papers(complete: CompleteImage, evidence: ImageEvidence, facts: tuple[EvidenceFact, ...]) -> tuple[Paper, ...]:
+    from bundler.verify.keepsakes import gather_papers  # noqa: PLC0415  a run that keeps nothing does not need it
+
+    return gather_papers(complete, evidence, facts)
+
+
+def _vulnerabilities(
+    data: VulnerabilityData, complete: CompleteImage, evidence: ImageEvidence, rule: Rule, met: Met
+) -> tuple[Check, ...]:
+    from bundler.verify.vulnerabilities import check_vulnerabilities  # noqa: PLC0415  few runs need it
+
+    return tuple(check_vulnerabilities(data, complete, evidence, rule, met))
 
 
 def _damage(complete: CompleteImage, damaged: frozenset[Digest]) -> tuple[Check, ...]:

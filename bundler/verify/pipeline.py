@@ -14,18 +14,20 @@ Rules of this module:
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 from bundler import limits
 from bundler.archive.inventory import Inventory
 from bundler.archive.reader import STANDARD_INPUT, ArchiveReader, open_archive
 from bundler.digest import Digest
 from bundler.errors import DamagedError, RejectedError, SealiftError, TrustError
-from bundler.value import dataclass, field
+from bundler.value import dataclass, field, replace
 from bundler.verify.completeness import check_no_strays
+from bundler.verify.data import JudgedData, Keepsakes, judge_data
 from bundler.verify.documents import is_document
 from bundler.verify.exhibits import Exhibits
 from bundler.verify.head import Head, bundle_facts, open_unproved, trust_facts, unproved_facts
@@ -39,6 +41,10 @@ from bundler.version import TOOL
 from trust_root.delivery import Delivery, TimeBasis
 from trust_root.site import Site, compare_with_site, open_for_site
 from trust_root.standing import stand_again
+from trust_root.stream_signature import stream_keys
+
+if TYPE_CHECKING:
+    from bundler.verify.vulnerabilities import VulnerabilityData
 
 _ANYTHING = ("^.*$", "^.+$", "^(.*)$", "^(.+)$")
 
@@ -57,6 +63,7 @@ class Request:
         integrity_only: check bytes against the file's own metadata, prove nothing.
         threads: how many members are read at once; None: as many as cores.
         prove: make the archive able to hand out proved blobs afterwards (files only).
+        workplace: where vulnerability data is indexed, if a rule asks for it; None: in a folder that is then gone.
         progress: told the bytes done so far.
     """
 
@@ -69,6 +76,7 @@ class Request:
     integrity_only: bool = False
     threads: int | None = None
     prove: bool = False
+    workplace: Path | None = None
     progress: Callable[[int], None] | None = None
 
 
@@ -82,14 +90,18 @@ class Verification:
     times: tuple[datetime, ...] = ()
     logs: LogVerdict | None = None
     exhibits: tuple[Exhibits | None, ...] = ()
+    keepsakes: Keepsakes | None = None
 
 
-def verify_bundle(source: Path | str | BinaryIO, request: Request) -> Verification:
+def verify_bundle(
+    source: Path | str | BinaryIO, request: Request, finish: Callable[[Verification, ArchiveReader], None] | None = None
+) -> Verification:
     """Verify one bundle.
 
     Args:
         source: a path, `-` for standard input, or a binary stream that stands at the bundle's first byte.
         request: what to judge it by.
+        finish: what to do with the result while the bundle is still open (settle.py).
 
     Returns:
         a report in every case; errors that are not ours (bugs) pass through.
@@ -98,6 +110,8 @@ def verify_bundle(source: Path | str | BinaryIO, request: Request) -> Verificati
     try:
         with open_archive(source) as archive:
             _go_through(archive, request, run)
+            if finish is not None:
+                finish(run, archive)
     except SealiftError as error:
         run.report.failure = error
     return run
@@ -211,7 +225,10 @@ def _open_head(archive: ArchiveReader, request: Request, run: Verification) -> I
 
 def _read_bytes(archive: ArchiveReader, inventory: Inventory, request: Request, report: Report) -> frozenset[Digest]:
     integrity = archive.read_members(
-        threads=request.threads, keep=is_document, prove=request.prove, progress=request.progress
+        threads=request.threads,
+        keep=is_document,
+        prove=request.prove or bool(inventory.data),
+        progress=request.progress,
     )
     report.bytes_read = integrity.bytes_read
     report.members = len(inventory.blobs) + len(archive.trust_files) + 4  # README, inventory, oci-layout, index.json
@@ -225,21 +242,60 @@ def _judge_claims(
     report, standing = run.report, run.head.standing
     targets = standing.targets if standing else {}
     reader = _reader(archive, inventory, damaged, report)
+    data = judge_data(inventory, reader, damaged, request.basis.at)
+    report.data = data.facts
     bench = Bench(
         inventory, request.policy, Keyring(targets), damaged, reader, request.basis.at, request.explain,
-        request.exhibit,
+        request.exhibit, stream_keys(run.head.opened.trusted) if run.head.opened else None,
     )  # fmt: skip
-    judged = [judge_image(image, bench) for image in inventory.images]
+    site, keeps = request.site, False
+    if site is not None and not site.read_only and request.basis.source != "typed":
+        keeps = site.settings.keep.sboms or site.settings.keep.data
+    bench = replace(bench, keep=keeps)
+    with _vulnerability_data(archive, inventory, data, request) as found:
+        bench = replace(bench, vulnerabilities=found)
+        judged = [judge_image(image, bench) for image in inventory.images]
+        then = _judge_then(bench, judged, request, run)
     run.exhibits = tuple(item.exhibits for item in judged)
     report.images = tuple(item.result for item in judged)
-    report.checks = _bundle_checks(inventory, judged, request)
+    if keeps:
+        run.keepsakes = Keepsakes(tuple(item.papers for item in judged), data.complete)
+    report.checks = _bundle_checks(inventory, judged, data, request)
     report.checks += origin_checks(targets)
     report.weakened = (*_weakened(inventory, request), *origin_weaknesses(targets))
-    opened = run.head.opened
-    if request.basis.source == "typed" and opened is not None and dict(opened.trusted.targets) != dict(targets):
-        report.checks += _as_it_was(bench, Keyring(opened.trusted.targets), judged)
+    report.checks += then
     run.times = tuple(time for item in judged for time in item.times)
     _judge_logs(inventory, bench.keyring, judged, request, run)
+
+
+@contextmanager
+def _vulnerability_data(
+    archive: ArchiveReader, inventory: Inventory, data: JudgedData, request: Request
+) -> Iterator[VulnerabilityData | None]:
+    """What images are held against, if a rule that applies to any of them asks for it."""
+    policy = request.policy
+    rules = (
+        [policy.rule_for(image.name, image.digest, inventory.stream) for image in inventory.images] if policy else []
+    )
+    if not any(rule is not None and rule.vulnerabilities is not None for rule in rules):
+        yield None
+        return
+    from bundler.verify.vulnerability_stage import Carried, open_vulnerability_data  # noqa: PLC0415  few runs need it
+    from bundler.vulnerability.recollection import kept_items  # noqa: PLC0415
+
+    carried = Carried(archive, inventory, data.complete)
+    kept = kept_items(request.site) if request.site is not None else ()
+    with open_vulnerability_data(carried, kept, request.workplace, request.basis) as found:
+        yield found
+
+
+def _judge_then(bench: Bench, judged: list[Judged], request: Request, run: Verification) -> tuple[Check, ...]:
+    """With a typed time, what the bundle's own trusted material says, where it is not the newest."""
+    opened, standing = run.head.opened, run.head.standing
+    if request.basis.source != "typed" or opened is None or standing is None:
+        return ()
+    then = dict(opened.trusted.targets)
+    return () if then == dict(standing.targets) else _as_it_was(bench, Keyring(then), judged)
 
 
 def _judge_logs(
@@ -278,9 +334,9 @@ def _reader(
     return read
 
 
-def _bundle_checks(inventory: Inventory, judged: list[Judged], request: Request) -> tuple[Check, ...]:
-    checks: list[Check] = []
-    if not inventory.images:
+def _bundle_checks(inventory: Inventory, judged: list[Judged], data: JudgedData, request: Request) -> tuple[Check, ...]:
+    checks: list[Check] = list(data.checks)
+    if not inventory.images and not inventory.data:
         checks.append(Check("images", Outcome.MISSING, "no-images", detail="the inventory lists no image"))
     if request.policy is None:
         detail = "nothing is verified without this site's own policy (--policy FILE; sealift help policy)"
@@ -288,9 +344,10 @@ def _bundle_checks(inventory: Inventory, judged: list[Judged], request: Request)
     else:
         checks += [Check("policy", Outcome.NOTE, detail=told) for told in request.policy.strengthened]
     complete = tuple(item.complete for item in judged if item.complete is not None)
-    if len(complete) == len(judged):
+    if len(complete) == len(judged) and len(data.complete) == len(inventory.data):
+        nodes = tuple(node for item in data.complete for node in item.nodes)
         try:
-            check_no_strays(inventory, complete)
+            check_no_strays(inventory, complete, nodes)
         except RejectedError as error:
             checks.append(Check("completeness", Outcome.FAILED, error.code, detail=str(error)))
     return tuple(checks)
@@ -298,7 +355,7 @@ def _bundle_checks(inventory: Inventory, judged: list[Judged], request: Request)
 
 def _as_it_was(bench: Bench, then: Keyring, judged: list[Judged]) -> tuple[Check, ...]:
     """With a typed time, the second verdict: by the trusted material that the bundle itself carries."""
-    older = Bench(bench.inventory, bench.policy, then, bench.damaged, bench.read_blob, bench.at)
+    older = replace(bench, keyring=then, explain=False, exhibit=False)
     checks = []
     for item, image in zip(judged, bench.inventory.images, strict=True):
         before = judge_image(image, older).result

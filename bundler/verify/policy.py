@@ -30,6 +30,7 @@ from bundler.verify.policy_signer import (
     parse_signer,
 )
 from bundler.verify.policy_text import TextRule, wrong
+from bundler.verify.policy_vulnerabilities import VulnerabilityRule, parse_vulnerability_rule
 from trust_root.settings import parse_site_name
 
 __all__ = ["Demand", "KeySigner", "KeylessSigner", "Policy", "Rule", "RuleTrial", "Signer", "TextRule", "parse_policy"]
@@ -81,7 +82,10 @@ class Demand:
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """What images of these names (or digests), of this stream, have to show."""
+    """What images of these names (or digests), of this stream, have to show.
+
+    With `derived_from`, they have to be patched from an image of such a name, and that one has to show it.
+    """
 
     label: str
     patterns: tuple[ImagePattern, ...]
@@ -93,6 +97,8 @@ class Rule:
     platforms: tuple[str, ...]
     allow_omitted: bool
     allow_unsigned: bool
+    derived_from: tuple[ImagePattern, ...] = ()
+    vulnerabilities: VulnerabilityRule | None = None
 
     def applies(self, name: str, digest: Digest, stream: str) -> bool:
         """Whether this rule speaks of the image."""
@@ -128,6 +134,11 @@ class Rule:
         phrases += [f"{requirement} for every platform" for requirement in self.require]
         if self.provenance is not None:
             phrases.append(f"provenance with {self.provenance}")
+        if self.vulnerabilities is not None:
+            phrases.append(f"vulnerabilities {self.vulnerabilities}")
+        if self.derived_from:
+            names = " or ".join(pattern.text for pattern in self.derived_from)
+            phrases = [f"derived from {names}", *(f"{phrase}, of the original" for phrase in phrases)]
         return (*phrases, *(f"platform {platform}" for platform in self.platforms))
 
 
@@ -211,7 +222,8 @@ def parse_policy(raw: bytes) -> Policy:
 def _parse_rule(fields: Fields, number: int) -> Rule:
     fields.only(
         "name", "images", "digests", "stream", "signature", "attestation", "provenance",
-        "require", "platforms", "allow_omitted", "allow_unsigned",
+        "require", "platforms", "allow_omitted", "allow_unsigned", "derived_from",
+        "vulnerabilities",
     )  # fmt: skip
     where = f"rule[{number}]"
     patterns = tuple(parse_image_pattern(text) for text in _texts(fields, "images"))
@@ -222,6 +234,9 @@ def _parse_rule(fields: Fields, number: int) -> Rule:
     provenance = parse_provenance_rule(fields.fields("provenance")) if "provenance" in fields else None
     if provenance is not None and "provenance" not in require:
         require = (*require, "provenance")
+    vulnerabilities = _vulnerabilities(fields)
+    if vulnerabilities is not None and not set(require) & {"sbom", "spdx", "cyclonedx"}:
+        require = (*require, "sbom")
     rule = Rule(
         label=fields.optional_text("name") or where,
         patterns=patterns,
@@ -233,12 +248,23 @@ def _parse_rule(fields: Fields, number: int) -> Rule:
         platforms=_platforms(fields),
         allow_omitted=_flag(fields, "allow_omitted"),
         allow_unsigned=_flag(fields, "allow_unsigned"),
+        derived_from=tuple(parse_image_pattern(text) for text in _texts(fields, "derived_from")),
+        vulnerabilities=vulnerabilities,
     )
     if not rule.demands and not rule.require:
         raise wrong(where, "it demands nothing", "a signature, an attestation or `require`")
     if rule.allow_unsigned and not rule.require:
         raise wrong(f"{where}.allow_unsigned", "true without `require`", '`require = ["sbom"]` or provenance')
     return rule
+
+
+def _vulnerabilities(fields: Fields) -> VulnerabilityRule | None:
+    if "vulnerabilities" not in fields:
+        return None
+    if "derived_from" in fields:
+        want = "one of the two: the SBOM of a patched image is the original's"
+        raise wrong(f"{fields.where}.vulnerabilities", "beside derived_from", want)
+    return parse_vulnerability_rule(fields.fields("vulnerabilities"))
 
 
 def _check_reachable(rules: tuple[Rule, ...]) -> None:

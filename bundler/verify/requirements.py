@@ -101,6 +101,27 @@ def check_requirement(
         yield _Place(requirement, rule, "", complete.image.digest).missing("the image has no platform")
 
 
+def vouched_sboms(
+    rule: Rule, digest: Digest, complete: CompleteImage, evidence: ImageEvidence, met: Met
+) -> Iterator[tuple[Statement, str]]:
+    """Every SBOM statement about one platform that something vouches for, with its strength.
+
+    Unlike a check, which is content with the first that holds, this gives all of them.
+    """
+    about = {digest, *complete.indexes_over.get(digest, ())}
+    for attested in met.attested:
+        if attested.subject in about and is_requirement("sbom", attested.predicate_type):
+            for verified in (each for by_one in attested.signed for each in by_one):
+                if verified.statement is not None:
+                    yield verified.statement, SIGNED
+    for found in evidence.statements:
+        if found.subject != digest or found.statement is None or not is_requirement("sbom", found.predicate_type):
+            continue
+        covered = bool(found.indexes & met.signed_indexes)
+        if covered or rule.allow_unsigned:
+            yield found.statement.statement, COVERED if covered else UNSIGNED
+
+
 @dataclass(frozen=True, slots=True)
 class _Place:
     """One requirement at one platform."""

@@ -3,7 +3,7 @@
 Rules of this module:
 - A check has one outcome. MISSING is never FAILED, and neither is silence: what was not checked is said (`unchecked`).
 - A verdict is derived, never set: an image is verified only if at least one demand held and no check failed; a bundle
-  only if every image is, and there is at least one. Empty is not success.
+  only if every image is, and there is at least one, or vulnerability data. Empty is not success.
 - Nothing here reads a clock, a disk or a terminal, so equal inputs give equal reports (THREATS A5).
 """
 
@@ -16,6 +16,7 @@ from typing import Literal
 from bundler.digest import Digest
 from bundler.errors import SealiftError
 from bundler.value import dataclass, field
+from bundler.verify.data_facts import DataFact
 from bundler.verify.head_facts import BundleFacts, TrustFacts
 from bundler.verify.policy import RuleTrial
 
@@ -250,6 +251,7 @@ class Report:
     images: tuple[ImageResult, ...] = ()
     checks: tuple[Check, ...] = ()
     logs: tuple[LogGrowthFact, ...] = ()
+    data: tuple[DataFact, ...] = ()
     failure: SealiftError | None = None
     weakened: tuple[str, ...] = field(default_factory=tuple)
 
@@ -264,7 +266,8 @@ class Report:
             return 0
         refused = any(check.refuses for check in self.checks)
         proved = self.trust is not None and self.trust.pin is not None
-        held = proved and bool(self.images) and all(image.verdict is Verdict.VERIFIED for image in self.images)
+        something = bool(self.images or self.data)
+        held = proved and something and all(image.verdict is Verdict.VERIFIED for image in self.images)
         return 0 if held and not refused else 1
 
     @property

@@ -22,7 +22,7 @@ def test_version_names_tool_and_format() -> None:
 
 @pytest.mark.parametrize(
     "command",
-    [(), ("export",), ("verify",), ("inspect",), ("help",)]
+    [(), ("export",), ("verify",), ("inspect",), ("scan",), ("help",)]
     + [("trust", name) for name in ("init", "publish", "pin", "show", "state")],
 )
 def test_help_has_examples(command: tuple[str, ...]) -> None:
@@ -32,7 +32,9 @@ def test_help_has_examples(command: tuple[str, ...]) -> None:
     assert "sealift" in result.out.partition("Example")[2]
 
 
-@pytest.mark.parametrize("page", ["format", "policy", "export", "inspect", "report", "reasons", "ceremony", "site"])
+@pytest.mark.parametrize(
+    "page", ["format", "policy", "export", "inspect", "scan", "report", "reasons", "ceremony", "site", "load", "serve"]
+)
 def test_manual_pages_travel_with_the_program(page: str) -> None:
     result = call("help", page)
     assert result.code == 0

@@ -73,6 +73,7 @@ def _changes(good: dict[str, Any]) -> Iterator[tuple[str, str, Change]]:
     yield from _image_changes()
     yield from _blob_changes(good)
     yield from _growth_changes()
+    yield from _data_changes(good)
     for path in _objects(good):
         place = "-".join(str(step) for step in path) or "top"
         yield "field-unknown", f"unknown-field-{place}", _put(*path, "extra", value=1)
@@ -225,6 +226,32 @@ def _growth_changes() -> Iterator[tuple[str, str, Change]]:
     }
     for title, (code, value) in wrong.items():
         yield code, f"logs-{title}", _put("logs", value=value)
+
+
+def _data_changes(good: dict[str, Any]) -> Iterator[tuple[str, str, Change]]:
+    """`data` is absent from the good inventory; here it stands, with one thing wrong."""
+    blob = next(blob for blob in good["blobs"] if blob["media_type"] == "application/vnd.sealift.log-entry.v1+json")
+    manifest = next(blob for blob in good["blobs"] if "manifest" in blob["media_type"])
+
+    def entry(of: dict[str, Any], **more: Any) -> dict[str, Any]:
+        own = {key: of[key] for key in ("digest", "media_type", "size")}
+        return {"kind": "osv", "source": "osv/PyPI", "modified": None, "records": 7, **own, **more}
+
+    artifact = entry(manifest, kind="trivy-db", source="registry.example/trivy-db:2")
+    yield "field-value", "data-empty", _put("data", value=[])
+    yield "order", "data-twice", _put("data", value=[entry(blob), entry(blob)])
+    yield "order", "data-unsorted", _put("data", value=[artifact, entry(blob)])
+    yield "field-unknown", "data-unknown-field", _put("data", value=[entry(blob, url="https://osv.dev")])
+    yield "data-kind", "data-of-another-kind", _put("data", value=[entry(blob, kind="nvd")])
+    yield "media-type", "data-of-another-media-type", _put("data", value=[entry(blob)])
+    yield "text", "data-without-source", _put("data", value=[entry(blob, source="")])
+    yield "name", "data-artifact-without-tag", _put("data", value=[{**artifact, "source": "registry.example/trivy-db"}])
+    yield "time", "data-later-than-created", _put("data", value=[{**artifact, "modified": "2026-11-23T12:00:01Z"}])
+    yield "field-value", "data-records-true", _put("data", value=[entry(blob, records=True)])
+    yield "blob-absent", "data-without-blob", _put("data", value=[entry(blob, digest=_OTHER)])
+    yield "blob-mismatch", "data-of-another-size", _put("data", value=[entry(blob, size=1)])
+    named = {**artifact, "source": good["images"][0]["name"]}
+    yield "layout-name", "data-under-an-image-s-name", _put("data", value=[named])
 
 
 def _blob_changes(good: dict[str, Any]) -> Iterator[tuple[str, str, Change]]:

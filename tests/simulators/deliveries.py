@@ -24,8 +24,12 @@ from bundler.archive.inventory import Inventory, format_inventory
 from bundler.archive.writer import write_bundle
 from bundler.digest import Digest, sha256_of
 from bundler.export.collect import collect
+from bundler.export.data import collect_data
 from bundler.export.plan import make_plan
+from bundler.export.settings import DataRequest
 from bundler.export.staging import stage
+from bundler.network.access import Access
+from bundler.network.connection import Connection
 from bundler.network.layout import open_layout
 from bundler.oci.descriptor import Platform
 from bundler.verify.pipeline import Request, Verification, verify_bundle
@@ -39,6 +43,7 @@ from trust_root.site import Site, load_site
 
 Change = Callable[[Inventory], Inventory]
 NOW = START + timedelta(days=1)
+_OFFLINE = Connection(Access(), lambda: Path("/nonexistent"))  # local data needs none
 
 
 @dataclass(frozen=True)
@@ -70,6 +75,7 @@ class Exporter:
         audience: Sequence[str] = (),
         compress: bool = True,
         change: Change = lambda inventory: inventory,
+        data: Sequence[DataRequest] = (),
     ) -> Path:
         """Make the next bundle of the stream and give its path."""
         number = next(self._numbers)
@@ -81,7 +87,7 @@ class Exporter:
                 source = open_layout(item.kind, item.path, item.reference, place=f"{item.kind}:{item.path}")
                 stack.callback(source.close)
                 collected.append(collect(source, item.name, item.platforms))
-            plan = make_plan(collected)
+            plan = make_plan(collected, collect_data(data, _OFFLINE, stack, at))
             staged = stage(plan, staging, compress=compress, progress=lambda _: None)
             inventory = change(
                 Inventory(
@@ -93,6 +99,7 @@ class Exporter:
                     tool=TOOL,
                     images=plan.images,
                     blobs=tuple(staged.blobs),
+                    data=plan.data,
                 )
             )
             raw = format_inventory(inventory)
@@ -134,10 +141,7 @@ def verify(
     request = Request(
         basis, site=site, policy=parse_policy(policy.encode()) if policy else None, historic=historic, threads=1
     )
-    run = verify_bundle(bundle, request)
-    if record:
-        settle(run, site)
-    return run
+    return verify_bundle(bundle, request, (lambda run, archive: settle(run, site, archive)) if record else None)
 
 
 def keyless_policy(

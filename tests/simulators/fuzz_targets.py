@@ -26,6 +26,7 @@ from bundler.transparency.promise import format_promise, parse_promise
 from bundler.verify.blob import known_digest, verify_blob
 from bundler.verify.material import TrustedMaterial, parse_trusted_root
 from bundler.verify.policy import KeylessSigner, Signer, TextRule, parse_policy
+from tests.simulators.fuzz_vulnerability import readings
 from tests.simulators.good_bundles import FORMS, World
 from tests.simulators.judging import IDENTITY
 from tests.simulators.sigstore_bundles import FILE_DIGEST, V01
@@ -164,6 +165,7 @@ def targets() -> Mapping[str, Target]:
             (POLICY.encode(),), reader(parse_policy, lambda raw, value: None), (b"[[rule]]", b"= true", b"^")
         ),
         "foreign JSON": Target(entries, reader(parse_foreign, _json_agrees), (b"\\ud800", b"1e999", b"-0", b"NaN")),
+        **{name: Target(seeds, reader(read, agree), words) for name, (seeds, read, agree, words) in readings().items()},
         "canonical JSON": Target((b'{"a":[1,"b",null],"c":{}}',), reader(parse_canonical, _canonical_agrees)),
     }
 

@@ -7,6 +7,7 @@ from typing import get_args
 
 from bundler.digest import sha256_of
 from bundler.errors import SealiftError
+from bundler.verify.data_facts import DataFact
 from bundler.verify.head_facts import BundleFacts, RoleFact, TrustFacts
 from bundler.verify.policy import RuleTrial
 from bundler.verify.result import (
@@ -68,6 +69,7 @@ def full_report(text: str = "some text", failure: SealiftError | None = None) ->
         damages=tuple(DamageFact(text, digest, "blob-digest", text) for digest in (None, DIGEST)) * 15,
         images=(image,),
         checks=checks,
+        data=(DataFact("osv", text, AT, 43, 7, DIGEST, "application/json", 9),),
         logs=tuple(
             LogGrowthFact(text, b"id", text, status, True, 100, 150, 2, AT) for status in get_args(GrowthStatus)
         ),

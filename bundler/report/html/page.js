@@ -15,12 +15,31 @@
     return read.get(id);
   };
 
-  const cell = (tag, text, mono) => {
+  // Worst first. What is not known stands behind high ones, as it counts.
+  const SEVERITIES = ["critical", "high", "unknown", "medium", "low", "none"];
+  const firstWord = (text) => text.split(" ")[0];
+
+  const cell = (tag, text, kind) => {
     const made = document.createElement(tag);
-    made.textContent = text === "" ? "–" : text;
+    const shown = text === "" || text === null ? "–" : text;
     if (tag === "th") made.scope = "row";
-    if (mono) made.className = "mono";
+    if (kind === "severity" && SEVERITIES.includes(firstWord(text))) {
+      const badge = document.createElement("span");
+      badge.className = `severity ${firstWord(text)}`;
+      badge.textContent = shown;
+      made.append(badge);
+    } else {
+      made.textContent = shown;
+      if (kind) made.className = kind;
+    }
     return made;
+  };
+
+  // How a column is ordered, rising. Numbers that nobody knows stand behind all others, worse severities before others.
+  const orders = {
+    "": (a, b) => collator.compare(a, b),
+    right: (a, b) => (a ?? Infinity) - (b ?? Infinity) || 0,
+    severity: (a, b) => SEVERITIES.indexOf(firstWord(a)) - SEVERITIES.indexOf(firstWord(b)) || collator.compare(b, a),
   };
 
   const words = (text) => text.toLowerCase().split(/\s+/).filter(Boolean);
@@ -49,7 +68,9 @@
     const pager = section.querySelector(".pager");
     const body = section.querySelector("tbody");
     const heads = [...section.querySelectorAll("thead th")];
-    let all = null, shown = null, page = 0, column = 0, falling = false;
+    const kinds = heads.map((head) => head.dataset.kind || "");
+    let all = null, shown = null, page = 0, falling = false;
+    let column = Math.max(0, heads.findIndex((head) => head.hasAttribute("aria-sort")));
 
     const load = () => {
       if (all === null) all = shown = block(`packages-${section.dataset.packages}`);
@@ -63,7 +84,7 @@
       const made = document.createDocumentFragment();
       for (const row of rows) {
         const line = document.createElement("tr");
-        line.append(cell("th", row[0]), cell("td", row[1]), cell("td", row[2]), cell("td", row[3], true));
+        line.append(...row.map((text, number) => cell(number ? "td" : "th", text, kinds[number])));
         made.append(line);
       }
       body.replaceChildren(made);
@@ -81,7 +102,8 @@
       const wanted = words(search.value);
       shown = wanted.length ? all.filter((row) => holds(row, wanted)) : all.slice();
       const sign = falling ? -1 : 1;
-      shown.sort((a, b) => sign * (collator.compare(a[column], b[column]) || collator.compare(a[0], b[0])));
+      const order = orders[kinds[column]] || orders[""];
+      shown.sort((a, b) => sign * (order(a[column], b[column]) || collator.compare(a[0], b[0])));
       heads.forEach((head, number) => {
         if (number === column) head.setAttribute("aria-sort", falling ? "descending" : "ascending");
         else head.removeAttribute("aria-sort");
@@ -112,6 +134,35 @@
     else around.addEventListener("toggle", begin, { once: true });
   };
   document.querySelectorAll("[data-packages]").forEach(packages);
+
+  // A table that is whole in the page: its rows change places. Numbers begin with the largest.
+  const sortable = (table) => {
+    const body = table.tBodies[0];
+    const heads = [...table.querySelectorAll("thead th")];
+    const value = (line, number) => {
+      const place = line.cells[number];
+      return "value" in place.dataset ? place.dataset.value : place.textContent.trim();
+    };
+    heads.forEach((head, number) => {
+      const button = head.querySelector("button");
+      if (!button) return;
+      button.disabled = false;
+      button.addEventListener("click", () => {
+        const numbers = head.dataset.kind === "right";
+        const before = head.getAttribute("aria-sort");
+        const falling = before === null ? numbers : before === "ascending";
+        heads.forEach((other) => other.removeAttribute("aria-sort"));
+        head.setAttribute("aria-sort", falling ? "descending" : "ascending");
+        const unknown = falling ? -Infinity : Infinity;
+        const key = (line) => (numbers ? (value(line, number) === "" ? unknown : Number(value(line, number))) : value(line, number));
+        const compare = (a, b) => (numbers ? Math.sign(a - b) || 0 : collator.compare(a, b));
+        const lines = [...body.rows];
+        lines.sort((a, b) => (falling ? -1 : 1) * compare(key(a), key(b)) || collator.compare(a.cells[0].textContent, b.cells[0].textContent));
+        body.append(...lines);
+      });
+    });
+  };
+  document.querySelectorAll("table.sortable").forEach(sortable);
 
   // The search over all images.
   const find = byId("find-text");

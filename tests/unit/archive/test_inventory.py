@@ -24,7 +24,7 @@ from tests.simulators.bad_inventories import bad_inventories, good_inventory
 from tests.simulators.bundles import OCI_LAYER, sample_head, sample_inventory
 
 BAD = [pytest.param(code, raw, id=title) for code, title, raw in bad_inventories()]
-UNSUPPORTED = {"format", "critical", "evidence-kind", "digest-algorithm"}
+UNSUPPORTED = {"format", "critical", "evidence-kind", "data-kind", "digest-algorithm"}
 
 
 def test_round_trip() -> None:

@@ -81,7 +81,7 @@ class Place:
             with silent(title, total_bytes) as bar:
                 yield bar
 
-        return Hooks(no_passphrase, verify_file, progress)
+        return Hooks(no_passphrase, verify_file=verify_file, progress=progress)
 
     def litter(self) -> list[str]:
         """What lies in the output folder beside bundles, and a pending record."""

@@ -57,7 +57,7 @@ def test_top_level_keys_are_those_of_the_page_in_its_order(page: str) -> None:
     assert list(report_document(Report("f", "t"))) == documented
 
 
-@pytest.mark.parametrize("key", ["time", "trust", "bundle", "integrity", "logs"])
+@pytest.mark.parametrize("key", ["time", "trust", "bundle", "integrity", "logs", "data"])
 def test_keys_of_each_part_are_those_of_the_page(page: str, key: str) -> None:
     documented = set(WORD.findall(table(page, "key")[f"`{key}`"])) - VALUES
     assert keys(report_document(full_report())[key]) == documented

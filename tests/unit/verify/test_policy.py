@@ -393,7 +393,7 @@ def test_a_rule_says_why_it_applies() -> None:
 def test_the_manuals_examples_are_policies(root: Path) -> None:
     page = (root / "bundler" / "verify" / "POLICY.md").read_text(encoding="utf-8")
     examples = re.findall(r"```toml\n(.*?)```", page, re.DOTALL)
-    assert len(examples) == 5
+    assert len(examples) == 6
     head = 'format = 1\n[[rule]]\nimages = ["example.org/**"]\n'
     for example in examples:
         start = "" if example.startswith("format") else "format = 1\n" if example.startswith("[[rule]]") else head

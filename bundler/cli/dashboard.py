@@ -1,0 +1,209 @@
+"""`sealift dashboard`: what is open in everything that was delivered, over time, as one page.
+
+no FILE     what this site remembers of accepted deliveries
+FILE…       bundles, each verified
+--data      OSV records; else the data that this site keeps
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from bundler.errors import DamagedError, TrustError, UsageError
+from bundler.value import dataclass
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from bundler.cli.console import Shown
+    from bundler.vulnerability.findings import Note
+    from bundler.vulnerability.history import Delivery
+    from bundler.vulnerability.match import Matcher
+    from trust_root.site import Site
+
+_EPILOG = """\b
+Examples:
+  sealift dashboard --html dashboard.html
+  sealift dashboard *.bundle.tar --data osv/Debian.zip --data osv/PyPI.zip --html dashboard.html
+  sealift dashboard *.bundle.tar --data osv --policy policy.toml --json | jq .totals
+  sealift dashboard *.bundle.tar --data osv --without-verifying --html dashboard.html
+
+Exit codes: 0 told (whatever was found), 2 usage, 3 damaged, 4 the trust of a file or of this site does not hold,
+5 unsupported, 6 environment. More: sealift help dashboard
+"""
+_HEADINGS = ("image", "verdict", "days", "critical", "high", "medium", "low", "unknown", "fixable", "vex", "change")
+_SEVERITIES = _HEADINGS[3:8]
+
+
+@click.command(epilog=_EPILOG)
+@click.argument("files", metavar="[FILE...]", nargs=-1)
+@click.option(
+    "--data",
+    metavar="PATH",
+    multiple=True,
+    help="OSV records: a zip of them, or a folder; repeatable [what this site keeps].",
+)
+@click.option("--index", metavar="DIR", help="Where indexes of the data are kept [the cache folder].")
+@click.option("--policy", metavar="FILE", help="This site's demands (sealift help policy) [the one of site.toml].")
+@click.option(
+    "--without-verifying", is_flag=True, help="Read no layers and judge no image; check the trust of each head only."
+)
+@click.option("--at", metavar="TIME", help="Tell as of TIME (UTC, 2027-03-01T00:00Z). Needs --reason.")
+@click.option("--reason", metavar="TEXT", help="Why --at was typed.")
+@click.option("--state", metavar="DIR", help="State folder [SEALIFT_STATE, or the XDG state folder].")
+@click.option("--html", metavar="OUT", help="Write the dashboard as one HTML page that stands alone.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON (sealift help dashboard).")
+def dashboard(files: tuple[str, ...], *, html: str | None, as_json: bool, **typed: Any) -> int:
+    """Show what is open in all images, what each delivery fixed and brought, and how old the data is.
+
+    Without FILE, of every delivery that this site remembers. Each FILE is verified against the pinned root and the
+    policy. All SBOMs are compared with the same data. Nothing is recorded, and older deliveries that this site has
+    accepted count as accepted. No network is used.
+    """
+    options = _Options(**typed)
+    if "-" in files:
+        raise UsageError("usage", "bundle", "-", got="standard input", want="files: they are read here and there")
+    if html is not None:
+        from bundler.report.html_page import require_renderer
+
+        require_renderer()
+    document = _gather(files, options)
+    if html is not None:
+        _write_page(Path(html), document)
+    if as_json:
+        import json
+
+        click.echo(json.dumps(document, indent=2).replace("\x7f", "\\u007f"))
+    elif html is None:
+        from bundler.cli.console import show
+
+        show(_lines(document))
+    if not all(delivery["trusted"] for delivery in document["deliveries"]):
+        return TrustError.exit_code
+    return DamagedError.exit_code if any(one["verdict"] == "damaged" for one in document["deliveries"]) else 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Options:
+    """What was typed, beside FILE."""
+
+    data: tuple[str, ...]
+    index: str | None
+    policy: str | None
+    without_verifying: bool
+    at: str | None
+    reason: str | None
+    state: str | None
+
+
+def _gather(files: tuple[str, ...], options: _Options) -> dict[str, Any]:
+    """The dashboard, as plain values."""
+    from bundler.cli.judging import load_policy
+    from bundler.cli.scan import site_and_time
+    from bundler.deliver.deliveries import Desk, gather_delivery
+    from bundler.deliver.remembered_deliveries import Memory
+    from bundler.vulnerability.dashboard import dashboard_document
+    from bundler.vulnerability.recollection import kept_items
+    from bundler.vulnerability.scan import data_notes
+    from bundler.vulnerability.shelf import newest, read_vex
+
+    site, basis = site_and_time(options.state, options.at, options.reason)
+    if isinstance(site, TrustError):
+        raise site
+    policy = None if options.without_verifying else load_policy(options.policy, site)
+    documents, unread = read_vex(newest(kept_items(site)))
+    with _data(site, options, basis.at) as (matcher, notes):
+        if files:
+            desk = Desk(site, basis, matcher, policy, documents)
+            deliveries = [gather_delivery(Path(file), desk) for file in files]
+            _tell_weak(deliveries, policy is not None)
+        else:
+            deliveries = list(Memory(site, matcher, documents, policy).deliveries())
+            _require_some(deliveries)
+        data = [database.described(basis.at) for database in matcher.databases]
+        said = (*unread, *notes, *data_notes(matcher))
+    return dashboard_document(deliveries, basis.at, site.name or "", data, said)
+
+
+@contextmanager
+def _data(site: Site, options: _Options, at: datetime) -> Iterator[tuple[Matcher, tuple[Note, ...]]]:
+    """What everything is compared with: what was named, else what the site keeps."""
+    from bundler.cli.scan import open_matcher
+    from bundler.vulnerability.database import default_index_folder
+    from bundler.vulnerability.recollection import kept_items
+    from bundler.vulnerability.shelf import newest
+    from bundler.vulnerability.shelf import open_matcher as open_kept
+
+    if options.data:
+        with open_matcher(options.data, options.index, at) as matcher:
+            yield matcher, ()
+        return
+    folder = Path(options.index) if options.index else default_index_folder(os.environ)
+    with open_kept(newest(kept_items(site)), folder, at) as (matcher, notes):
+        if not matcher.databases:
+            raise UsageError(
+                "no-vulnerability-data", "option", "--data", got="none, and this site keeps none that can be read",
+                want="a zip or a folder of OSV records",
+                hints=["sealift dashboard --data osv/PyPI.zip --html dashboard.html",
+                       *(f"{note.subject}: {note.detail}" for note in notes)],
+            )  # fmt: skip
+        yield matcher, notes
+
+
+def _require_some(deliveries: list[Delivery]) -> None:
+    if not deliveries:
+        raise UsageError(
+            "usage", "argument", "FILE", got="none, and this site remembers no delivery", want="bundles",
+            hints=["sealift verify FILE makes the site remember it; or sealift dashboard FILE… --data PATH"],
+        )  # fmt: skip
+
+
+def _tell_weak(deliveries: list[Delivery], verified: bool) -> None:
+    from bundler.escaping import escape
+
+    if not verified:
+        click.echo("sealift: note: no image was verified: no policy, or --without-verifying", err=True)
+    for delivery in deliveries:
+        if not delivery.trusted:
+            click.echo(f"sealift: note: not trusted: {escape(delivery.source)} [{delivery.reason}]", err=True)
+
+
+def _write_page(path: Path, document: dict[str, Any]) -> None:
+    from bundler.report.dashboard_html import format_dashboard
+    from bundler.safe_file import write_atomically
+
+    write_atomically(path, format_dashboard(document).encode(), what="HTML page")
+
+
+def _lines(document: dict[str, Any]) -> Iterator[Shown]:
+    from bundler.cli.console import Table
+    from bundler.report.columns import broken
+
+    totals, counts = document["totals"], document["totals"]["open"]
+    images, deliveries = totals["images"], sum(delivery["trusted"] for delivery in document["deliveries"])
+    yield (
+        f"{images} image{'' if images == 1 else 's'} from {deliveries} deliver{'y' if deliveries == 1 else 'ies'}, "
+        f"as of {document['at']}"
+    )
+    for source in document["data"]:
+        age = "of unknown age" if source["age_days"] is None else f"{source['age_days']} days old"
+        yield from broken("  data: ", f"{source['source']} ({source['kind']}), {source['records']} records, {age}", 4)
+    yield Table(_HEADINGS, [_row(image) for image in document["images"]])
+    numbers = ", ".join(f"{counts[severity]} {severity}" for severity in _SEVERITIES)
+    yield f"open: {counts['total']} ({numbers}); fixable: {counts['fixable']}; under VEX: {counts['under_vex']}"
+    yield f"the last deliveries fixed {totals['fixed']} and brought {totals['brought']}"
+    yield f"images verified: {totals['verified']} of {totals['images']}; not judged: {totals['unscanned']}"
+    yield f"packages judged: {totals['judged']} of {totals['packages']}"
+
+
+def _row(image: dict[str, Any]) -> tuple[str, ...]:
+    counts, change = image["open"], image["change"]
+    numbers = [str(counts[key]) if counts else "?" for key in (*_SEVERITIES, "fixable", "under_vex")]
+    told = "" if change is None else f"-{len(change['fixed'])} +{len(change['brought'])}"
+    return image["name"], image["verdict"], str(image["age_days"]), *numbers, told

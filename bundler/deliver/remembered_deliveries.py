@@ -1,0 +1,118 @@
+"""Deliveries as a site remembers them, against data of today. For `sealift dashboard` without a bundle.
+
+Rules of this module:
+- Only accepted deliveries are remembered, so that their images are `verified`: as they were on that day, by the policy
+  of that day. How strong each SBOM is was written then, too.
+- Every SBOM is hashed again when it is read. A platform without one that was kept is named: it is not judged.
+- VEX settles a finding only where it names an author whom the policy of today takes at its word for this image, and the
+  image's own stream carried it. Signed VEX of an image is shown and settles nothing here: that is for `verify`, which
+  has the signature before it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from bundler.deliver.vex_beside import apply_vex, authors_for, carried_vex
+from bundler.digest import Digest
+from bundler.errors import RejectedError, UnsupportedError
+from bundler.evidence.sbom import Sbom
+from bundler.value import dataclass, field
+from bundler.verify.policy import Policy
+from bundler.vulnerability.findings import Note, ScanResult
+from bundler.vulnerability.history import DeliveredImage, Delivery
+from bundler.vulnerability.match import Matcher
+from bundler.vulnerability.recollection import recall, recall_sbom, recall_vex
+from bundler.vulnerability.remembered import SBOM, VEX, Paper, RememberedDelivery, RememberedImage
+from bundler.vulnerability.scan import SbomPlace, scan_sbom
+from bundler.vulnerability.shelf import ShelfDocument
+from bundler.vulnerability.vex import VexBook, VexSource
+from trust_root.site import Site
+
+_SOURCE = "this site's state"
+_VERDICT = "verified"
+
+
+@dataclass(slots=True)
+class Memory:
+    """What remembered deliveries are held against.
+
+    Attributes:
+        documents: VEX that travelled as data.
+        policy: the site's policy of today, for the authors of VEX; None: nobody's word is taken.
+    """
+
+    site: Site
+    matcher: Matcher
+    documents: Sequence[ShelfDocument] = ()
+    policy: Policy | None = None
+    _sboms: dict[Digest, Sbom | RejectedError] = field(default_factory=dict)
+
+    def deliveries(self) -> Iterator[Delivery]:
+        """All that the site remembers.
+
+        Raises:
+            TrustError: ``state-damaged``, ``state-changed``.
+            EnvError: the disk, a damaged index, a package of the extra `scan` is absent.
+        """
+        remembered = recall(self.site).deliveries
+        pins = {(item.stream, item.pin) for item in remembered}
+        streams = [stream for stream, _ in pins]
+        for item in remembered:
+            # Two roots may each have a stream of one name; they have nothing to do with each other.
+            stream = item.stream if streams.count(item.stream) == 1 else f"{item.stream} of {item.pin}"
+            images = tuple(self._image(item, image) for image in item.images)
+            yield Delivery(
+                stream, item.sequence, item.inventory, item.created_at, _SOURCE, _VERDICT, "", images, item.accepted_at
+            )
+
+    def _image(self, item: RememberedDelivery, image: RememberedImage) -> DeliveredImage:
+        gaps: set[Note] = set()
+        found: list[ScanResult] = []
+        for paper in (paper for paper in image.papers if paper.kind == SBOM):
+            sbom = self._sbom(paper)
+            if isinstance(sbom, RejectedError):
+                gaps.add(Note(sbom.code, f"SBOM about {paper.platform or 'the whole image'}", sbom.got))
+                continue
+            place = SbomPlace(image.name, paper.subject, paper.platform, paper.manifest, paper.strength)
+            found.append(scan_sbom(sbom, place, self.matcher))
+        gaps |= set(_without(image, {scan.digest for scan in found}, {scan.platform for scan in found}))
+        book = VexBook(self._vex(item, image, gaps), self.matcher.at)
+        scans, notes = apply_vex(found, book, image.name, image.digest)
+        return DeliveredImage(
+            image.name, image.digest, _VERDICT, "", image.signers, scans, tuple(sorted(gaps | notes))
+        )  # fmt: skip
+
+    def _sbom(self, paper: Paper) -> Sbom | RejectedError:
+        """The SBOM, read once: most images of a delivery were in the one before."""
+        found = self._sboms.get(paper.content)
+        if found is None:
+            try:
+                found = recall_sbom(self.site, paper)
+            except RejectedError as error:
+                found = error
+            self._sboms[paper.content] = found
+        return found
+
+    def _vex(self, item: RememberedDelivery, image: RememberedImage, gaps: set[Note]) -> Iterator[VexSource]:
+        authors = authors_for(self.policy, image.name, image.digest, item.stream)
+        for paper in (paper for paper in image.papers if paper.kind == VEX):
+            try:
+                document = recall_vex(self.site, paper)
+            except (RejectedError, UnsupportedError) as error:
+                gaps.add(Note("vex-unread", f"VEX about {paper.platform or 'the whole image'}", str(error)))
+                continue
+            accepted = not paper.signer and document.author in authors
+            yield VexSource(document, f"of {image.name}", paper.strength, accepted, paper.signer)
+        yield from carried_vex(self.documents, item.stream, authors)
+
+
+def _without(image: RememberedImage, subjects: set[Digest], platforms: set[str]) -> Iterator[Note]:
+    """Platforms that no SBOM is about, neither by themselves nor over the whole image."""
+    if image.digest in subjects or "" in platforms:
+        return
+    for platform, digest in image.platforms:
+        if digest not in subjects and platform not in platforms:
+            yield Note("sbom-missing", f"SBOM about {platform}", "none that this site has kept")
+    if not image.platforms and not subjects:
+        yield Note("sbom-missing", "SBOM", "none that this site has kept")

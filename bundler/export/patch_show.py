@@ -1,0 +1,63 @@
+"""What `sealift patch` prints, as text and as JSON.
+
+Rule: text escapes whatever came from outside; JSON keeps it and has stable keys. Counts of vulnerabilities are the
+scanner's word, and are told as that.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from bundler.escaping import escape
+from bundler.export.patch import PatchedImage, PlatformPatch
+from bundler.export.pipeline import Exported
+from bundler.export.show import exported_json, exported_text
+
+_NOTHING = "nothing has changed since the last delivery: no bundle was written\n"
+
+
+def patched_text(done: Exported | None, patched: Sequence[PatchedImage]) -> str:
+    """The result, for people. `done` is None when there was nothing to export."""
+    if done is None:
+        return _NOTHING
+    lines = [line for image in patched for line in _image_lines(image)]
+    return "\n".join(lines) + "\n" + exported_text(done)
+
+
+def patched_json(done: Exported | None, patched: Sequence[PatchedImage]) -> str:
+    """The result, for programs."""
+    export = None if done is None else json.loads(exported_json(done))
+    value = {"exported": export, "patched": [_image_json(image) for image in patched]}
+    return json.dumps(value, indent=2) + "\n"
+
+
+def _image_lines(image: PatchedImage) -> list[str]:
+    what = f"patched {image.name} as {image.patched_name}" if image.changed else f"nothing to patch in {image.name}"
+    return [escape(what), *(f"  {escape(_platform_line(each))}" for each in image.platforms)]
+
+
+def _platform_line(each: PlatformPatch) -> str:
+    if each.fact.original == each.fact.patched:
+        return f"{each.fact.platform}: as it was, {each.left} vulnerabilities that nothing mends, by trivy's word"
+    return f"{each.fact.platform}: {each.gone} vulnerabilities went, {each.left} are left, by trivy's word"
+
+
+def _image_json(image: PatchedImage) -> dict[str, Any]:
+    return {
+        "name": image.name,
+        "digest": str(image.digest),
+        "patched_name": image.patched_name if image.changed else None,
+        "lost_platforms": list(image.derivation.lost),
+        "platforms": [
+            {
+                "platform": each.fact.platform,
+                "original": str(each.fact.original),
+                "patched": str(each.fact.patched),
+                "gone": each.gone,
+                "left": each.left,
+            }
+            for each in image.platforms
+        ],
+    }

@@ -1,0 +1,192 @@
+"""What a site keeps of a delivery that it accepts, for later scans (vulnerability/remembered.py has the list).
+
+Rules of this module:
+- Chosen while images are judged, written only with the generation that records the delivery, under the state's lock.
+- Kept of an image: the blobs that hold its SBOMs and VEX, as they came, with their signatures; each with its strength
+  as it was judged. One whose signature or proof does not hold is not kept.
+- Kept of vulnerability data: the blobs, hashed again while they are copied.
+- What cannot be had any more (a pipe went by) or is larger than a site keeps is told, and does not refuse the delivery.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+from bundler import limits
+from bundler.archive.inventory import Inventory
+from bundler.archive.reader import ArchiveReader
+from bundler.digest import Digest, sha256_of
+from bundler.evidence.cosign import CosignItem
+from bundler.evidence.kind import VEX_TYPES, sbom_format
+from bundler.evidence.sbom import sbom_layers
+from bundler.oci.manifest import ImageManifest
+from bundler.value import dataclass, replace
+from bundler.verify.appraisal import Appraisal
+from bundler.verify.completeness import CompleteImage
+from bundler.verify.data import CompleteData, Keepsakes
+from bundler.verify.opened import ImageEvidence
+from bundler.verify.requirements import UNSIGNED
+from bundler.verify.result import EvidenceFact, ImageResult
+from bundler.vulnerability.findings import Note
+from bundler.vulnerability.remembered import (
+    SBOM,
+    VEX,
+    Paper,
+    RememberedData,
+    RememberedDelivery,
+    RememberedImage,
+    format_remembered,
+    merge,
+    parse_remembered,
+    shown,
+)
+from trust_root.delivery import Delivery, TimeBasis
+from trust_root.keeping import KeptNow, write_kept
+from trust_root.settings import KeepSettings
+
+
+def gather_papers(
+    complete: CompleteImage, evidence: ImageEvidence, facts: tuple[EvidenceFact, ...]
+) -> tuple[Paper, ...]:
+    """SBOMs and VEX of an image.
+
+    Args:
+        complete: the image.
+        evidence: as it was opened and judged.
+        facts: those of `evidence_facts`, in its order: appraisals, what was unread, statements.
+    """
+    found: list[Paper] = []
+    for fact, appraisal in zip(facts, evidence.appraisals, strict=False):
+        found += _attested(fact, appraisal)
+    statements = facts[len(evidence.appraisals) + len(evidence.unread) :]
+    for fact, item in zip(statements, evidence.statements, strict=False):
+        if item.statement is not None:
+            content = sha256_of(item.statement.statement.raw)
+            found += _paper(fact, item.predicate_type, "statement", content)
+    for known, document in complete.evidence:
+        if isinstance(document, ImageManifest):
+            for layer, media_type in sbom_layers(document, known.kind):
+                platform = complete.platform_of(known.subject)
+                found.append(
+                    Paper(
+                        SBOM, "document", shown(media_type), platform, known.subject, known.digest, UNSIGNED, "",
+                        layer.digest,
+                    )
+                )  # fmt: skip
+    return tuple(dict.fromkeys(found))[: limits.KEPT_PAPERS]
+
+
+def _attested(fact: EvidenceFact, appraisal: Appraisal) -> Iterator[Paper]:
+    verified = appraisal.held
+    if verified is None or verified.role != "attestation" or verified.statement is None or fact.code:
+        return
+    item = appraisal.item
+    if isinstance(item, CosignItem):
+        yield from _paper(fact, verified.statement.predicate_type, "envelope", sha256_of(item.raw))
+    else:
+        yield from _paper(fact, verified.statement.predicate_type, "sigstore-bundle", sha256_of(item.bundle.raw))
+
+
+def _paper(fact: EvidenceFact, predicate_type: str, form: str, content: Digest) -> Iterator[Paper]:
+    kind = SBOM if sbom_format(predicate_type) else VEX if predicate_type in VEX_TYPES else None
+    if kind is not None:
+        yield Paper(
+            kind, form, shown(predicate_type), fact.platform, fact.subject, fact.digest, fact.strength,
+            shown(fact.signer), content,
+        )  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Keeper:
+    """Writes what is to be kept of one accepted delivery. `keep` is handed to `Site.record`."""
+
+    archive: ArchiveReader
+    inventory: Inventory
+    delivery: Delivery
+    pin: Digest
+    results: tuple[ImageResult, ...]
+    keepsakes: Keepsakes
+    settings: KeepSettings
+    basis: TimeBasis
+
+    def keep(self, folder: Path, before: bytes | None) -> KeptNow:
+        """Write contents and give the list.
+
+        Raises:
+            EnvError: the disk. DamagedError: the bundle changed. TrustError: ``state-damaged``.
+        """
+        remembered = parse_remembered(before)
+        images = tuple(self._images())
+        added = RememberedDelivery(
+            self.pin, self.delivery.stream, self.delivery.sequence, self.delivery.inventory, self.delivery.created_at,
+            self.basis.clock.replace(microsecond=0), images,
+        )  # fmt: skip
+        known = next((item for item in remembered.deliveries if item.place == added.place), None)
+        if known is not None:  # accepted again: what came then in a file may go by in a pipe now
+            richer = images if any(image.papers for image in images) else known.images
+            added = replace(added, accepted_at=known.accepted_at, images=richer)
+        data = tuple(self._data()) if self.settings.data else ()
+        after = merge(remembered, added, data, self.settings.deliveries)
+        wanted = after.contents
+        for digest, size_bytes in self._contents(added, data):
+            if digest in wanted:
+                write_kept(folder, digest, self._pieces(digest, size_bytes))
+        return KeptNow(format_remembered(after), wanted)
+
+    def left_out(self) -> tuple[Note, ...]:
+        """What will not be kept, and why."""
+        notes = []
+        for item in self.keepsakes.data if self.settings.data else ():
+            if not self._can_keep(item):
+                detail = "not kept at this site: a pipe was read, or it is larger than a site keeps"
+                notes.append(Note("data-not-kept", item.data.source, detail))
+        lost = sum(not self._has(paper) for papers in self.keepsakes.papers for paper in papers)
+        if lost and self.settings.sboms:
+            detail = f"{lost} of them went by in a pipe and are not kept at this site"
+            notes.append(Note("sbom-not-kept", "SBOMs and VEX documents", detail))
+        return tuple(notes)
+
+    def _images(self) -> Iterator[RememberedImage]:
+        for result, papers in zip(self.results, self.keepsakes.papers, strict=True):
+            signers = [fact.signer for fact in result.evidence if fact.demanded and fact.signer]
+            yield RememberedImage(
+                result.name,
+                result.digest,
+                shown(result.rule),
+                tuple(dict.fromkeys(map(shown, signers))),
+                tuple((shown(platform), digest) for platform, digest in result.platforms),
+                tuple(filter(self._has, papers)) if self.settings.sboms else (),
+            )
+
+    def _data(self) -> Iterator[RememberedData]:
+        for item in filter(self._can_keep, self.keepsakes.data):
+            data = item.data
+            yield RememberedData(
+                self.pin, self.delivery.stream, self.delivery.sequence, self.delivery.created_at, data.kind,
+                data.source, data.modified_at, data.records, data.digest, data.media_type,
+                tuple((part.digest, part.size_bytes) for part in item.payload),
+            )  # fmt: skip
+
+    def _contents(self, added: RememberedDelivery, data: Sequence[RememberedData]) -> Iterator[tuple[Digest, int]]:
+        sizes = {blob.digest: blob.size_bytes for blob in self.inventory.blobs}
+        for image in added.images:
+            for paper in image.papers:
+                if paper.content in sizes:
+                    yield paper.content, sizes[paper.content]
+        for item in data:
+            yield from item.contents
+
+    def _pieces(self, digest: Digest, size_bytes: int) -> Iterable[bytes | memoryview]:
+        if size_bytes <= limits.KEPT_IN_MEMORY_BYTES:
+            return (self.archive.read_blob(digest, limits.KEPT_IN_MEMORY_BYTES),)
+        return self.archive.proved_blob(digest).read()
+
+    def _has(self, paper: Paper) -> bool:
+        return self.archive.still_has(paper.content)
+
+    def _can_keep(self, item: CompleteData) -> bool:
+        size_bytes = sum(part.size_bytes for part in item.payload)
+        return size_bytes <= limits.KEPT_DATA_BYTES and all(
+            self.archive.still_has(part.digest) for part in item.payload
+        )

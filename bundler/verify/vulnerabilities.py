@@ -1,0 +1,256 @@
+"""An image's SBOMs against vulnerability data, as a rule's `vulnerabilities` demands (POLICY.md, "Vulnerabilities").
+
+Rules of this module:
+- Scanned is every SBOM that the rule vouches for, of every platform: what another tool listed counts too.
+- No data, or none that could judge a single package, is MISSING. Data that is too old is FAILED: it proves nothing
+  about today. A platform without an SBOM is told by `require` (an SBOM is always required here).
+- VEX settles a finding only where the rule takes its author's word; every other statement is told and settles nothing.
+  Signed VEX of the image itself counts by its signer; unsigned VEX by the name in it, and only where the image's own
+  stream carried it.
+- What could not be judged is told with its number; `sealift scan` names each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime, timedelta
+
+from bundler import limits
+from bundler.digest import Digest, sha256_of
+from bundler.errors import RejectedError, UnsupportedError
+from bundler.evidence.kind import VEX_TYPES
+from bundler.evidence.sbom import read_sbom
+from bundler.evidence.statement import Statement
+from bundler.strict_json import parse_foreign
+from bundler.value import dataclass, field, replace
+from bundler.verify.appraisal import ITEM_FAILURES, Appraisal
+from bundler.verify.completeness import CompleteImage
+from bundler.verify.data import age_days
+from bundler.verify.opened import ImageEvidence
+from bundler.verify.policy import Demand, Rule
+from bundler.verify.policy_signer import Signer
+from bundler.verify.policy_vulnerabilities import VulnerabilityRule
+from bundler.verify.requirements import SIGNED, UNSIGNED, Met, vouched_sboms
+from bundler.verify.result import Check, Outcome
+from bundler.vulnerability.database import Database
+from bundler.vulnerability.findings import Finding, Note, ScanResult
+from bundler.vulnerability.match import Matcher
+from bundler.vulnerability.openvex import read_openvex
+from bundler.vulnerability.scan import SbomPlace, finding_order, scan_sbom
+from bundler.vulnerability.shelf import ShelfDocument
+from bundler.vulnerability.vex import Subject, VexBook, VexDocument, VexSource, settling
+
+NAME = "vulnerabilities"
+_SHOWN = 5
+
+
+@dataclass(frozen=True, slots=True)
+class VulnerabilityData:
+    """What images are held against.
+
+    Attributes:
+        matcher: over all OSV data.
+        documents: VEX that travels as data.
+        notes: what of the data could not be read.
+        stream: of the bundle.
+        modified_at: when data was last changed, by its digest, as inventories bound it.
+    """
+
+    matcher: Matcher
+    documents: tuple[ShelfDocument, ...]
+    notes: tuple[Note, ...]
+    stream: str
+    modified_at: Mapping[Digest, datetime | None] = field(hash=False)
+
+    def age(self, database: Database) -> timedelta:
+        """How old data is; what does not tell is older than anything."""
+        modified_at = self.modified_at.get(database.digest)
+        return timedelta.max if modified_at is None else self.matcher.at - modified_at
+
+    def told(self, database: Database) -> str:
+        """How old, for people."""
+        days = age_days(self.modified_at.get(database.digest), self.matcher.at)
+        return "of unknown age" if days is None else f"{days} day{'' if days == 1 else 's'} old"
+
+
+@dataclass(frozen=True, slots=True)
+class Platform:
+    """What one platform's SBOMs show."""
+
+    name: str
+    scans: tuple[ScanResult, ...]
+    notes: tuple[Note, ...]
+
+
+def check_vulnerabilities(
+    data: VulnerabilityData, complete: CompleteImage, evidence: ImageEvidence, rule: Rule, met: Met
+) -> Iterator[Check]:
+    """The checks of one image under a rule with `vulnerabilities`.
+
+    Raises:
+        EnvError: a damaged index, or a package of the extra `scan` is absent.
+    """
+    wanted = rule.vulnerabilities
+    if wanted is None:
+        return
+    if not data.matcher.databases:
+        detail = "neither this bundle nor this site has OSV data; carry some ([[vulnerability-data]])"
+        yield Check(NAME, Outcome.MISSING, "vulnerability-data-missing", detail=detail)
+        return
+    work = _Work(data, complete, evidence, rule, wanted, met)
+    yield from work.age()
+    book = VexBook(work.vex(), data.matcher.at)
+    for platform, digest in complete.platforms:
+        yield from work.check(work.scan(platform, digest, book))
+    for note in (*data.notes, *book.notes, *work.unread):
+        yield Check(NAME, Outcome.NOTE, note.code, note.subject, note.detail)
+
+
+@dataclass(slots=True)
+class _Work:
+    """One image under one rule."""
+
+    data: VulnerabilityData
+    complete: CompleteImage
+    evidence: ImageEvidence
+    rule: Rule
+    wanted: VulnerabilityRule
+    met: Met
+    unread: list[Note] = field(default_factory=list)
+
+    @property
+    def at(self) -> datetime:
+        return self.data.matcher.at
+
+    def age(self) -> Iterator[Check]:
+        """Data that is too old, unless younger data is about all that it is about."""
+        bound = self.wanted.data_max_age
+        databases = self.data.matcher.databases
+        old = [item for item in databases if bound is not None and self.data.age(item) > bound]
+        young = [set(item.index.contents.ecosystems) for item in databases if item not in old]
+        for database in old:
+            about = set(database.index.contents.ecosystems)
+            if bound is not None and not any(about <= others for others in young):
+                detail = f"{self.data.told(database)}; the rule allows {bound.days} days"
+                yield Check(NAME, Outcome.FAILED, "vulnerability-data-old", database.name, detail)
+
+    def scan(self, platform: str, digest: Digest, book: VexBook) -> Platform:
+        """All SBOMs of one platform that are vouched for, with VEX beside their findings."""
+        scans: list[ScanResult] = []
+        notes: set[Note] = set()
+        subject = Subject(self.complete.image.name, frozenset({digest, self.complete.image.digest}))
+        vouched = vouched_sboms(self.rule, digest, self.complete, self.evidence, self.met)
+        for statement, strength in {item.raw: (item, strength) for item, strength in vouched}.values():
+            try:
+                sbom = read_sbom(statement)
+            except RejectedError as error:
+                self.unread.append(Note(error.code, platform, str(error)))
+                continue
+            manifest = sha256_of(statement.raw)
+            place = SbomPlace(self.complete.image.name, digest, platform, manifest, strength)
+            scanned = scan_sbom(sbom, place, self.data.matcher)
+            applied = book.apply(scanned.findings, subject)
+            scans.append(replace(scanned, findings=applied.findings))
+            notes |= set(applied.notes)
+        return Platform(platform, tuple(scans), tuple(sorted(notes)))
+
+    def check(self, platform: Platform) -> Iterator[Check]:
+        """The verdict about one platform."""
+        for note in platform.notes:
+            yield Check(NAME, Outcome.NOTE, note.code, note.subject, note.detail)
+        if not platform.scans:
+            detail = "no SBOM that this rule vouches for could be scanned"
+            yield Check(NAME, Outcome.MISSING, "vulnerability-sbom-missing", platform.name, detail)
+            return
+        packages, judged = max((scan.packages, scan.judged) for scan in platform.scans)
+        if not any(scan.judged for scan in platform.scans):
+            detail = f"none of {packages} packages could be judged by {self._by()}"
+            yield Check(NAME, Outcome.MISSING, "vulnerability-data-missing", platform.name, detail)
+            return
+        findings = sorted((finding for scan in platform.scans for finding in scan.findings), key=finding_order)
+        counting = {_identity(finding): finding for finding in findings if self.wanted.counts(finding, self.at)}
+        unsettled = {_identity(finding) for finding in findings if settling(finding) is None}
+        open_ones = [finding for identity, finding in counting.items() if identity in unsettled]
+        told = f"{self._by()}; {judged} of {packages} packages judged"
+        if len(counting) > len(open_ones):
+            told += f"; {len(counting) - len(open_ones)} settled by VEX"
+        strength = min((scan.strength for scan in platform.scans), key=_weakness)
+        if open_ones:
+            detail = f"{_named(open_ones)}; {told}"
+            yield Check(NAME, Outcome.FAILED, "vulnerability-severity", platform.name, detail, strength)
+        else:
+            passing = f"{len({*map(_identity, findings)} - set(counting))} findings within bounds"
+            yield Check(NAME, Outcome.HELD, about=platform.name, detail=f"{passing}; {told}", strength=strength)
+
+    def vex(self) -> Iterator[VexSource]:
+        """VEX of the image itself, then what travels as data."""
+        for appraisal in self.evidence.appraisals:
+            if appraisal.claimed_type in VEX_TYPES:
+                yield from self._attested(appraisal)
+        for found in self.evidence.statements:
+            if found.statement is not None and found.predicate_type in VEX_TYPES:
+                document = self._read(found.statement.statement)
+                if document is not None:
+                    yield self._unsigned(document, f"statement {found.manifest}", UNSIGNED, self.data.stream)
+        for item in self.data.documents:
+            strength = f"unsigned, as stream {item.stream} had it"
+            yield self._unsigned(item.document, item.place, strength, item.stream)
+
+    def _attested(self, appraisal: Appraisal) -> Iterator[VexSource]:
+        place = f"attestation {appraisal.evidence.digest}"
+        for signer in self.wanted.vex_signers:
+            try:
+                verified = appraisal.meet(_demand(signer, appraisal))
+            except ITEM_FAILURES:
+                continue
+            document = self._read(verified.statement) if verified.statement else None
+            if document is not None:
+                yield VexSource(document, place, SIGNED, accepted=True, signer=str(verified.signer))
+            return
+        try:
+            verified = appraisal.judge_alone()
+        except ITEM_FAILURES as error:
+            self.unread.append(Note("vex-unread", place, f"[{error.code}] {error}"))
+            return
+        document = self._read(verified.statement) if verified.statement else None
+        if document is not None:
+            yield VexSource(document, place, SIGNED, accepted=False, signer=str(verified.signer))
+
+    def _unsigned(self, document: VexDocument, place: str, strength: str, stream: str) -> VexSource:
+        accepted = stream == self.data.stream and document.author in self.wanted.vex_authors
+        return VexSource(document, place, strength, accepted)
+
+    def _read(self, statement: Statement) -> VexDocument | None:
+        try:
+            whole = parse_foreign(statement.raw, "statement", max_bytes=limits.EVIDENCE_BLOB_BYTES)
+            return read_openvex(whole.get("predicate"))
+        except (RejectedError, UnsupportedError) as error:
+            self.unread.append(Note("vex-unread", statement.predicate_type, f"[{error.code}] {error}"))
+            return None
+
+    def _by(self) -> str:
+        return ", ".join(f"{item.name} ({self.data.told(item)})" for item in self.data.matcher.databases)
+
+
+def _identity(finding: Finding) -> tuple[str, str, str]:
+    """What makes two findings of two SBOMs one."""
+    return finding.record_id, finding.package.name, finding.package.version
+
+
+def _demand(signer: Signer, appraisal: Appraisal) -> Demand:
+    return Demand((signer,), appraisal.claimed_type)
+
+
+def _weakness(strength: str) -> int:
+    return (UNSIGNED, "", SIGNED).index(strength if strength in (UNSIGNED, SIGNED) else "")
+
+
+def _named(findings: Sequence[Finding]) -> str:
+    """The first of them by name, and how many more."""
+    parts = []
+    for finding in findings[:_SHOWN]:
+        package = finding.package
+        fixed = f", fixed in {finding.fixed_in[0]}" if finding.fixed_in else ", no fix known"
+        parts.append(f"{finding.record_id} in {package.name} {package.version} ({finding.severity}{fixed})")
+    more = f" and {len(findings) - _SHOWN} more" if len(findings) > _SHOWN else ""
+    return f"{'; '.join(parts)}{more}"

@@ -1,0 +1,203 @@
+"""`sealift scan --with`: what trivy and grype say of each SBOM, offline flags, and each lie they can tell."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bundler import limits
+from bundler.errors import EnvError, MalformedError
+from bundler.network.sbom_scanner import SbomScanner, ScannerName
+from bundler.vulnerability.scanner_report import parse_grype_findings, parse_trivy_findings
+from tests.cli.session import Result, call
+from tests.cli.test_scanning import PURLS, Scene, sbom
+from tests.simulators.scanner_stub import (
+    ScannerStub,
+    grype_finding,
+    grype_report,
+    trivy_finding,
+    trivy_report,
+)
+
+REPORTS: dict[str, Any] = {"trivy": trivy_report(trivy_finding()), "grype": grype_report(grype_finding())}
+NAMES: tuple[ScannerName, ...] = ("trivy", "grype")
+
+
+@pytest.fixture(scope="module")
+def scene(tmp_path_factory: pytest.TempPathFactory) -> Scene:
+    return Scene(tmp_path_factory.mktemp("scene"), *PURLS)
+
+
+def scan(scene: Scene, *words: str | Path) -> Result:
+    return call(
+        "scan", scene.bundle, "--state", scene.folder / "state", "--at", "2026-11-01", "--reason", "test", *words
+    )
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_each_sbom_is_given_to_the_scanner(
+    scene: Scene, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    stub = ScannerStub(tmp_path / "bin", name, REPORTS[name])
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"))
+    monkeypatch.setenv("SECRET_TOKEN", "x")
+    result = scan(scene, "--with", name, "--scanner-db", tmp_path / "db", "--json")
+    document = json.loads(result.out)
+    assert (result.code, document["scanner"], document["data"], document["judged"]) == (1, name, [], 0)
+    assert [(image["platform"], image["strength"]) for image in document["images"]] == [
+        ("linux/amd64", "signed, inclusion promise"), ("linux/arm64", "signed, inclusion promise"),
+    ]  # fmt: skip
+    (finding,) = document["images"][0]["findings"]
+    assert (finding["id"], finding["severity"], finding["score"]) == ("CVE-2023-30861", "high", "7.5")
+    assert finding["package"]["purl"] == "pkg:pypi/flask@2.2.2"
+    assert [note["reason"] for note in document["data_notes"]] == ["scanner-silent"]
+    assert finding["sources"][0].startswith(f"{name} 0.")
+    assert len(stub.calls) == 2
+    for arguments, environment in stub.calls:
+        assert environment["SECRET_TOKEN"] is None
+        if name == "trivy":
+            assert {"--offline-scan", "--skip-db-update"} <= set(arguments)
+            assert environment["TRIVY_CACHE_DIR"] == str(tmp_path / "db")
+        else:
+            assert environment["GRYPE_DB_AUTO_UPDATE"] == "false"
+            assert environment["GRYPE_DB_CACHE_DIR"] == str(tmp_path / "db")
+
+
+def test_the_scanner_gets_the_sbom_as_it_was_attested(
+    scene: Scene, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = tmp_path / "told.json"
+    ScannerStub(tmp_path / "bin", "trivy", REPORTS["trivy"], f"json.dump(SBOM, open({str(told)!r}, 'w')); honest()")
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"))
+    assert scan(scene, "--with", "trivy", "--platform", "linux/arm64", "--fail-on", "never").code == 0
+    assert json.loads(told.read_text()) == sbom(*PURLS)
+
+
+def test_the_screen_says_whose_word_it_is(scene: Scene, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    ScannerStub(tmp_path / "bin", "trivy", REPORTS["trivy"])
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"))
+    out = " ".join(scan(scene, "--with", "trivy").out.split())
+    assert "note [scanner-silent]: trivy 0.58.1: does not say which packages it could not judge" in out
+    assert "\x1b" not in out
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        ("pass", "lied"),
+        ("open(OUTPUT, 'w')", "lied"),
+        ("os.symlink('/etc/passwd', OUTPUT)", "lied"),
+        ("os.mkdir(OUTPUT)", "lied"),
+        ("open(OUTPUT, 'w').write('{')", "lied"),
+        ("open(OUTPUT, 'w').write('[]')", "lied"),
+        ('open(OUTPUT, \'w\').write(\'{"matches": 1, "Results": 1, "SchemaVersion": 2}\')', "lied"),
+        ("open(OUTPUT, 'w').truncate(1 << 30)", "lied"),
+        ("honest(); sys.exit(1)", "failed"),
+        ("honest(); os.kill(os.getpid(), 9)", "failed"),
+        ("sys.stderr.write('no database\\x1b[2J'); sys.exit(1)", "failed"),
+    ],
+)
+def test_lies_have_names(
+    scene: Scene, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, body: str, reason: str
+) -> None:
+    ScannerStub(tmp_path / "bin", name, REPORTS[name], body)
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"))
+    result = scan(scene, "--with", name, "--fail-on", "never")
+    assert (result.code, f"[{name}-{reason}]" in result.err, result.out) == (6, True, "")
+    assert "\x1b" not in result.err
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_scanner_that_hangs_is_ended(tmp_path: Path, name: ScannerName) -> None:
+    stub = ScannerStub(tmp_path / "bin", name, b"", "time.sleep(60)")
+    with pytest.raises(EnvError) as caught:
+        SbomScanner(name, str(stub.path), seconds=0.5).scan(b"{}", tmp_path / "run", "it")
+    assert caught.value.code == f"{name}-stalled"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_absent_and_too_old(scene: Scene, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"))
+    result = scan(scene, "--with", name)
+    assert (result.code, f"[{name}-absent]" in result.err, "hint: install" in result.err) == (6, True, True)
+    ScannerStub(
+        tmp_path / "bin", name, REPORTS[name], version={"trivy": "Version: 0.1.0", "grype": "grype 0.1.0"}[name]
+    )
+    assert f"[{name}-version]" in scan(scene, "--with", name).err
+
+
+@pytest.mark.parametrize(
+    "words", [("--with", "trivy", "--data", "x"), ("--with", "grype", "--index", "x"), ("--scanner-db", "x")]
+)
+def test_options_that_do_not_fit(scene: Scene, words: tuple[str, ...]) -> None:
+    result = scan(scene, *words)
+    assert (result.code, "[usage]" in result.err) == (2, True)
+
+
+# -- reports ----------------------------------------------------------------------------------------------------------
+
+
+def trivy(*found: dict[str, Any], **more: Any) -> Any:
+    return parse_trivy_findings(json.dumps(trivy_report(*found) | more).encode(), "here")
+
+
+def grype(*found: dict[str, Any]) -> Any:
+    return parse_grype_findings(json.dumps(grype_report(*found)).encode(), "here")
+
+
+def test_a_trivy_finding() -> None:
+    (finding,) = trivy(trivy_finding(), trivy_finding())
+    assert (finding.record_id, finding.aliases, finding.fixed_in) == ("CVE-2023-30861", (), ("2.3.2", "2.2.5"))
+    assert (finding.package.name, finding.package.version, finding.package.where) == ("flask", "2.2.2", "here")
+    assert (finding.published_at.year, finding.modified_at.year) == (2023, 2024)
+    (bare,) = trivy({"VulnerabilityID": "X-1", "PkgName": "x"})
+    assert (bare.severity, bare.score, bare.fixed_in, bare.package.purl) == ("unknown", "", (), "")
+    assert trivy(Results=None) == ()
+
+
+def test_a_grype_finding() -> None:
+    (finding,) = grype(grype_finding())
+    assert (finding.record_id, finding.aliases, finding.fixed_in) == (
+        "CVE-2023-30861", ("GHSA-m2qf-hxjv-5gpq",), ("2.2.5",),
+    )  # fmt: skip
+    (bare,) = grype({"vulnerability": {"id": "X-1", "severity": "Negligible"}, "artifact": {"name": "x"}})
+    assert (bare.severity, bare.fixed_in) == ("low", ())
+
+
+@pytest.mark.parametrize(
+    "call_it",
+    [
+        lambda: trivy(SchemaVersion=1),
+        lambda: trivy({"PkgName": "x"}),
+        lambda: trivy(trivy_finding(VulnerabilityID="")),
+        lambda: trivy(trivy_finding(PkgName="x" * (limits.OSV_NAME_CHARACTERS + 1))),
+        lambda: trivy(trivy_finding(PublishedDate="soon")),
+        lambda: grype({"vulnerability": {}, "artifact": {}}),
+        lambda: grype(grype_finding(artifact=None)),
+        lambda: parse_grype_findings(b"{}", "here"),
+        lambda: parse_trivy_findings(b'{"SchemaVersion":2,"SchemaVersion":2}', "here"),
+    ],
+)
+def test_what_is_no_report_is_refused(call_it: Any) -> None:
+    with pytest.raises(MalformedError):
+        call_it()
+
+
+@settings(derandomize=True, deadline=None, max_examples=150)
+@given(
+    key=st.sampled_from(sorted({*trivy_finding(), *grype_finding()})),
+    value=st.none() | st.integers() | st.text(max_size=4) | st.lists(st.integers(), max_size=2) | st.just({"a": {}}),
+)
+def test_any_value_is_read_or_refused(key: str, value: Any) -> None:
+    for ask, make in ((trivy, trivy_finding), (grype, grype_finding)):
+        try:
+            (finding,) = ask(make(**{key: value}))
+        except MalformedError:
+            continue
+        assert finding.record_id
