@@ -37,6 +37,7 @@ from trust_root.newest import (
     open_under_roots,
 )
 from trust_root.settings import SiteSettings, parse_settings
+from trust_root.site_errors import changed_meanwhile, no_pin
 from trust_root.state import PinRecord, Retirement, SiteState, next_state
 from trust_root.state_folder import (
     Snapshot,
@@ -163,7 +164,7 @@ class Site:
                 judge=self.judge_of(held),
             )  # fmt: skip
             if final.targets != standing.targets:
-                raise _changed_meanwhile(
+                raise changed_meanwhile(
                     "newer trusted material, recorded", "the material that this bundle's evidence was judged by"
                 )
             record = advance(held, current, delivery, final)
@@ -272,7 +273,7 @@ class Site:
             before = self.loaded.state.settings
             self.loaded = load_snapshot(self.folder)
             if self.loaded.state.settings != before:
-                raise _changed_meanwhile("other settings, accepted", "the settings that this run began with")
+                raise changed_meanwhile("other settings, accepted", "the settings that this run began with")
             sweep(self.folder)
             yield
 
@@ -354,28 +355,6 @@ def weigh_with_site(site: Site, weigh: WeighLogs, basis: TimeBasis) -> tuple[Log
     """Hold a bundle's checkpoints of logs against those that this site remembers; alarms go to the log too."""
     with alarms(site, basis):
         return weigh(site.loaded.state.logs)
-
-
-def _changed_meanwhile(got: str, want: str) -> TrustError:
-    return TrustError(
-        "state-changed",
-        "state",
-        got=f"{got} by another run meanwhile",
-        want=want,
-        hints=["run the command again"],
-    )
-
-
-def no_pin(folder: Path) -> TrustError:
-    """The error of a site without a pinned root."""
-    return TrustError(
-        "no-pin",
-        "state",
-        str(folder),
-        got="no pinned root",
-        want="a root pinned by hand",
-        hints=["sealift trust pin 1.root.json --sha256 FINGERPRINT --site NAME"],
-    )
 
 
 @contextlib.contextmanager
