@@ -83,7 +83,9 @@ def head_lines(document: dict[str, Any]) -> Iterator[Shown]:
 
 def trust_lines(document: dict[str, Any], how: str) -> Iterator[Shown]:
     """The bundle, and whether its head is trusted."""
-    if document["trusted"]:
+    if document["trusted"] and document["pin"] is None:
+        yield from broken("", f"{document['file']}: what this site keeps of accepted deliveries", 2)
+    elif document["trusted"]:
         said = f"head trusted through pin {_short(document['pin'])}; {how}"
         yield from broken("", f"{document['file']}: {said}", 2)
     else:

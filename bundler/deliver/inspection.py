@@ -180,6 +180,21 @@ def head_document(head: InspectedHead) -> dict[str, Any]:
     }
 
 
+def state_document(folder: str) -> dict[str, Any]:
+    """The same for a site's state, which was hashed when it was loaded: no pin and no stream of its own."""
+    return {
+        "inspection": INSPECTION_VERSION,
+        "file": folder,
+        "trusted": True,
+        "reason": "",
+        "message": "",
+        "pin": None,
+        "development": False,
+        "stream": "",
+        "sequence": 0,
+    }
+
+
 def _image(image: Image, inspection: Inspection) -> dict[str, Any]:
     return {
         "name": image.name,
