@@ -75,7 +75,9 @@ def _head(report: Report) -> Iterator[str]:
     if bundle is not None:
         created = _time(bundle.created_at)
         yield from broken("  ", f"stream {bundle.stream}, sequence {bundle.sequence}, created {created}", 4)
-        contents = (_count(bundle.images, "image"), _count(bundle.blobs, "blob"), readable_size(bundle.size_bytes))
+        data = (_count(len(report.data), "source") + " of vulnerability data",) if report.data else ()
+        counts = (_count(bundle.images, "image"), *data, _count(bundle.blobs, "blob"))
+        contents = (*counts, readable_size(bundle.size_bytes))
         yield from broken("  ", ", ".join(contents), 4)
         if bundle.audience:
             yield from broken("  for the sites: ", ", ".join(bundle.audience), 4)

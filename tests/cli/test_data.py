@@ -84,6 +84,15 @@ def test_of_a_bundle(site: Site) -> None:
     ]
 
 
+def test_inspect_tells_of_it(site: Site) -> None:
+    bundle = site.deliver()
+    done = call("inspect", bundle, "--state", site.state)
+    assert done.code == 0
+    assert "vulnerability data osv/PyPI\n  osv, 2 records, changed " in done.out
+    document = json.loads(call("inspect", bundle, "--state", site.state, "--json").out)
+    assert [(item["kind"], item["records"]) for item in document["data"]] == [("openvex", 1), ("osv", 2)]
+
+
 def test_of_a_bundle_without_a_pin(site: Site, tmp_path: Path) -> None:
     bundle = site.deliver()
     done = call("data", "show", bundle, "--state", tmp_path / "nowhere")
