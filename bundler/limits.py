@@ -236,7 +236,7 @@ OSV_REFUSED_NAMED = 100  # records that could not be read, by name; all are coun
 ZIP_CENTRAL_BYTES = 1 * GIB  # 4 million entries with long names; read piece by piece
 VECTOR_CHARACTERS = 512  # the longest CVSS 4 vector with everything has some 200
 SCAN_CACHED_FINDINGS = 200_000  # some 1 kB each; those of a hundred large images
-SCAN_CACHED_PACKAGES = 100_000  # packages of many SBOMs are mostly the same ones
+SCAN_CACHED_PACKAGES = 50_000  # packages of many SBOMs are mostly the same ones
 
 # VEX. Vendors' largest CSAF documents (one vulnerability in a whole distribution) have some 10 MB.
 VEX_DOCUMENT_BYTES = 64 * MIB

@@ -39,6 +39,8 @@ def bundle_lines(document: dict[str, Any]) -> Iterator[Shown]:
         yield from broken("  target: ", f"{target['path']}, {readable_size(target['size'])}", 4)
     for image in document["images"]:
         yield from _bundle_image(image)
+    for data in document["data"]:
+        yield from _bundle_data(data)
 
 
 def _bundle_image(image: dict[str, Any]) -> Iterator[Shown]:
@@ -55,6 +57,15 @@ def _bundle_image(image: dict[str, Any]) -> Iterator[Shown]:
         claims = f"; claims {', '.join(item['claims'])} (not judged here)" if item["claims"] else "; not judged here"
         yield from broken("  ", f"{item['kind']} about {about}, found by {item['found_by']}{claims}", 4)
     yield _searched(image["searches"])
+
+
+def _bundle_data(data: dict[str, Any]) -> Iterator[Shown]:
+    records = "" if data["records"] is None else f", {_count(data['records'], 'record')}"
+    changed = f", changed {data['modified']}" if data["modified"] else ""
+    yield ""
+    yield from broken("", f"vulnerability data {data['source']}", 2)
+    yield from broken("  ", f"{data['kind']}{records}{changed}, as the exporter had it", 4)
+    yield f"  {data['digest']}"
 
 
 def _origin(image: dict[str, Any]) -> Iterator[Shown]:
@@ -84,7 +95,9 @@ def head_lines(document: dict[str, Any]) -> Iterator[Shown]:
 
 def trust_lines(document: dict[str, Any], how: str) -> Iterator[Shown]:
     """The bundle, and whether its head is trusted."""
-    if document["trusted"]:
+    if document["trusted"] and document["pin"] is None:
+        yield from broken("", f"{document['file']}: what this site keeps of accepted deliveries", 2)
+    elif document["trusted"]:
         said = f"head trusted through pin {_short(document['pin'])}; {how}"
         yield from broken("", f"{document['file']}: {said}", 2)
     else:

@@ -1,4 +1,4 @@
-"""`sealift scan`: a bundle's SBOMs against vulnerability data, offline, whatever their ages."""
+"""`sealift scan`: SBOMs of a bundle, or those that a site keeps, against vulnerability data, offline."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ import click
 
 from bundler.cli.options import clock, state_folder
 from bundler.errors import MalformedError, TrustError, UsageError
-from bundler.value import dataclass
+from bundler.value import dataclass, replace
 
 if TYPE_CHECKING:
     from bundler.deliver.scanning import BundleScan
-    from bundler.vulnerability.findings import DataSource, Severity
+    from bundler.vulnerability.findings import DataSource, Note, Severity
     from bundler.vulnerability.match import Matcher
     from trust_root.delivery import TimeBasis
     from trust_root.site import Site
@@ -29,6 +29,7 @@ Examples:
   sealift scan app.bundle.tar --data osv --json | jq '.images[] | {image, platform, counts}'
   sealift scan app.bundle.tar --data osv --sarif scan.sarif --fail-on never
   sealift scan app.bundle.tar --data osv --html scan.html
+  sealift scan /var/lib/sealift --vex vex.json
   sealift scan app.bundle.tar --with trivy --scanner-db /srv/trivy-cache
 
 Exit codes: 0 nothing at or above --fail-on, 1 findings or an image that could not be scanned, 2 usage, 3 damaged,
@@ -38,9 +39,15 @@ _ANY, _NEVER = "any", "never"
 
 
 @click.command(epilog=_EPILOG)
-@click.argument("file", metavar="FILE")
+@click.argument("file", metavar="FILE|STATE")
 @click.argument("image", metavar="[IMAGE]", required=False)
-@click.option("--data", metavar="PATH", multiple=True, help="OSV records: a zip of them, or a folder; repeatable.")
+@click.option(
+    "--data",
+    metavar="PATH",
+    multiple=True,
+    help="OSV records: a zip of them, or a folder; repeatable [what the site keeps].",
+)
+@click.option("--vex", metavar="PATH", multiple=True, help="OpenVEX or CSAF VEX whose word you take; repeatable.")
 @click.option("--index", metavar="DIR", help="Where indexes of the data are kept [the cache folder].")
 @click.option(
     "--with", "scanner", type=click.Choice(["trivy", "grype"]), help="Let this scanner judge, by its own database."
@@ -65,6 +72,8 @@ _ANY, _NEVER = "any", "never"
 def scan(file: str, image: str | None, **typed: Any) -> int:
     """Scan every verified SBOM of the bundle FILE, or of one IMAGE, against vulnerability data. Needs no network.
 
+    Of a folder STATE, those of all images that this site has accepted, however long ago.
+
     Data can be much newer than the bundle; its age is told. Packages and versions that nobody here can judge are named:
     nothing found is not the same as nothing there. The head's trust is checked first, and each SBOM says how strong it
     is bound and signed. Layers are not read and no policy is applied; that is what verify does.
@@ -77,11 +86,12 @@ def scan(file: str, image: str | None, **typed: Any) -> int:
         from bundler.report.html_page import require_renderer
 
         require_renderer()
-    site, basis = site_and_time(options.state, options.at, options.reason)
+    site, basis = site_and_time(file if Path(file).is_dir() else options.state, options.at, options.reason)
     found, data = _find(file, image, options, site, basis)
-    document, failing = _documents(found, data, basis.at, options)
+    found = _with_vex(found, options.vex, basis.at)
+    document, failing = _documents(found, data, basis.at, options, file)
     _print(document, options)
-    head_failure = found.head.failure
+    head_failure = found.head.failure if found.head is not None else None
     for failure in ([head_failure] if head_failure is not None else []) + list(found.failures):
         print_error(failure)
     if head_failure is not None and not options.untrusted:
@@ -95,6 +105,7 @@ class _Options:
     """What was typed."""
 
     data: tuple[str, ...]
+    vex: tuple[str, ...]
     index: str | None
     scanner: str | None
     database: str | None
@@ -118,11 +129,6 @@ class _Options:
             )
         if self.scanner is None and self.database is not None:
             raise UsageError("usage", "option", "--scanner-db", got="no --with", want="--with trivy, or --with grype")
-        if self.scanner is None and not self.data:
-            raise UsageError(
-                "no-vulnerability-data", "option", "--data", got="none", want="a zip or a folder of OSV records",
-                hints=["sealift scan FILE --data osv/PyPI.zip"],
-            )  # fmt: skip
 
 
 def _find(
@@ -133,15 +139,60 @@ def _find(
     from bundler.network.sbom_scanner import SbomScanner
     from bundler.vulnerability.scan import require_packages
 
-    wanted, platform = image, options.platform
+    wanted, platform, is_state = image, options.platform, Path(file).is_dir()
+    if is_state and options.scanner is not None:
+        raise UsageError("usage", "option", "--with", got="a site's state", want="a bundle")
     if options.scanner is not None:
         require_packages()
         database = Path(options.database) if options.database else None
         scanner = SbomScanner("trivy" if options.scanner == "trivy" else "grype", database=database)
         return scan_bundle_with(file, site, basis, scanner, wanted=wanted, platform=platform), []
-    with open_matcher(options.data, options.index, basis.at) as matcher:
-        found = scan_bundle(file, site, basis, matcher, wanted=wanted, platform=platform)
+    with _open_data(options, site, basis.at) as (matcher, unread):
+        if is_state:
+            found = _find_at_site(site, matcher, wanted, platform)
+        else:
+            found = scan_bundle(file, site, basis, matcher, wanted=wanted, platform=platform)
+        found = replace(found, notes=(*unread, *found.notes))
         return found, [database.described(matcher.at) for database in matcher.databases]
+
+
+def _find_at_site(site: Site | TrustError, matcher: Matcher, wanted: str | None, platform: str | None) -> BundleScan:
+    from bundler.deliver.remembered_deliveries import Memory
+    from bundler.deliver.scan_site import scan_site
+    from bundler.vulnerability.recollection import kept_items
+    from bundler.vulnerability.shelf import newest, read_vex
+
+    if isinstance(site, TrustError):
+        raise site
+    documents, unread = read_vex(newest(kept_items(site)))
+    found = scan_site(Memory(site, matcher, documents), wanted=wanted, platform=platform)
+    return replace(found, notes=(*unread, *found.notes))
+
+
+@contextmanager
+def _open_data(options: _Options, site: Site | TrustError, at: datetime) -> Iterator[tuple[Matcher, tuple[Note, ...]]]:
+    """What was typed; else what this site keeps of accepted deliveries."""
+    from bundler.vulnerability.database import default_index_folder
+    from bundler.vulnerability.recollection import kept_items
+    from bundler.vulnerability.scan import require_packages
+    from bundler.vulnerability.shelf import newest
+    from bundler.vulnerability.shelf import open_matcher as open_kept
+
+    if options.data:
+        with open_matcher(options.data, options.index, at) as matcher:
+            yield matcher, ()
+        return
+    require_packages()
+    folder = Path(options.index) if options.index else default_index_folder(os.environ)
+    items = () if isinstance(site, TrustError) else newest(kept_items(site))
+    with open_kept(items, folder, at) as (matcher, unread):
+        if not matcher.databases:
+            raise UsageError(
+                "no-vulnerability-data", "option", "--data", got="none, and this site keeps none",
+                want="a zip or a folder of OSV records",
+                hints=["sealift scan FILE --data osv/PyPI.zip", *(f"{note.subject}: {note.detail}" for note in unread)],
+            )  # fmt: skip
+        yield matcher, unread
 
 
 def site_and_time(state: str | None, typed: str | None, reason: str | None) -> tuple[Site | TrustError, TimeBasis]:
@@ -207,14 +258,32 @@ def open_matcher(data: tuple[str, ...], index: str | None, at: datetime) -> Iter
         yield Matcher(databases, at)
 
 
+def _with_vex(found: BundleScan, paths: tuple[str, ...], at: datetime) -> BundleScan:
+    """Statements of documents that were typed, beside the findings that they are about."""
+    if not paths:
+        return found
+    from bundler.deliver.typed_vex import read_typed_vex
+    from bundler.vulnerability.vex import Subject, VexBook
+
+    book = VexBook(read_typed_vex(map(Path, paths)), at)
+    notes = set(book.notes)
+    results = []
+    for result in found.results:
+        digests = {result.digest, *(digest for name, digest in found.images if name == result.image)}
+        applied = book.apply(result.findings, Subject(result.image, frozenset(digests)))
+        results.append(replace(result, findings=applied.findings))
+        notes |= set(applied.notes)
+    return replace(found, results=tuple(results), notes=(*found.notes, *sorted(notes)))
+
+
 def _documents(
-    found: BundleScan, data: list[DataSource], at: datetime, options: _Options
+    found: BundleScan, data: list[DataSource], at: datetime, options: _Options, file: str
 ) -> tuple[dict[str, Any], int]:
-    from bundler.deliver.inspection import head_document
+    from bundler.deliver.inspection import head_document, state_document
     from bundler.vulnerability.document import failing, scan_document
 
     document = {
-        **head_document(found.head),
+        **(state_document(file) if found.head is None else head_document(found.head)),
         **scan_document(found.results, data, found.notes, found.failures, at),
         "scanner": options.scanner or "",
     }

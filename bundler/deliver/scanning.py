@@ -25,6 +25,7 @@ from bundler.deliver.image_inspection import (
 )
 from bundler.deliver.inspection import InspectedHead
 from bundler.deliver.readings import Reading, missing_platforms, read_all
+from bundler.digest import Digest
 from bundler.errors import MalformedError, RejectedError, SealiftError, TrustError, UsageError
 from bundler.evidence.sbom import sbom_document
 from bundler.network.sbom_scanner import SbomScanner
@@ -41,19 +42,21 @@ ScanReading = Callable[[Reading, SbomPlace], ScanResult]
 
 @dataclass(frozen=True, slots=True)
 class BundleScan:
-    """What was found in a bundle.
+    """What was found in a bundle, or in what a site remembers.
 
     Attributes:
-        head: the bundle's head, and why it is not trusted, if it is not.
+        head: the bundle's head, and why it is not trusted, if it is not; None for a site.
         results: one for each SBOM that was scanned: images in the inventory's order, indexes first, then platforms.
         failures: images and platforms that could not be scanned, and why.
         notes: what is wrong with the data itself.
+        images: name and digest of the images that were looked at.
     """
 
-    head: InspectedHead
+    head: InspectedHead | None
     results: tuple[ScanResult, ...]
     failures: tuple[SealiftError, ...]
     notes: tuple[Note, ...]
+    images: tuple[tuple[str, Digest], ...] = ()
 
 
 def scan_bundle(
@@ -133,7 +136,8 @@ def _scan_images(
                 if wanted is not None:
                     raise
                 found.failures.append(error)
-        return BundleScan(bundle.head, tuple(found.results), tuple(found.failures), ())
+        tops = tuple((image.name, image.digest) for image in images)
+        return BundleScan(bundle.head, tuple(found.results), tuple(found.failures), (), tops)
 
 
 @dataclass(slots=True)

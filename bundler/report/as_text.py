@@ -76,7 +76,9 @@ def _head(report: Report) -> Iterator[str]:
     if bundle is not None:
         created = _time(bundle.created_at)
         yield from broken("  ", f"stream {bundle.stream}, sequence {bundle.sequence}, created {created}", 4)
-        contents = (counted(bundle.images, "image"), counted(bundle.blobs, "blob"), readable_size(bundle.size_bytes))
+        data = (counted(len(report.data), "source") + " of vulnerability data",) if report.data else ()
+        counts = (counted(bundle.images, "image"), *data, counted(bundle.blobs, "blob"))
+        contents = (*counts, readable_size(bundle.size_bytes))
         yield from broken("  ", ", ".join(contents), 4)
         if bundle.audience:
             yield from broken("  for the sites: ", ", ".join(bundle.audience), 4)

@@ -161,6 +161,8 @@ def _opened(images: list[ImageView]) -> frozenset[int]:
 
 def _sentence(report: Report) -> str:
     all_images = len(report.images)
+    if report.verdict is Verdict.VERIFIED and not all_images:
+        return "Every byte is what was signed. The file holds vulnerability data and no image."
     if report.verdict is Verdict.VERIFIED:
         which = "the image meets" if all_images == 1 else f"all {all_images} images meet"
         return f"Every byte is what was signed, and {which} this site's policy."

@@ -14,7 +14,7 @@ from bundler.export.settings import DataRequest
 from tests.cli.session import Result, call
 from tests.cli.test_scanning import HIGH, LOW, sbom
 from tests.simulators.claims import demand, policy
-from tests.simulators.deliveries import Exporter, LayoutSource, make_site, verify
+from tests.simulators.deliveries import Exporter, LayoutSource, change_settings, make_site, verify
 from tests.simulators.images import SPDX
 from tests.simulators.scannable import FLASK as FLASK_OLD
 from tests.simulators.sigstore import Sigstore
@@ -245,6 +245,22 @@ def test_vex_settles_where_the_policy_takes_its_author(remembering: Remembering)
     assert (taken["findings"][0]["vex"][0]["accepted"], taken["open"]["total"], taken["open"]["under_vex"]) == (
         True, 0, 1,
     )  # fmt: skip
+
+
+def test_an_image_whose_sboms_were_not_kept_is_not_judged(remembering: Remembering, tmp_path: Path) -> None:
+    house = House(tmp_path)
+    change_settings(house.state, 'site = "plant"\n[keep]\nsboms = false\n')
+    run = verify(house.exporter.deliver(house.image(), data=[house.data()]), house.state, KEEP_POLICY)
+    assert run.report.exit_code == 0, run.report.reason
+    result = remembering.dashboard("--json", "--state", house.state)
+    (image,) = json.loads(result.out)["images"]
+    assert (image["verdict"], image["open"], image["change"]) == ("verified", None, None)
+    assert [(note["reason"], note["subject"]) for note in image["notes"]] == [
+        ("sbom-missing", "SBOM about linux/amd64"), ("sbom-missing", "SBOM about linux/arm64"),
+    ]  # fmt: skip
+    page = tmp_path / "page.html"
+    assert remembering.dashboard("--html", page, "--state", house.state).code == 0
+    assert "Nothing could be judged" in page.read_text(encoding="utf-8")
 
 
 def test_what_was_changed_in_the_state_is_not_believed(remembering: Remembering, tmp_path: Path) -> None:

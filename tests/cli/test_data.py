@@ -84,6 +84,15 @@ def test_of_a_bundle(site: Site) -> None:
     ]
 
 
+def test_inspect_tells_of_it(site: Site) -> None:
+    bundle = site.deliver()
+    done = call("inspect", bundle, "--state", site.state)
+    assert done.code == 0
+    assert "vulnerability data osv/PyPI\n  osv, 2 records, changed " in done.out
+    document = json.loads(call("inspect", bundle, "--state", site.state, "--json").out)
+    assert [(item["kind"], item["records"]) for item in document["data"]] == [("openvex", 1), ("osv", 2)]
+
+
 def test_of_a_bundle_without_a_pin(site: Site, tmp_path: Path) -> None:
     bundle = site.deliver()
     done = call("data", "show", bundle, "--state", tmp_path / "nowhere")
@@ -167,3 +176,73 @@ def test_export_reads_the_settings_file(tmp_path: Path, capsys: pytest.CaptureFi
     assert [(item["source"], item["records"]) for item in document["data"]] == [("all.zip", 1)]
     assert main(["export", "-f", str(settings), "--dry-run", "--cache", str(tmp_path / "cache")]) == 0
     assert "data osv all.zip, 1 records, changed 2026-10-11T00:00:00Z" in capsys.readouterr().out
+
+
+def scan(site: Site, *words: str | Path) -> Result:
+    return call("scan", *words, "--index", site.folder / "index")
+
+
+def test_scan_of_what_a_site_keeps(site: Site) -> None:
+    """The image came first, without data; the data weeks later, alone."""
+    assert site.verify(site.deliver(site.image(), data=False)).code == 0
+    assert "no-vulnerability-data" in scan(site, site.state).err
+    assert site.verify(site.deliver()).code == 0
+    done = scan(site, site.state)
+    assert done.code == 1
+    assert done.out.startswith(f"{site.state}: what this site keeps of accepted deliveries\n"[:20])
+    assert "43 days old" in " ".join(done.out.split())
+    assert "critical" in done.out
+    document = json.loads(scan(site, site.state, "--json").out)
+    assert (document["trusted"], document["pin"], document["failing"]) == (True, None, 2)
+    assert [(item["image"], item["platform"]) for item in document["images"]] == [
+        (NAME, "linux/amd64"),
+        (NAME, "linux/arm64"),
+    ]
+    assert {item["strength"] for item in document["images"]} == {"covered by the image signature"}
+    one = json.loads(scan(site, site.state, NAME, "--platform", "linux/arm64", "--json").out)
+    assert [item["platform"] for item in one["images"]] == ["linux/arm64"]
+    assert "[image-choice]" in scan(site, site.state, "registry.example.org/other").err
+    assert scan(site, site.state, "--with", "trivy").code == 2
+
+
+def test_scan_of_a_bundle_by_what_the_site_keeps(site: Site) -> None:
+    assert site.verify(site.deliver()).code == 0
+    bundle = site.deliver(site.image(), data=False)
+    done = scan(site, bundle, "--state", site.state, "--json")
+    assert done.code == 1
+    assert [item["source"] for item in json.loads(done.out)["data"]] == ["osv/PyPI of stream main"]
+
+
+def test_typed_vex_settles_and_is_shown(site: Site) -> None:
+    assert site.verify(site.deliver(site.image())).code == 0
+    statement = {
+        "vulnerability": {"name": "CVE-2026-1"},
+        "products": [{"@id": "pkg:pypi/flask"}],
+        "status": "not_affected",
+        "justification": "vulnerable_code_not_present",
+    }
+    path = site.folder / "typed.json"
+    path.write_bytes(raw(openvex(statement, timestamp="2026-01-01T00:00:00Z")))
+    done = scan(site, site.state, "--vex", path, "--json")
+    assert done.code == 0
+    document = json.loads(done.out)
+    assert (document["failing"], document["excused"]) == (0, 2)
+    (verdict,) = document["images"][0]["findings"][0]["vex"]
+    assert (verdict["accepted"], verdict["strength"]) == (True, "unsigned, named on the command line")
+    assert "not_affected" in scan(site, site.state, "--vex", path).out
+
+
+def test_typed_vex_about_the_index_and_bad_ones(site: Site) -> None:
+    assert site.verify(site.deliver(site.image())).code == 0
+    digest = json.loads(scan(site, site.state, "--json").out)["images"][0]["digest"]
+    path = site.folder / "vex"
+    path.mkdir()
+    assert "[vex-empty]" in scan(site, site.state, "--vex", path).err
+    (path / "a.json").write_bytes(raw(openvex()))
+    assert scan(site, site.state, "--vex", path).code == 1
+    about = {"vulnerability": {"name": "CVE-2026-1"}, "status": "fixed", "products": [{"@id": f"pkg:oci/app@{digest}"}]}
+    (path / "b.json").write_bytes(raw(openvex(about, timestamp="2026-01-01T00:00:00Z")))
+    assert json.loads(scan(site, site.state, "--vex", path, "--json").out)["excused"] == 1
+    (path / "c.json").write_bytes(b"{}")
+    done = scan(site, site.state, "--vex", path)
+    assert (done.code, "[field-missing]" in done.err) == (2, True)

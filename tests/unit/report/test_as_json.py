@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from bundler.errors import TrustError
 from bundler.report.as_json import REPORT_VERSION, format_report, report_document
+from bundler.verify.data import STRENGTH
 from bundler.verify.requirements import COVERED, UNSIGNED
 from bundler.verify.result import VERDICT_OF_EXIT, GrowthStatus, Outcome, Report, Verdict
 from bundler.verify.strength import FETCHED, LOGGED, NOT_LOGGED, PROVED, STAMPED
@@ -79,7 +80,8 @@ def test_values_are_those_of_the_page(page: str) -> None:
     assert set(re.findall("`([a-z-]+)`", table(page, "key")["`verdict`"])) == {verdict.value for verdict in Verdict}
     strengths = {first.strip("`") for first in table(page, "strength")}
     logged = {f"{PROVED}, 2 witnesses", PROVED, FETCHED, LOGGED, STAMPED, NOT_LOGGED}
-    assert strengths == {*logged, "signed", COVERED, UNSIGNED, "not verified"}
+    patched = {"asserted by stream …", "proved by digests", "the scanner's word"}
+    assert strengths == {*logged, *patched, "signed", COVERED, UNSIGNED, "not verified", STRENGTH}
     growths = {first.strip("`") for first in table(page, "growth")}
     assert growths == set(get_args(GrowthStatus))
     assert set(map(int, re.findall("[0-9]+", table(page, "key")["`exit_code`"]))) == {0, *VERDICT_OF_EXIT}

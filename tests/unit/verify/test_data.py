@@ -12,6 +12,8 @@ from bundler.archive.inventory import Inventory
 from bundler.archive.ustar import BLOCK_BYTES
 from bundler.export.settings import DataRequest
 from bundler.oci.manifest import is_manifest
+from bundler.report.as_html import format_html
+from bundler.report.as_text import format_text
 from bundler.verify.pipeline import Verification
 from tests.simulators.bundles import walk_members
 from tests.simulators.claims import demand, policy
@@ -49,6 +51,8 @@ def test_data_alone_is_a_bundle(exporter: Exporter, tmp_path: Path) -> None:
     assert fact.told.startswith("osv, 1 record, ")
     (check,) = [check for check in run.report.checks if check.name == "data"]
     assert (check.outcome, check.about, check.strength) == ("held", "osv/PyPI", "as the exporter had it")
+    assert "0 images, 1 source of vulnerability data, 1 blob" in format_text(run.report)
+    assert "The file holds vulnerability data and no image." in format_html(run.report, run.exhibits)
 
 
 def test_without_a_policy_nothing_is_verified(exporter: Exporter, tmp_path: Path) -> None:
