@@ -60,7 +60,7 @@ def _bundle_image(image: dict[str, Any]) -> Iterator[Shown]:
 
 
 def _bundle_data(data: dict[str, Any]) -> Iterator[Shown]:
-    records = "" if data["records"] is None else f", {_count(data['records'], 'record')}"
+    records = "" if data["records"] is None else f", {counted(data['records'], 'record')}"
     changed = f", changed {data['modified']}" if data["modified"] else ""
     yield ""
     yield from broken("", f"vulnerability data {data['source']}", 2)

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 from bundler import limits
 from bundler.archive.inventory import Evidence, Inventory
@@ -29,9 +30,11 @@ from bundler.verify.appraisal import ITEM_FAILURES
 from bundler.verify.completeness import CompleteImage, open_image
 from bundler.verify.keyring import Keyring
 from bundler.verify.patterns import ImagePattern
-from bundler.vulnerability.lineage import Lineage, PlatformImage, parse_config, verify_lineage
-from bundler.vulnerability.scan_report import Change, ScanReport, compare_reports, parse_scan_report
 from trust_root.stream_signature import StreamKeys
+
+if TYPE_CHECKING:
+    from bundler.vulnerability.lineage import Lineage, PlatformImage
+    from bundler.vulnerability.scan_report import Change, ScanReport
 
 ReadBlob = Callable[[Digest], bytes]
 _RUNS_NOWHERE = "unknown/unknown"
@@ -219,6 +222,9 @@ def _check_platforms(derivation: Derivation, complete: CompleteImage, original: 
 def _prove_platform(
     each: PatchedPlatform, complete: CompleteImage, original: CompleteImage, around: Surroundings
 ) -> ProvedPlatform:
+    from bundler.vulnerability.lineage import verify_lineage  # noqa: PLC0415  few bundles hold a patched image
+    from bundler.vulnerability.scan_report import compare_reports  # noqa: PLC0415
+
     older = _platform_image(original, each.original, around)
     newer = _platform_image(complete, each.patched, around)
     lineage = None if each.original == each.patched else verify_lineage(older, newer)
@@ -228,6 +234,8 @@ def _prove_platform(
 
 
 def _platform_image(image: CompleteImage, digest: Digest, around: Surroundings) -> PlatformImage:
+    from bundler.vulnerability.lineage import PlatformImage, parse_config  # noqa: PLC0415
+
     manifest = image.graph.documents[digest]
     if not isinstance(manifest, ImageManifest):
         raise RejectedError("derivation-platforms", "derivation", str(digest), got="an index", want="a manifest")
@@ -235,6 +243,8 @@ def _platform_image(image: CompleteImage, digest: Digest, around: Surroundings) 
 
 
 def _report(digest: Digest, about: PlatformImage, around: Surroundings) -> ScanReport:
+    from bundler.vulnerability.scan_report import parse_scan_report  # noqa: PLC0415
+
     report = parse_scan_report(around.read_blob(digest))
     report.check_about(about.config.diff_ids, str(digest))
     return report

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import re
 import tomllib
+from typing import TYPE_CHECKING
 
 from bundler import limits
 from bundler.digest import Digest, parse_digest, sha256_of
@@ -30,8 +31,10 @@ from bundler.verify.policy_signer import (
     parse_signer,
 )
 from bundler.verify.policy_text import TextRule, wrong
-from bundler.verify.policy_vulnerabilities import VulnerabilityRule, parse_vulnerability_rule
 from trust_root.settings import parse_site_name
+
+if TYPE_CHECKING:
+    from bundler.verify.policy_vulnerabilities import VulnerabilityRule
 
 __all__ = ["Demand", "KeySigner", "KeylessSigner", "Policy", "Rule", "RuleTrial", "Signer", "TextRule", "parse_policy"]
 
@@ -264,6 +267,8 @@ def _vulnerabilities(fields: Fields) -> VulnerabilityRule | None:
     if "derived_from" in fields:
         want = "one of the two: the SBOM of a patched image is the original's"
         raise wrong(f"{fields.where}.vulnerabilities", "beside derived_from", want)
+    from bundler.verify.policy_vulnerabilities import parse_vulnerability_rule  # noqa: PLC0415  few rules need it
+
     return parse_vulnerability_rule(fields.fields("vulnerabilities"))
 
 
