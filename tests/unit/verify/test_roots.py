@@ -15,6 +15,7 @@ import pytest
 from bundler.digest import sha256_of
 from bundler.errors import TrustError
 from bundler.strict_json import format_canonical
+from bundler.vulnerability.recollection import recall
 from tests.simulators.campaign import (
     DAY,
     KEYED,
@@ -30,6 +31,7 @@ from tests.simulators.campaign import (
 from tests.simulators.deliveries import verify
 from tests.simulators.tuf_repository import TufRepository, altered, relinked
 from tests.simulators.tuf_site import but_for_the_log
+from trust_root.kept import open_kept_content
 from trust_root.keys import generate_key
 from trust_root.metadata import format_metadata
 from trust_root.pin import pin_root
@@ -402,6 +404,16 @@ def test_a_bundle_without_the_pinned_version(tmp_path: Path) -> None:
 # -- hostile state ----------------------------------------------------------------------------------------------------
 
 
+def judge_and_recall(world: Campaign, bundle: Path) -> None:
+    """All that reads the state: a verification, and what looks into the contents that are kept for later scans."""
+    world.judge(bundle)
+    site = load_site(world.state)
+    for delivery in recall(site).deliveries:
+        for paper in (paper for image in delivery.images for paper in image.papers):
+            with open_kept_content(site, paper.content) as stream:
+                stream.read()
+
+
 def test_every_edited_state_file_is_noticed(world: Campaign) -> None:
     """I5: nothing of the state is believed because it lies there."""
     rotate_holders(world.repository)
@@ -414,11 +426,11 @@ def test_every_edited_state_file_is_noticed(world: Campaign) -> None:
         for position in (0, len(raw) // 2, len(raw) - 1):
             path.write_bytes(raw[:position] + bytes([raw[position] ^ 1]) + raw[position + 1 :])
             with pytest.raises(TrustError) as error:
-                world.judge(bundle)
+                judge_and_recall(world, bundle)
             assert error.value.code == "state-damaged", path.name
         path.unlink()
         with pytest.raises(TrustError) as error:
-            world.judge(bundle)
+            judge_and_recall(world, bundle)
         assert error.value.code in ("state-damaged", "no-pin"), path.name
         path.write_bytes(raw)
     assert world.judge(bundle) == ACCEPTED
