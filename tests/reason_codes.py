@@ -90,7 +90,7 @@ def record(findings: Findings, module: Module, function: Function | None, call: 
 
 def dataclasses_with_code(module: Module) -> Iterator[tuple[str, Carrier]]:
     """Dataclasses that have a field named `code`; their constructor's argument is one."""
-    for node in ast.walk(module.tree):
+    for node in module.nodes:
         if isinstance(node, ast.ClassDef) and any("dataclass" in ast.unparse(item) for item in node.decorator_list):
             names = [
                 item.target.id
@@ -126,7 +126,7 @@ def uses(
     homes = {
         id(inner): function for function in module.functions() for inner in ast.walk(function)
     }  # the innermost function comes last
-    for node in ast.walk(module.tree):
+    for node in module.nodes:
         if not isinstance(node, ast.Call):
             continue
         name = dotted(node.func).rpartition(".")[2]

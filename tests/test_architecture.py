@@ -177,7 +177,7 @@ def narrow_handlers(module: Module) -> Iterator[str]:
     """Only the judges catch every error, unless the handler raises the same one again."""
     if within(module.name, JUDGES):
         return
-    for node in ast.walk(module.tree):
+    for node in module.nodes:
         if isinstance(node, ast.ExceptHandler) and BROAD & set(caught(node)) and not raises_again(node):
             yield f"{module.name}:{node.lineno} catches {' '.join(caught(node)) or 'everything'}"
 
