@@ -8,7 +8,7 @@ VENV := .venv
 RUN := $(VENV)/bin/python
 FUZZ_SECONDS ?= 60
 FUZZ_SEED ?=
-PYTEST_FLAGS ?= -n 2 --dist worksteal
+PYTEST_FLAGS ?= -n 3 --dist worksteal
 CHECKED := bundler trust_root tests scripts
 
 help: ## list the commands

@@ -96,7 +96,7 @@ def connections() -> Iterator[Registries]:
 
 @pytest.mark.parametrize(
     ("behaviour", "referrers_api", "step"),
-    [(drop_unasked, False, 1), (drop_when_done, True, 1), (drop_unasked, True, 7), (drop_when_done, False, 7)],
+    [(drop_unasked, False, 1), (drop_when_done, True, 3), (drop_unasked, True, 7), (drop_when_done, False, 7)],
     ids=["not-done-fallback", "done-api", "not-done-api", "done-fallback"],
 )
 def test_a_drop_at_every_request(

@@ -26,7 +26,7 @@ from bundler.verify.signatures import verify_item
 from tests.simulators.judging import IDENTITY, SUBJECT, item_of, read_saved_layout, read_signature_file
 from tests.simulators.sigstore import Sigstore
 
-SAMPLES = 600
+SAMPLES = 400
 USED = (SIGNATURE, CERTIFICATE, BUNDLE)
 REAL = ("keyless-public-good", "slsa-generator-v1.4.0", "slsa-generator-v1.10.0")
 SIMULATED = ("signature", "dsse", "intoto", "keyed signature", "keyed dsse", "keyed intoto")
