@@ -18,10 +18,14 @@ from bundler.digest import Digest, sha256_of
 from bundler.errors import MalformedError, SealiftError, UsageError
 from bundler.export import pipeline
 from bundler.export.data_pack import PackedFolder
+from bundler.export.pipeline import export_bundle
 from bundler.export.settings import DataRequest, parse_settings
+from bundler.network.connection import Connection
 from bundler.vulnerability.osv_source import ZipSource
 from tests.simulators.images import EMPTY_CONFIG, Held, Layout
 from tests.simulators.osv_records import osv_record, osv_zip, write_folder
+from tests.simulators.registry import Registry
+from tests.simulators.registry_scene import QUICK
 from tests.simulators.vex_documents import csaf, openvex, raw
 from tests.unit.export.conftest import AT, Place
 from tests.unit.export.test_export import open_bundle
@@ -166,6 +170,22 @@ def test_an_artifact_travels_whole(place: Place) -> None:
     (data,) = inventory.data
     assert (data.source, data.records) == ("ghcr.example/trivy-db:2", None)
     assert data.modified_at == datetime(2026, 10, 25, 6, tzinfo=UTC)
+    assert sorted(blob.media_type for blob in inventory.blobs) == sorted([data.media_type, EMPTY_CONFIG, TRIVY])
+
+
+def test_an_artifact_from_a_registry(place: Place) -> None:
+    """Manifest, config and layer come by our own client; evidence is not looked for, and nothing goes to skopeo."""
+    layout = trivy_layout(place.folder / "trivy")
+    with Registry() as registry:
+        registry.repository("aqua/trivy-db").load(layout, "2")
+        source = f"docker://{registry.host}/aqua/trivy-db:2"
+        request = place.request(data=(DataRequest("trivy-db", source),), images=())
+        with Connection(QUICK, lambda: place.folder / "cache") as connection:
+            done = export_bundle(request, place.hooks(), connection)
+        assert not registry.asked("GET", "/referrers/")
+    inventory = open_bundle(done.path)
+    (data,) = inventory.data
+    assert data.source == f"{registry.host}/aqua/trivy-db:2"
     assert sorted(blob.media_type for blob in inventory.blobs) == sorted([data.media_type, EMPTY_CONFIG, TRIVY])
 
 

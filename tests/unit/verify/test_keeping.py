@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from bundler.digest import Digest, sha256_of
-from bundler.errors import TrustError
+from bundler.errors import TrustError, UsageError
 from bundler.export.settings import DataRequest
 from bundler.verify.pipeline import Request, Verification, verify_bundle
 from bundler.verify.policy import parse_policy
@@ -32,6 +32,7 @@ from tests.simulators.scannable import FLASK, scannable
 from tests.simulators.tuf_repository import START, TufRepository
 from tests.simulators.vex_documents import openvex, statement
 from trust_root.delivery import time_basis
+from trust_root.settings import KeepSettings, SiteSettings, format_settings, parse_settings
 from trust_root.site import load_site
 
 POLICY = policy(demand())
@@ -293,3 +294,12 @@ def test_every_flipped_bit_of_the_list_is_noticed() -> None:
             assert format_remembered(parse_remembered(bytes(changed))) == bytes(changed)
         except TrustError:
             continue
+
+
+def test_settings() -> None:
+    for keep in (KeepSettings(), KeepSettings(sboms=False), KeepSettings(data=False, deliveries=7)):
+        assert parse_settings(format_settings(SiteSettings("plant", keep=keep))).keep == keep
+    for wrong in (b"[keep]\nsbom = true\n", b"[keep]\ndeliveries = 0\n", b"[keep]\ndata = 1\n"):
+        with pytest.raises(UsageError) as error:
+            parse_settings(wrong)
+        assert error.value.code == "site-settings"
