@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 from typing import Generic, TypeVar
 
 from bundler import limits
+from bundler.archive.buffers import aligned_buffer
 from bundler.value import dataclass
 
 _Item = TypeVar("_Item")
@@ -80,7 +81,7 @@ class _Run(Generic[_Item, _Result]):
         self.stop = threading.Event()
 
     def take_items(self) -> None:
-        loan = Loan(memoryview(bytearray(self._buffer_bytes)), self.stop)
+        loan = Loan(aligned_buffer(self._buffer_bytes), self.stop)
         while (position := self._take()) is not None:
             self.results[position] = self._work(self._items[position], loan)
 
