@@ -52,6 +52,7 @@ __all__ = [
     "PlatformChild",
     "Search",
     "Storage",
+    "data_fields",
     "format_inventory",
     "layout_index",
     "parse_inventory",
@@ -121,7 +122,7 @@ def format_inventory(inventory: Inventory) -> bytes:
             "images": [_image_fields(image) for image in inventory.images],
             "blobs": [_blob_fields(blob) for blob in inventory.blobs],
             **({"logs": [format_growth(growth) for growth in inventory.logs]} if inventory.logs else {}),
-            **({"data": [_data_fields(data) for data in inventory.data]} if inventory.data else {}),
+            **({"data": [data_fields(data) for data in inventory.data]} if inventory.data else {}),
         },
         _WHAT,
     )
@@ -303,7 +304,8 @@ def _blob_fields(blob: Blob) -> dict[str, Any]:
     }
 
 
-def _data_fields(data: Data) -> dict[str, Any]:
+def data_fields(data: Data) -> dict[str, Any]:
+    """One entry of `data` as the inventory spells it; other documents spell it the same."""
     return {
         "kind": data.kind,
         "source": data.source,

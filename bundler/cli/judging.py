@@ -97,6 +97,7 @@ class Judging:
             ),
             historic=self.historic,
             threads=self.threads,
+            workplace=None if site.read_only else site.folder / "vulnerabilities",
             progress=reach,
         )
 

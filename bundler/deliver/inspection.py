@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from bundler import limits
-from bundler.archive.inventory import Data, Evidence, Image, Inventory
+from bundler.archive.inventory import Evidence, Image, Inventory, data_fields
 from bundler.archive.reader import STANDARD_INPUT, ArchiveReader, open_archive
 from bundler.digest import Digest
 from bundler.errors import MalformedError, TrustError
@@ -164,7 +164,7 @@ def inspection_document(inspection: Inspection) -> dict[str, Any]:
         "size": sum(blob.size_bytes for blob in inventory.blobs),
         "stored_size": sum(blob.stored_size_bytes for blob in inventory.blobs),
         "images": [_image(image, inspection) for image in inventory.images],
-        "data": [_data(data) for data in inventory.data],
+        "data": [data_fields(data) for data in inventory.data],
     }
 
 
@@ -215,18 +215,6 @@ def _image(image: Image, inspection: Inspection) -> dict[str, Any]:
             {"subject": str(search.subject), "place": search.place, "answer": search.answer}
             for search in image.searches
         ],
-    }
-
-
-def _data(data: Data) -> dict[str, Any]:
-    return {
-        "kind": data.kind,
-        "source": data.source,
-        "modified": format_moment(data.modified_at) if data.modified_at else None,
-        "records": data.records,
-        "digest": str(data.digest),
-        "media_type": data.media_type,
-        "size": data.size_bytes,
     }
 
 

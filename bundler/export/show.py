@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from bundler.archive.inventory import Data, Image
+from bundler.archive.inventory import Data, Image, data_fields
 from bundler.escaping import escape
 from bundler.export.pipeline import Exported
 from bundler.export.plan import Plan
@@ -48,7 +48,7 @@ def exported_json(done: Exported) -> str:
         "warnings": list(done.warnings),
         "blobs": len(inventory.blobs),
         "images": [_image_json(image) for image in inventory.images],
-        "data": [_data_json(data) for data in inventory.data],
+        "data": [data_fields(data) for data in inventory.data],
     }
     return json.dumps(value, indent=2) + "\n"
 
@@ -74,7 +74,7 @@ def plan_json(plan: Plan, *, compress: bool, free_bytes: int | None) -> str:
         "free_bytes": free_bytes,
         "blobs": len(plan.blobs),
         "images": [_image_json(image) for image in plan.images],
-        "data": [_data_json(data) for data in plan.data],
+        "data": [data_fields(data) for data in plan.data],
     }
     return json.dumps(value, indent=2) + "\n"
 
@@ -97,18 +97,6 @@ def _data_line(data: Data) -> str:
     records = "" if data.records is None else f", {data.records} records"
     changed = "" if data.modified_at is None else f", changed {format_moment(data.modified_at)}"
     return f"data {data.kind} {escape(data.source)}{records}{changed}"
-
-
-def _data_json(data: Data) -> dict[str, Any]:
-    return {
-        "kind": data.kind,
-        "source": data.source,
-        "modified": format_moment(data.modified_at) if data.modified_at else None,
-        "records": data.records,
-        "digest": str(data.digest),
-        "media_type": data.media_type,
-        "size": data.size_bytes,
-    }
 
 
 def _image_json(image: Image) -> dict[str, Any]:

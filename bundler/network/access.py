@@ -36,3 +36,13 @@ class Access:
     """How often one request is repeated after a fault that may pass."""
     backoff_seconds: float = 0.5
     """First wait before a repetition; each further one is twice as long."""
+
+    def patience(self, *, most_retries: int | None = None) -> Access:
+        """How patient it is, and nothing else of it: for places that are no registries and get no credentials."""
+        return Access(
+            connect_seconds=self.connect_seconds,
+            stall_seconds=self.stall_seconds,
+            document_seconds=self.document_seconds,
+            retries=self.retries if most_retries is None else min(self.retries, most_retries),
+            backoff_seconds=self.backoff_seconds,
+        )

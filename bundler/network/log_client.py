@@ -30,13 +30,7 @@ class LogClient:
     """
 
     def __init__(self, access: Access, environ: Mapping[str, str]) -> None:
-        own = Access(
-            connect_seconds=access.connect_seconds,
-            stall_seconds=access.stall_seconds,
-            document_seconds=access.document_seconds,
-            retries=min(access.retries, limits.LOG_RETRIES),
-            backoff_seconds=access.backoff_seconds,
-        )
+        own = access.patience(most_retries=limits.LOG_RETRIES)
         self._http = Http(own, environ)
         self._patience = Patience(own)
 

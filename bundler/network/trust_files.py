@@ -35,13 +35,7 @@ class TrustFiles:
     """
 
     def __init__(self, access: Access, environ: Mapping[str, str]) -> None:
-        own = Access(
-            connect_seconds=access.connect_seconds,
-            stall_seconds=access.stall_seconds,
-            document_seconds=access.document_seconds,
-            retries=access.retries,
-            backoff_seconds=access.backoff_seconds,
-        )
+        own = access.patience()
         self._http = Http(own, environ)
         self._patience = Patience(own)
 
