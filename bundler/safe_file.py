@@ -13,7 +13,7 @@ import errno
 import fcntl
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
@@ -103,13 +103,19 @@ def remove(path: Path) -> None:
 
 
 @contextlib.contextmanager
-def locked(path: Path, *, what: str = "lock", wait: bool = False) -> Iterator[None]:
+def locked(path: Path, *, what: str = "lock", wait: bool = False, hints: Sequence[str] = ()) -> Iterator[None]:
     """Hold an exclusive lock on the file `path` (created if need be).
 
+    Args:
+        path: the file.
+        what: the word for it in errors.
+        wait: until another process has let it go.
+        hints: ways out where the disk does not let us write it.
+
     Raises:
-        EnvError: another process holds it and `wait` is false (``locked``).
+        EnvError: another process holds it and `wait` is false (``locked``); the disk.
     """
-    with disk_errors(what, path):
+    with disk_errors(what, path, hints):
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     with _flocked(descriptor, path, what, wait=wait):
         yield
@@ -140,14 +146,15 @@ def _flocked(descriptor: int, path: Path, what: str, *, wait: bool) -> Iterator[
 
 
 @contextlib.contextmanager
-def disk_errors(what: str, path: Path | str) -> Iterator[None]:
-    """Turn OSError into EnvError that names the file. BrokenPipeError passes."""
+def disk_errors(what: str, path: Path | str, hints: Sequence[str] = ()) -> Iterator[None]:
+    """Turn OSError into EnvError that names the file, with the caller's ways out. BrokenPipeError passes."""
     try:
         yield
     except BrokenPipeError:
         raise
     except FileNotFoundError as error:
-        raise EnvError("file-absent", what, str(error.filename or path), got="no such file", want="a file") from error
+        which = str(error.filename or path)
+        raise EnvError("file-absent", what, which, got="no such file", want="a file", hints=hints) from error
     except OSError as error:
         code = "disk-full" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "disk"
-        raise EnvError(code, what, str(path), got=error.strerror or str(error), want="success") from error
+        raise EnvError(code, what, str(path), got=error.strerror or str(error), want="success", hints=hints) from error

@@ -51,6 +51,8 @@ from trust_root.state_folder import (
 )
 from trust_root.state_log import repeats
 
+_NOT_WRITABLE = "what is accepted is written to the state folder; sealift verify --read-only checks and writes nothing"
+
 WeighLogs = Callable[[tuple[LogRecord, ...]], tuple[LogRecord, ...]]
 """Gives the records of logs after a bundle, from those before it; raises TrustError for what contradicts them."""
 
@@ -269,7 +271,7 @@ class Site:
 
     @contextlib.contextmanager
     def _locked(self) -> Iterator[None]:
-        with locked(self.folder / "lock", what="state lock", wait=True):
+        with locked(self.folder / "lock", what="state lock", wait=True, hints=[_NOT_WRITABLE]):
             before = self.loaded.state.settings
             self.loaded = load_snapshot(self.folder)
             if self.loaded.state.settings != before:

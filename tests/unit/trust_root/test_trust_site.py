@@ -66,6 +66,14 @@ class TestPin:
         assert (site.name, site.floor, site.settings.grace) == ("plant-7", None, timedelta(0))
         assert '"kind":"pin"' in site.loaded.log[0]
 
+    def test_a_state_that_cannot_be_written_names_the_way_out(self, place: Place) -> None:
+        (place.state / "lock").unlink(missing_ok=True)
+        (place.state / "lock").mkdir()  # cannot be opened for writing, not even by root
+        with pytest.raises(SealiftError) as error:
+            place.take(place.make("main", b"one"))
+        assert (error.value.code, error.value.exit_code) == ("disk", 6)
+        assert "--read-only" in error.value.hints[0]
+
     def test_a_fingerprint_that_does_not_fit(self, tmp_path: Path) -> None:
         root = TufRepository("main").pin
         other = sha256_of(b"other")
