@@ -188,12 +188,12 @@ def _part(platform: str, number: int) -> Part:
 
 
 def _patch(part: Part) -> Part:
-    """As Copa does it over BuildKit: a layer and a step on top, a label, and times spelled shorter."""
+    """As Copa 0.11 does it over BuildKit: a layer and a step on top, a label in `labels`, times spelled shorter."""
     patched = copy.deepcopy(part)
     patched.layers.append(layer(b"patch", seed=hash_of(part.platform), size_bytes=32))
     patched.history[1]["created"] = "2026-10-01T00:00:01.12Z"
     patched.history.append({"created": "2026-11-20T06:00:00Z", "created_by": "mount / from exec", "comment": "copa"})
-    patched.runtime["Labels"] = {**part.runtime["Labels"], "BaseImage": NAME}
+    patched.runtime["labels"] = {"BaseImage": NAME}
     return patched
 
 

@@ -280,7 +280,7 @@ LIES: Mapping[str, tuple[Callable[[Scene], None], str]] = {
     "another user": (other_user, "lineage-config"),
     "another entry point": (other_entry_point, "lineage-config"),
     "more environment": (more_environment, "lineage-config"),
-    "a key that Go folds": (folded_key, "lineage-config"),
+    "a key that Go folds": (folded_key, "field-case"),
     "another architecture": (other_architecture, "lineage-platform"),
     "config of another image": (config_of_another_image, "lineage-diff-ids"),
 }
