@@ -25,7 +25,8 @@ from bundler.verify.result import ImageResult, Report
 from bundler.vulnerability.findings import Note
 from bundler.vulnerability.history import DeliveredImage, Delivery
 from bundler.vulnerability.match import Matcher
-from bundler.vulnerability.shelf import ShelfDocument
+from bundler.vulnerability.recollection import owner_of
+from bundler.vulnerability.shelf import Owner, ShelfDocument
 from bundler.vulnerability.vex import VexBook
 from trust_root.delivery import TimeBasis
 from trust_root.site import Site
@@ -108,9 +109,11 @@ def _image(image: Image, result: ImageResult | None, bundle: ImageInspections, d
         if result is None:  # nothing else would say so
             raise
         found.failures.append(error)
-    stream = bundle.head.inventory.stream
+    stream, pin = bundle.head.inventory.stream, bundle.head.trust.pin
     authors = authors_for(desk.policy, image.name, image.digest, stream)
-    book = VexBook(carried_vex(desk.documents, stream, authors), desk.basis.at)
+    nobody = Owner(stream, "")  # no document that a site keeps is its own
+    owner = nobody if isinstance(desk.site, TrustError) or pin is None else owner_of(desk.site, pin, stream)
+    book = VexBook(carried_vex(desk.documents, owner, authors), desk.basis.at)
     scans, notes = apply_vex(found.results, book, image.name, image.digest)
     return DeliveredImage(
         image.name,

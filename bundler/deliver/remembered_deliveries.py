@@ -22,7 +22,7 @@ from bundler.verify.policy import Policy
 from bundler.vulnerability.findings import Note, ScanResult
 from bundler.vulnerability.history import DeliveredImage, Delivery
 from bundler.vulnerability.match import Matcher
-from bundler.vulnerability.recollection import recall, recall_sbom, recall_vex
+from bundler.vulnerability.recollection import owner_of, recall, recall_sbom, recall_vex
 from bundler.vulnerability.remembered import SBOM, VEX, Paper, RememberedDelivery, RememberedImage
 from bundler.vulnerability.scan import SbomPlace, scan_sbom
 from bundler.vulnerability.shelf import ShelfDocument
@@ -104,7 +104,7 @@ class Memory:
                 continue
             accepted = not paper.signer and document.author in authors
             yield VexSource(document, f"of {image.name}", paper.strength, accepted, paper.signer)
-        yield from carried_vex(self.documents, item.stream, authors)
+        yield from carried_vex(self.documents, owner_of(self.site, item.pin, item.stream), authors)
 
 
 def _without(image: RememberedImage, subjects: set[Digest], platforms: set[str]) -> Iterator[Note]:

@@ -13,7 +13,7 @@ from bundler.digest import Digest
 from bundler.value import replace
 from bundler.verify.policy import Policy
 from bundler.vulnerability.findings import Note, ScanResult
-from bundler.vulnerability.shelf import ShelfDocument
+from bundler.vulnerability.shelf import Owner, ShelfDocument
 from bundler.vulnerability.vex import Subject, VexBook, VexSource
 
 
@@ -23,11 +23,11 @@ def authors_for(policy: Policy | None, name: str, digest: Digest, stream: str) -
     return () if rule is None or rule.vulnerabilities is None else rule.vulnerabilities.vex_authors
 
 
-def carried_vex(documents: Iterable[ShelfDocument], stream: str, authors: tuple[str, ...]) -> Iterator[VexSource]:
+def carried_vex(documents: Iterable[ShelfDocument], owner: Owner, authors: tuple[str, ...]) -> Iterator[VexSource]:
     """Documents as sources for an image of this stream."""
     for item in documents:
-        accepted = item.stream == stream and item.document.author in authors
-        yield VexSource(item.document, item.place, f"unsigned, as stream {item.stream} had it", accepted)
+        accepted = item.owner == owner and item.document.author in authors
+        yield VexSource(item.document, item.place, f"unsigned, as stream {item.owner.stream} had it", accepted)
 
 
 def apply_vex(

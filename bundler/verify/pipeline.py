@@ -39,6 +39,7 @@ from bundler.verify.result import Check, DamageFact, Outcome, Report, TimeFact
 from bundler.verify.root_origins import origin_checks, origin_weaknesses
 from bundler.version import TOOL
 from trust_root.delivery import Delivery, TimeBasis
+from trust_root.newest import OpenedTrust
 from trust_root.site import Site, compare_with_site, open_for_site
 from trust_root.standing import stand_again
 from trust_root.stream_signature import stream_keys
@@ -252,7 +253,7 @@ def _judge_claims(
     if site is not None and not site.read_only and request.basis.source != "typed":
         keeps = site.settings.keep.sboms or site.settings.keep.data
     bench = replace(bench, keep=keeps)
-    with _vulnerability_data(archive, inventory, data, request) as found:
+    with _vulnerability_data(archive, inventory, data, request, run.head.opened) as found:
         bench = replace(bench, vulnerabilities=found)
         judged = [judge_image(image, bench) for image in inventory.images]
         then = _judge_then(bench, judged, request, run)
@@ -270,7 +271,7 @@ def _judge_claims(
 
 @contextmanager
 def _vulnerability_data(
-    archive: ArchiveReader, inventory: Inventory, data: JudgedData, request: Request
+    archive: ArchiveReader, inventory: Inventory, data: JudgedData, request: Request, opened: OpenedTrust | None
 ) -> Iterator[VulnerabilityData | None]:
     """What images are held against, if a rule that applies to any of them asks for it."""
     policy = request.policy
@@ -281,10 +282,13 @@ def _vulnerability_data(
         yield None
         return
     from bundler.verify.vulnerability_stage import Carried, open_vulnerability_data  # noqa: PLC0415  few runs need it
-    from bundler.vulnerability.recollection import kept_items  # noqa: PLC0415
+    from bundler.vulnerability.recollection import kept_items, owner_of  # noqa: PLC0415
 
-    carried = Carried(archive, inventory, data.complete)
-    kept = kept_items(request.site) if request.site is not None else ()
+    if request.site is None or opened is None:
+        raise RuntimeError("claims are judged at a site only")
+    owner = owner_of(request.site, opened.roots.pin, inventory.stream)
+    carried = Carried(archive, inventory, data.complete, owner)
+    kept = kept_items(request.site)
     with open_vulnerability_data(carried, kept, request.workplace, request.basis) as found:
         yield found
 

@@ -42,14 +42,22 @@ class VulnerabilityRule:
     vex_signers: tuple[Signer, ...] = ()
     vex_authors: tuple[str, ...] = ()
 
-    def counts(self, finding: Finding, at: datetime) -> bool:
-        """Whether a finding that nothing settles rejects the image."""
+    def counts(self, finding: Finding, at: datetime, until: datetime) -> bool:
+        """Whether a finding that nothing settles rejects the image.
+
+        Args:
+            finding: one.
+            at: the time of the verdict.
+            until: publications after it cannot be; such a date counts as none.
+        """
         if severity_rank(finding.severity) <= severity_rank(self.at_most):
             return False
         if self.fixable_only and not finding.fixable:
             return False
         published = finding.published_at
-        return self.older_than is None or published is None or at - published >= self.older_than
+        if self.older_than is None or published is None or published > until:
+            return True
+        return at - published >= self.older_than
 
     def __str__(self) -> str:
         parts = [f"at most {self.at_most}"]

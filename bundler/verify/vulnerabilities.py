@@ -33,15 +33,16 @@ from bundler.verify.policy_vulnerabilities import VulnerabilityRule
 from bundler.verify.requirements import SIGNED, UNSIGNED, Met, vouched_sboms
 from bundler.verify.result import Check, Outcome
 from bundler.vulnerability.database import Database
-from bundler.vulnerability.findings import Finding, Note, ScanResult
+from bundler.vulnerability.findings import UNKNOWN_COUNTS_AS, Finding, Note, ScanResult
 from bundler.vulnerability.match import Matcher
 from bundler.vulnerability.openvex import read_openvex
 from bundler.vulnerability.scan import SbomPlace, finding_order, scan_sbom
-from bundler.vulnerability.shelf import ShelfDocument
+from bundler.vulnerability.shelf import Owner, ShelfDocument
 from bundler.vulnerability.vex import Subject, VexBook, VexDocument, VexSource, settling
 
 NAME = "vulnerabilities"
 _SHOWN = 5
+_CLOCKS_DIFFER = timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,24 +53,38 @@ class VulnerabilityData:
         matcher: over all OSV data.
         documents: VEX that travels as data.
         notes: what of the data could not be read.
-        stream: of the bundle.
+        owner: whose bundle it is.
         modified_at: when data was last changed, by its digest, as inventories bound it.
     """
 
     matcher: Matcher
     documents: tuple[ShelfDocument, ...]
     notes: tuple[Note, ...]
-    stream: str
+    owner: Owner
     modified_at: Mapping[Digest, datetime | None] = field(hash=False)
 
     def age(self, database: Database) -> timedelta:
         """How old data is; what does not tell is older than anything."""
-        modified_at = self.modified_at.get(database.digest)
-        return timedelta.max if modified_at is None else self.matcher.at - modified_at
+        changed_at = self.changed_at(database)
+        return timedelta.max if changed_at is None else self.matcher.at - changed_at
+
+    def changed_at(self, database: Database) -> datetime | None:
+        """When data was last changed: as its inventory says, and no later than anything in it says."""
+        claimed = self.modified_at.get(database.digest)
+        found = database.changed_at
+        return None if claimed is None or found is None else min(claimed, found)
+
+    def misdated(self) -> Iterator[Note]:
+        """Data of which an inventory says that it is younger than anything in it."""
+        for database in self.matcher.databases:
+            claimed, found = self.modified_at.get(database.digest), database.changed_at
+            if claimed is not None and (found is None or claimed > found):
+                told = f"last changed {found.date() if found else 'at no time that can be'}, not {claimed.date()}"
+                yield Note("data-misdated", database.name, f"{told}, as its bundle says")
 
     def told(self, database: Database) -> str:
         """How old, for people."""
-        days = age_days(self.modified_at.get(database.digest), self.matcher.at)
+        days = age_days(self.changed_at(database), self.matcher.at)
         return "of unknown age" if days is None else f"{days} day{'' if days == 1 else 's'} old"
 
 
@@ -102,8 +117,34 @@ def check_vulnerabilities(
     book = VexBook(work.vex(), data.matcher.at)
     for platform, digest in complete.platforms:
         yield from work.check(work.scan(platform, digest, book))
-    for note in (*data.notes, *book.notes, *work.unread):
+    for note in (*data.notes, *data.misdated(), *book.notes, *work.unread):
         yield Check(NAME, Outcome.NOTE, note.code, note.subject, note.detail)
+
+
+@dataclass(slots=True)
+class _Weighed:
+    """What a rule says of one platform's findings.
+
+    Attributes:
+        open: those above what it allows, worst first.
+        within: how many it lets pass; `unknown` of them have no severity.
+        settled: how many would be open without VEX; `whose` word that is.
+    """
+
+    open: list[Finding] = field(default_factory=list)
+    within: int = 0
+    unknown: int = 0
+    settled: int = 0
+    whose: set[str] = field(default_factory=set)
+
+    @property
+    def told(self) -> str:
+        """What is to be said beside the number of findings, for people."""
+        words = (
+            [f"{self.unknown} of them without a severity, which counts as {UNKNOWN_COUNTS_AS}"] if self.unknown else []
+        )
+        words += [f"{self.settled} settled by VEX of {', '.join(sorted(self.whose))}"] if self.settled else []
+        return "; ".join(words)
 
 
 @dataclass(slots=True)
@@ -167,20 +208,36 @@ class _Work:
             detail = f"none of {packages} packages could be judged by {self._by()}"
             yield Check(NAME, Outcome.MISSING, "vulnerability-data-missing", platform.name, detail)
             return
-        findings = sorted((finding for scan in platform.scans for finding in scan.findings), key=finding_order)
-        counting = {_identity(finding): finding for finding in findings if self.wanted.counts(finding, self.at)}
-        unsettled = {_identity(finding) for finding in findings if settling(finding) is None}
-        open_ones = [finding for identity, finding in counting.items() if identity in unsettled]
-        told = f"{self._by()}; {judged} of {packages} packages judged"
-        if len(counting) > len(open_ones):
-            told += f"; {len(counting) - len(open_ones)} settled by VEX"
         strength = min((scan.strength for scan in platform.scans), key=_weakness)
-        if open_ones:
-            detail = f"{_named(open_ones)}; {told}"
+        weighed = self._weigh(platform)
+        by = f"{self._by()}; {judged} of {packages} packages judged"
+        told = "; ".join(part for part in (weighed.told, by) if part)
+        if weighed.open:
+            detail = f"{_named(weighed.open)}; {told}"
             yield Check(NAME, Outcome.FAILED, "vulnerability-severity", platform.name, detail, strength)
         else:
-            passing = f"{len({*map(_identity, findings)} - set(counting))} findings within bounds"
-            yield Check(NAME, Outcome.HELD, about=platform.name, detail=f"{passing}; {told}", strength=strength)
+            detail = f"{_count(weighed.within, 'finding')} within bounds; {told}"
+            yield Check(NAME, Outcome.HELD, about=platform.name, detail=detail, strength=strength)
+
+    def _weigh(self, platform: Platform) -> _Weighed:
+        """Every finding of a platform once, as the worst of its SBOMs has it."""
+        found: dict[tuple[str, str, str], list[Finding]] = {}
+        for finding in sorted((one for scan in platform.scans for one in scan.findings), key=finding_order):
+            found.setdefault(_identity(finding), []).append(finding)
+        until = max([self.at, *(item.until for item in self.data.matcher.databases if item.until)]) + _CLOCKS_DIFFER
+        weighed = _Weighed()
+        for group in found.values():
+            counting = [one for one in group if self.wanted.counts(one, self.at, until)]
+            verdicts = [settling(one) for one in group]
+            if not counting:
+                weighed.within += 1
+                weighed.unknown += group[0].severity == "unknown"
+            elif None in verdicts:
+                weighed.open.append(counting[0])
+            else:
+                weighed.settled += 1
+                weighed.whose |= {f"{one.author!r} ({one.strength})" for one in verdicts if one is not None}
+        return weighed
 
     def vex(self) -> Iterator[VexSource]:
         """VEX of the image itself, then what travels as data."""
@@ -191,10 +248,10 @@ class _Work:
             if found.statement is not None and found.predicate_type in VEX_TYPES:
                 document = self._read(found.statement.statement)
                 if document is not None:
-                    yield self._unsigned(document, f"statement {found.manifest}", UNSIGNED, self.data.stream)
+                    yield self._unsigned(document, f"statement {found.manifest}", UNSIGNED, self.data.owner)
         for item in self.data.documents:
-            strength = f"unsigned, as stream {item.stream} had it"
-            yield self._unsigned(item.document, item.place, strength, item.stream)
+            strength = f"unsigned, as stream {item.owner.stream} had it"
+            yield self._unsigned(item.document, item.place, strength, item.owner)
 
     def _attested(self, appraisal: Appraisal) -> Iterator[VexSource]:
         place = f"attestation {appraisal.evidence.digest}"
@@ -216,8 +273,8 @@ class _Work:
         if document is not None:
             yield VexSource(document, place, SIGNED, accepted=False, signer=str(verified.signer))
 
-    def _unsigned(self, document: VexDocument, place: str, strength: str, stream: str) -> VexSource:
-        accepted = stream == self.data.stream and document.author in self.wanted.vex_authors
+    def _unsigned(self, document: VexDocument, place: str, strength: str, owner: Owner) -> VexSource:
+        accepted = owner == self.data.owner and document.author in self.wanted.vex_authors
         return VexSource(document, place, strength, accepted)
 
     def _read(self, statement: Statement) -> VexDocument | None:
@@ -230,6 +287,10 @@ class _Work:
 
     def _by(self) -> str:
         return ", ".join(f"{item.name} ({self.data.told(item)})" for item in self.data.matcher.databases)
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def _identity(finding: Finding) -> tuple[str, str, str]:

@@ -10,7 +10,7 @@ from typing import Any, BinaryIO
 
 from bundler.digest import sha256_of
 from bundler.oci.descriptor import Descriptor
-from bundler.vulnerability.shelf import ShelfItem
+from bundler.vulnerability.shelf import Owner, ShelfItem
 from tests.simulators.images import SLSA, SPDX, Layout, layer, provenance_statement, statement
 from tests.simulators.osv_records import osv_record, osv_zip
 
@@ -74,7 +74,7 @@ def scannable(
 
 
 def shelf_item(
-    content: bytes, kind: str = "osv", *, source: str = "osv/PyPI", stream: str = "main",
+    content: bytes, kind: str = "osv", *, source: str = "osv/PyPI", stream: str = "main", pin: str = "",
     modified_at: datetime | None = None, delivered_at: datetime,
 ) -> ShelfItem:  # fmt: skip
     """Data in memory."""
@@ -83,7 +83,7 @@ def shelf_item(
     def open_content() -> Iterator[BinaryIO]:
         yield io.BytesIO(content)
 
-    return ShelfItem(stream, kind, source, modified_at, delivered_at, sha256_of(content), open_content)
+    return ShelfItem(Owner(stream, pin), kind, source, modified_at, delivered_at, sha256_of(content), open_content)
 
 
 def osv(*records: Mapping[str, Any]) -> bytes:

@@ -30,8 +30,9 @@ from tests.simulators.deliveries import NOW, Exporter, LayoutSource, change_sett
 from tests.simulators.osv_records import osv_record, osv_zip
 from tests.simulators.scannable import FLASK, scannable
 from tests.simulators.tuf_repository import START, TufRepository
-from tests.simulators.vex_documents import openvex, statement
+from tests.simulators.vex_documents import openvex, raw, statement
 from trust_root.delivery import time_basis
+from trust_root.pin import pin_root
 from trust_root.settings import KeepSettings, SiteSettings, format_settings, parse_settings
 from trust_root.site import load_site
 
@@ -99,7 +100,7 @@ def test_sboms_and_data_are_kept(house: House) -> None:
     assert recall_sbom(site, image.papers[1]).packages[0].purl == FLASK
     assert recall_vex(site, image.papers[0]).author == "Example Security Team"
     (item,) = kept_items(site)
-    assert (item.stream, item.kind, item.source) == ("main", "osv", "osv/PyPI")
+    assert (item.owner.stream, item.kind, item.source) == ("main", "osv", "osv/PyPI")
     with item.open() as source:
         assert sha256_of(source.read()) == item.digest
     assert house.kept() == {digest.hex for digest in house.recall().contents}
@@ -180,6 +181,23 @@ def test_from_a_pipe_small_things_are_kept(house: House, monkeypatch: pytest.Mon
     assert len(house.recall().deliveries[0].images[0].papers) == 2
     accepted(verify(bundle, house.state, POLICY))  # now from a file
     assert len(house.recall().data) == 1
+
+
+def test_two_roots_may_each_have_a_stream_of_one_name(house: House) -> None:
+    """What the other's brings says nothing about this one's images: neither newer data nor VEX."""
+    other = Exporter(TufRepository("main"), house.folder / "other")
+    root = other.repository.pin
+    pin_root(house.state, root, sha256_of(root), NOW, add=True)
+    trusting = f'{RULE}\n[[rule.vulnerabilities.vex]]\nunsigned_author = "Example Security Team"'
+    accepted(verify(house.exporter.deliver(data=[house.data()]), house.state, POLICY))
+    bundle = house.exporter.deliver(house.image())
+    empty, vex = house.folder / "empty.zip", house.folder / "vex.json"
+    empty.write_bytes(osv_zip([osv_record("GHSA-9", name="other", modified="2026-10-30T00:00:00Z")]))
+    vex.write_bytes(raw(openvex(statement(products=[{"@id": FLASK}]), timestamp="2026-10-30T00:00:00Z")))
+    brought = [DataRequest("osv", str(empty), "osv/PyPI"), DataRequest("openvex", str(vex), "vex")]
+    accepted(verify(other.deliver(data=brought), house.state, POLICY))
+    assert verify(bundle, house.state, trusting).report.reason == "vulnerability-severity"
+    accepted(verify(house.exporter.deliver(house.image(2), data=brought), house.state, trusting))
 
 
 def test_damage_is_noticed_when_it_is_read(house: House) -> None:

@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
+import io
+import json
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
+from zipfile import ZipFile, is_zipfile
 
 import pytest
 
 from bundler.errors import UsageError
 from bundler.export.settings import DataRequest
+from bundler.moment import format_moment
 from bundler.value import replace
 from bundler.verify.images import judge_image
 from bundler.verify.policy import parse_policy
 from bundler.verify.result import ImageResult
 from bundler.verify.vulnerabilities import VulnerabilityData
-from bundler.vulnerability.shelf import ShelfItem, newest, open_matcher, read_vex
+from bundler.vulnerability.shelf import Owner, ShelfItem, newest, open_matcher, read_vex
 from tests.simulators.claims import IDENTITY, NAME, Claims, demand, policy, told, verdict
 from tests.simulators.deliveries import Exporter, LayoutSource, make_site, verify
 from tests.simulators.images import Layout
-from tests.simulators.osv_records import osv_record, write_folder
+from tests.simulators.osv_records import osv_record, osv_zip, write_folder
 from tests.simulators.scannable import FLASK, osv, scannable, shelf_item
 from tests.simulators.sigstore_keys import GITHUB
 from tests.simulators.tuf_repository import START, TufRepository
@@ -66,7 +70,11 @@ class Desk:
         (self.folder / "index").mkdir(exist_ok=True)
         with open_matcher(used, self.folder / "index", AT) as (matcher, unread):
             data = VulnerabilityData(
-                matcher, documents, (*notes, *unread), "main", {item.digest: item.modified_at for item in used}
+                matcher,
+                documents,
+                (*notes, *unread),
+                Owner("main", ""),
+                {item.digest: item.modified_at for item in used},
             )
             return judge_image(inventory.images[0], replace(bench, vulnerabilities=data)).result
 
@@ -74,9 +82,20 @@ class Desk:
     def data(
         content: bytes | None = None, modified_at: datetime | None = CHANGED, kind: str = "osv", **more: Any
     ) -> ShelfItem:
-        return shelf_item(
-            osv() if content is None else content, kind, modified_at=modified_at, delivered_at=START, **more
-        )
+        content = osv() if content is None else content
+        if kind == "osv" and modified_at is not None:
+            content = dated(content, modified_at)
+        delivered_at = max(START, modified_at or START)
+        return shelf_item(content, kind, modified_at=modified_at, delivered_at=delivered_at, **more)
+
+
+def dated(content: bytes, modified_at: datetime) -> bytes:
+    """The same records, all changed at that time; what is no zip stays."""
+    if not is_zipfile(io.BytesIO(content)):
+        return content
+    with ZipFile(io.BytesIO(content)) as archive:
+        records = [json.loads(archive.read(name)) for name in archive.namelist()]
+    return osv_zip([{**record, "modified": format_moment(modified_at)} for record in records])
 
 
 @pytest.fixture
@@ -289,3 +308,50 @@ def test_a_bundle_brings_images_and_data(tmp_path: Path) -> None:
     assert (run.report.exit_code, run.report.reason) == (1, "vulnerability-severity")
     assert [fact.records for fact in run.report.data] == [1]
     assert verify(bundle, site, rule(at_most='"critical"')).report.exit_code == 0
+
+
+# -- what data claims, and whose it is --------------------------------------------------------------------------------
+
+
+def test_an_inventory_that_makes_data_look_young_is_not_believed(desk: Desk) -> None:
+    """The date of the data is no later than anything in it."""
+    claimed = AT - timedelta(days=1)
+    old = shelf_item(osv(osv_record(name="other")), modified_at=claimed, delivered_at=claimed)
+    result = desk.judge(rule(data_max_age_days=14), old)
+    assert verdict(result) == ("rejected", "vulnerability-data-old")
+    assert ("note", "data-misdated", "osv/PyPI of stream main") in lines(result)
+    honest = desk.judge(rule(), desk.data())
+    assert "data-misdated" not in {code for _, code, _ in lines(honest)}
+
+
+@pytest.mark.parametrize(("days", "passes"), [(1, True), (61, True), (63, False), (100_000, False)])
+def test_published_later_than_can_be_counts_as_published_at_no_known_time(desk: Desk, days: int, passes: bool) -> None:
+    published = format_moment(START + timedelta(days=days))
+    data = desk.data(osv(osv_record(published=published)))
+    assert (verdict(desk.judge(rule(older_than_days=70), data))[0] == "verified") is passes
+
+
+def test_a_finding_without_severity_passes_only_with_a_word(desk: Desk) -> None:
+    nameless = {**osv_record(), "severity": []}
+    result = desk.judge(rule(at_most='"high"'), desk.data(osv(nameless)))
+    assert verdict(result)[0] == "verified"
+    (first, _) = [check for check in result.checks if check.name == "vulnerabilities"]
+    assert "1 finding within bounds; 1 of them without a severity, which counts as high; " in first.detail
+
+
+def test_whose_vex_settles_is_told(desk: Desk) -> None:
+    result = desk.judge(rule(AUTHOR), desk.data(), vex_item())
+    told_of = [check.detail for check in result.checks if check.name == "vulnerabilities" and not check.code]
+    assert all(
+        "1 settled by VEX of 'Example Security Team' (unsigned, as stream main had it)" in one for one in told_of
+    )
+    assert told_of
+
+
+def test_a_stream_of_the_same_name_under_another_root_is_another(desk: Desk) -> None:
+    """It can neither settle findings nor push data out, however new its own is."""
+    vex = replace(vex_item(), owner=Owner("main", "sha256:other"))
+    assert verdict(desk.judge(rule(AUTHOR), desk.data(), vex))[1] == "vulnerability-severity"
+    empty = desk.data(osv(osv_record(name="other")), AT - timedelta(days=1), pin="sha256:other")
+    assert verdict(desk.judge(rule(), desk.data(), empty))[1] == "vulnerability-severity"
+    assert verdict(desk.judge(rule(), desk.data(), replace(empty, owner=Owner("main", ""))))[0] == "verified"
