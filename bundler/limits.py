@@ -70,6 +70,8 @@ DERIVATION_BYTES = 1 * MIB  # a platform takes some 500 bytes
 PATCH_TOOLS = 16  # programs named in a derivation statement
 SCAN_REPORT_BYTES = 64 * MIB  # of one platform, as Trivy writes it; large images have some MB
 SCAN_FINDINGS = 200_000  # in one report
+SCAN_TEXT_CHARACTERS = 4096  # of a carried report: scanner, version, address of its database, name of what it scanned
+SCAN_NAMES = 1000  # digests that one names, and runs of one SARIF document; real ones have a few
 TRUSTED_ROOT_BYTES = 1 * MIB
 TRUSTED_ROOT_AUTHORITIES = 256
 

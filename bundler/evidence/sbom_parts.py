@@ -72,9 +72,10 @@ class Sbom:
 class Spelling:
     """Refuses keys that only fold to a known one."""
 
-    __slots__ = ("_folded", "_known", "_seen")
+    __slots__ = ("_folded", "_known", "_seen", "_what")
 
-    def __init__(self, *known: str) -> None:
+    def __init__(self, *known: str, what: str = WHAT) -> None:
+        self._what = what
         self._known = frozenset(known)
         self._folded = {name.casefold(): name for name in known}
         self._seen: set[str] = set()
@@ -90,7 +91,7 @@ class Spelling:
         for key in value.keys() - self._seen:
             meant = self._folded.get(key.casefold())
             if meant is not None and key not in self._known:
-                raise MalformedError("field-case", WHAT, where, got=key[:80], want=meant)
+                raise MalformedError("field-case", self._what, where, got=key[:80], want=meant)
         self._seen |= value.keys()
 
 
