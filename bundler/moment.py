@@ -12,9 +12,10 @@ from datetime import UTC, datetime
 from bundler.errors import MalformedError
 from bundler.value import dataclass
 
-_SIGNED = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", re.ASCII)
-_FOREIGN = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,9}))?(Z|[+-]\d\d:\d\d)", re.ASCII)
-_TYPED = re.compile(r"\d{4}-\d\d-\d\d(T\d\d:\d\d(:\d\d)?Z)?", re.ASCII)
+_HOUR = r"(?:[01]\d|2[0-3])"  # some versions of Python read 24:00, which is a second spelling of the next day
+_SIGNED = re.compile(rf"\d{{4}}-\d\d-\d\dT{_HOUR}:\d\d:\d\dZ", re.ASCII)
+_FOREIGN = re.compile(rf"(\d{{4}}-\d\d-\d\dT{_HOUR}:\d\d:\d\d)(?:\.(\d{{1,9}}))?(Z|[+-]{_HOUR}:[0-5]\d)", re.ASCII)
+_TYPED = re.compile(rf"\d{{4}}-\d\d-\d\d(T{_HOUR}:\d\d(:\d\d)?Z)?", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""What an inventory must hold by itself, without a look at any blob (FORMAT.md, "Inventory", rules I1 to I15).
+"""What an inventory must hold by itself, without a look at any blob (FORMAT.md, "Inventory", rules I1 to I16).
 
 `check_rules` returns the inventory or raises. The codes: ``order`` (repeated or unsorted), ``name``, ``previous``,
 ``text``, ``time``, ``augments``, ``log-entry``, ``digest-algorithm``, ``blob-absent``, ``blob-mismatch``,
@@ -99,8 +99,7 @@ def _check_blob(blob: Blob) -> None:
 
 
 def _check_image(image: Image, blobs: Mapping[Digest, Blob]) -> None:
-    if len(image.name) > limits.REFERENCE_CHARACTERS or str(parse_reference(image.name)) != image.name:
-        raise _refused("name", "images", repr(image.name[:160]), "a reference, normalised")
+    _reference(image.name, image.digest, "images")
     _word(image.source, f"{image.name} source")
     if image.digest_origin not in DIGEST_ORIGINS:
         raise _refused(
@@ -208,8 +207,7 @@ def _check_data(inventory: Inventory, blobs: Mapping[Digest, Blob]) -> None:
             raise UnsupportedError("data-kind", _WHAT, where, got=data.kind[:80], hints=["use a newer sealift"])
         _check_present(data, blobs, where)
         if is_manifest(data.media_type):
-            if len(data.source) > limits.REFERENCE_CHARACTERS or str(parse_reference(data.source)) != data.source:
-                raise _refused("name", where, repr(data.source[:160]), "a reference, normalised")
+            _reference(data.source, data.digest, where)
         elif data.media_type not in DATA_TYPES[data.kind]:
             raise _refused("media-type", where, data.media_type, " or ".join(DATA_TYPES[data.kind]))
         changed = data.modified_at
@@ -237,6 +235,15 @@ def _each_once(keys: Iterable[Hashable], where: str) -> None:
             shown = key if isinstance(key, str) else " ".join(map(str, key)) if isinstance(key, tuple) else str(key)
             raise _refused("order", where, f"{shown[:200]} twice", "each once")
         seen.add(key)
+
+
+def _reference(name: str, digest: Digest, where: str) -> None:
+    """A name is normalised, and one that holds a digest is that of this very manifest: policies match on names."""
+    reference = parse_reference(name)
+    if str(reference) != name:
+        raise _refused("name", where, repr(name[:160]), "a reference, normalised")
+    if reference.digest not in (None, digest):
+        raise _refused("name", where, repr(name[:300]), f"none but {digest} in it")
 
 
 def _sha256(digest: Digest, where: str) -> None:

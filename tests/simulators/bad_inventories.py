@@ -148,6 +148,8 @@ def _image_changes() -> Iterator[tuple[str, str, Change]]:
         "upper": "registry.example/App:1",
         "space": "registry.example/app:1 ",
         "legacy-host": "index.docker.io/library/app:1",
+        "of-another-digest": f"registry.example/app:1@{_OTHER}",
+        "of-a-sha512-digest": f"registry.example/app:1@{_SHA512}",
     }.items():
         code = "reference" if title in ("upper", "space") else "name"
         yield code, f"image-name-{title}", _put(*image, "name", value=name)
@@ -246,6 +248,8 @@ def _data_changes(good: dict[str, Any]) -> Iterator[tuple[str, str, Change]]:
     yield "media-type", "data-of-another-media-type", _put("data", value=[entry(blob)])
     yield "text", "data-without-source", _put("data", value=[entry(blob, source="")])
     yield "name", "data-artifact-without-tag", _put("data", value=[{**artifact, "source": "registry.example/trivy-db"}])
+    elsewhere = {**artifact, "source": f"registry.example/trivy-db@{_OTHER}"}
+    yield "name", "data-artifact-of-another-digest", _put("data", value=[elsewhere])
     yield "time", "data-later-than-created", _put("data", value=[{**artifact, "modified": "2026-11-23T12:00:01Z"}])
     yield "field-value", "data-records-true", _put("data", value=[entry(blob, records=True)])
     yield "blob-absent", "data-without-blob", _put("data", value=[entry(blob, digest=_OTHER)])

@@ -14,6 +14,7 @@ from random import Random
 import pytest
 
 from bundler.archive.damage import END
+from bundler.archive.frames import compress_to
 from bundler.archive.reader import open_archive
 from bundler.archive.ustar import format_header
 from bundler.errors import DamagedError, SealiftError
@@ -294,6 +295,30 @@ def test_bad_frames_in_a_bundle(kept: bool) -> None:
         size_bytes = case.content_bytes
         if size_bytes >= 65_536 and len(case.frame) * 10 <= size_bytes * 9:
             judge_frame(case.frame, case.content or bytes(size_bytes), case.code, kept=kept)
+
+
+@pytest.mark.parametrize("kept", [False, True])
+def test_frames_with_the_right_content_and_another_end_or_beginning(kept: bool) -> None:
+    """All of the content comes out, and its hash is right: only the frame's own end tells."""
+    content = b"one text" * 20_000
+    good = compress(content)
+    skippable = b"\x50\x2a\x4d\x18\x04\0\0\0none"
+    cases = {
+        "good": [good],
+        "frame-truncated": [good[:-1], good[:-4]],
+        "frame-content": [good[:-1] + bytes([good[-1] ^ 1])],
+        "frame-trailing": [good + b"\0", good + good, good + skippable, good + compress(b"")],
+        "frame-magic": [skippable + good],
+    }
+    for code, frames in cases.items():
+        for frame in frames:
+            judge_frame(frame, content, code, kept=kept)
+
+
+def compress(content: bytes) -> bytes:
+    target = io.BytesIO()
+    compress_to(io.BytesIO(content), target, len(content))
+    return target.getvalue()
 
 
 @pytest.mark.parametrize("kept", [False, True])

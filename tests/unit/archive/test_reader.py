@@ -43,6 +43,7 @@ from tests.simulators.bundles import (
     sample_trust_files,
     seeded_flips,
     verdict_of,
+    walk_members,
 )
 
 MIB = 1 << 20
@@ -136,6 +137,14 @@ def test_headers_tell_every_fault_but_those_of_contents(opener: Opener, built: B
         (padding.member_name, None, "padding"),
         (END, None, "end"),
     ]
+
+
+@pytest.mark.parametrize("extra", [b"\0", bytes(4096), b"more"])
+def test_nothing_may_follow_the_end(opener: Opener, built: BuiltBundle, extra: bytes) -> None:
+    for check in (ArchiveReader.check_headers, ArchiveReader.read_members):
+        with opener(built.raw + extra) as archive:
+            archive.read_inventory(built.inventory_size_bytes, built.inventory_digest)
+            assert [(damage.member, damage.code) for damage in check(archive).damages] == [(END, "trailing-data")]
 
 
 def test_headers_of_a_truncated_bundle(opener: Opener, built: BuiltBundle) -> None:
@@ -292,6 +301,16 @@ def test_another_format_number_is_unsupported(opener: Opener, built: BuiltBundle
     assert error.value.code == "format"
 
 
+def test_another_format_number_in_a_file_that_ends_early(opener: Opener) -> None:
+    """Whatever the next format's README is like: its number is told, and nothing else is looked at."""
+    with pytest.raises(UnsupportedError) as error:
+        opener(bytes(512) + b"Sealift bundle, format 2\n")
+    assert error.value.code == "format"
+    with pytest.raises(DamagedError) as damaged:
+        opener(format_header("README", len(readme_text())) + b"Sealift bundle, format 1\n")
+    assert damaged.value.code == "truncated"
+
+
 @pytest.mark.parametrize("number", [b"0", b"01", b"1.0", b"-1", b"", b" 1", b"1 ", b"1\r", b"x", b"1" * 10])
 def test_a_number_in_another_spelling_is_no_bundle(opener: Opener, number: bytes) -> None:
     text = readme_text().replace(b"format 1\n", b"format " + number + b"\n", 1)
@@ -331,6 +350,22 @@ def test_trust_files_are_capped(
     with pytest.raises(DamagedError) as error:
         opener(built.raw)
     assert error.value.code == "limits"
+
+
+@pytest.mark.parametrize("gone", ["1.root", "timestamp", "1.snapshot", "1.targets", "1.main"])
+def test_each_metadata_file_is_called_for(opener: Opener, built: BuiltBundle, gone: str) -> None:
+    """The one before `targets/` too: what follows it has no place without it, and the inventory none after it."""
+    for files in (built.raw, build_bundle(trust_files=_without_targets()).raw):
+        places = [*walk_members(files)]
+        start = dict(places)[f"trust/metadata/{gone}.json"]
+        end = min(offset for _, offset in places if offset > start)
+        with pytest.raises(DamagedError) as error:
+            opener(files[:start] + files[end:])
+        assert error.value.code == "trust-order"
+
+
+def _without_targets() -> dict[str, bytes]:
+    return {name: raw for name, raw in sample_trust_files().items() if name.startswith("metadata/")}
 
 
 def test_a_claimed_size_costs_no_memory() -> None:
