@@ -59,8 +59,9 @@ DOORS: dict[str, tuple[str, ...]] = {
     "cryptography": ("bundler.identity", "bundler.verify.material", "trust_root"),
     "click": COMMANDS,
     "rich": ("bundler.cli.console",),
-    "tuf": ("trust_root",),
+    "tuf": ("trust_root.tuf_library",),
     "securesystemslib": ("trust_root",),
+    "securesystemslib.signer": ("trust_root.tuf_library",),
     "pkcs11": ("trust_root.tokens",),
     "jinja2": ("bundler.report.html_page",),
     "markupsafe": ("bundler.report.html_page",),
@@ -79,7 +80,7 @@ DOORS: dict[str, tuple[str, ...]] = {
     "dataclasses": ("bundler.value",),  # write `from bundler.value import dataclass, field, replace`
     "time": COMMANDS + NETWORK,  # network waits by the monotonic clock; _CLOCK keeps it from the other
     "getpass": COMMANDS,
-    "importlib": COMMANDS,
+    "importlib": (*COMMANDS, "trust_root.tuf_library"),
     "zipfile": ("bundler.vulnerability.osv_zip",),
     # Never: other doors to the network or to programs, parsers that run or guess, memory that files can pull away.
     "asyncio": (),
@@ -286,7 +287,9 @@ def padded(lines: int) -> str:
         (doors, "bundler.archive.reader", "import zstandard"),
         (doors, "bundler.archive.reader", "import tarfile"),
         (doors, "bundler.export.sign", "from securesystemslib.signer import Signer"),
-        (doors, "trust_root.client", "from tuf.ngclient import Updater"),
+        (doors, "trust_root.client", "from tuf.api.metadata import Root"),
+        (doors, "trust_root.client", "from securesystemslib.signer import Key"),
+        (doors, "trust_root.tuf_library", "from tuf.ngclient import Updater"),
         (doors, "bundler.report.as_text", "import rich"),
         (doors, "bundler.cli.verify", "from rich.table import Table"),
         (doors, "trust_root.repository", "import click"),

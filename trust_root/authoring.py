@@ -12,10 +12,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
-from securesystemslib.signer import Key
-from tuf.api.metadata import DelegatedRole, Delegations, MetaFile, Role, Root, Signed, Snapshot, TargetFile, Targets
-from tuf.api.metadata import Timestamp as TufTimestamp
-
 from bundler.digest import Digest, sha256_of
 from bundler.strict_json import format_canonical
 from bundler.value import dataclass
@@ -34,6 +30,19 @@ from trust_root.roles import (
     format_inventory_path,
     lifetime,
 )
+from trust_root.tuf_library import (
+    DelegatedRole,
+    Delegations,
+    Key,
+    MetaFile,
+    Role,
+    Root,
+    Signed,
+    Snapshot,
+    TargetFile,
+    Targets,
+)
+from trust_root.tuf_library import Timestamp as TufTimestamp
 
 _LAST = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)
 

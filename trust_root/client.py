@@ -19,8 +19,6 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from types import MappingProxyType
 
-from tuf.api.metadata import MetaFile, Snapshot, TargetFile, Targets, Timestamp
-
 from bundler.digest import Digest, sha256_of
 from bundler.errors import TrustError
 from bundler.moment import format_moment
@@ -39,6 +37,7 @@ from trust_root.metadata import (
 from trust_root.metadata_form import SNAPSHOT_FILES
 from trust_root.roles import ROOT, SNAPSHOT, TARGETS, TIMESTAMP, parse_inventory_path
 from trust_root.root_chain import RootChain, check_version, listed_roots, open_root_chain
+from trust_root.tuf_library import MetaFile, Snapshot, TargetFile, Targets, Timestamp
 
 STREAM = "stream"  # the fifth role in `TrustedTargets.roles`, whatever the stream's name
 _TIMESTAMP_NAME = "metadata/timestamp.json"

@@ -10,8 +10,6 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-from tuf.api.metadata import Role, Root
-
 from bundler.digest import Digest
 from bundler.escaping import escape
 from bundler.moment import format_moment
@@ -24,6 +22,7 @@ from trust_root.repository import Repository
 from trust_root.roles import TOP_LEVEL_ROLES
 from trust_root.site import Site
 from trust_root.state import Retirement, StreamRecord
+from trust_root.tuf_library import Role, Root
 
 DEVELOPMENT_WARNING = "FOR DEVELOPMENT ONLY: this root says so itself; never rely on it"
 

@@ -28,13 +28,13 @@ from cryptography.hazmat.primitives.ciphers.modes import CBC
 from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
 from cryptography.hazmat.primitives.padding import PKCS7
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, load_pem_private_key
-from securesystemslib.signer import Key
 
 from bundler import limits
 from bundler.errors import EnvError, MalformedError, UsageError
 from bundler.safe_file import disk_errors, read_bounded, write_atomically
 from trust_root.keys import PrivateKey, SigningKey, format_public_key, parse_public_key, signing_key
 from trust_root.roles import parse_holder_name
+from trust_root.tuf_library import Key
 
 Passphrase = Callable[[str], bytes]
 """Gives the passphrase for a key file of this name; empty for none."""

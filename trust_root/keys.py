@@ -24,13 +24,13 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature, encode_dss_signature
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_der_public_key
-from securesystemslib.signer import Key, SSlibKey
 
 from bundler.digest import Digest, sha256_of
 from bundler.encoding import format_pem, parse_pem
 from bundler.errors import MalformedError
 from bundler.strict_json import format_canonical
 from bundler.value import dataclass
+from trust_root.tuf_library import Key, SSlibKey
 
 PublicKey = Ed25519PublicKey | ec.EllipticCurvePublicKey
 PrivateKey = Ed25519PrivateKey | ec.EllipticCurvePrivateKey

@@ -16,19 +16,18 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from securesystemslib.exceptions import UnsupportedLibraryError
-from securesystemslib.signer import Key
-from securesystemslib.signer import Signer as ServiceSigner
 
 from bundler.digest import Digest
 from bundler.errors import EnvError, UsageError
 from trust_root.key_files import load_public_file
 from trust_root.keys import ED25519, InvalidKeySignatureError, format_ecdsa, key_material, verify_key_signature
+from trust_root.tuf_library import Key, Signer, open_service_signer
 
 
 class ServiceKey:
     """A signer whose private key is in a service."""
 
-    def __init__(self, signer: ServiceSigner, public: Key, uri: str) -> None:
+    def __init__(self, signer: Signer, public: Key, uri: str) -> None:
         self._signer, self._public, self._uri = signer, public, uri
 
     @property
@@ -74,7 +73,7 @@ def open_service_key(typed: str) -> ServiceKey:
     if (public.keytype, public.scheme) == ED25519:
         raise UsageError("key", "public key", file, got="Ed25519", want="ECDSA on P-256 or P-384")
     try:
-        return ServiceKey(ServiceSigner.from_priv_key_uri(uri, public), public, uri)
+        return ServiceKey(open_service_signer(uri, public), public, uri)
     except UnsupportedLibraryError as error:
         raise UsageError(
             "extra-missing", "key", uri, got=str(error)[:160], want="it", hints=["pip install 'sealift[kms]'"]

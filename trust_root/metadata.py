@@ -19,10 +19,6 @@ from contextlib import contextmanager
 from copy import deepcopy
 from typing import Any, Generic, TypeVar
 
-from securesystemslib.signer import Key
-from tuf.api.exceptions import RepositoryError
-from tuf.api.metadata import Role, Root, Snapshot, Targets, Timestamp
-
 from bundler import limits
 from bundler.digest import Digest, sha256_of
 from bundler.errors import MalformedError, TrustError
@@ -40,6 +36,7 @@ from trust_root.metadata_form import (
     malformed,
 )
 from trust_root.roles import DEVELOPMENT_MARK, HOLDER_NAMES
+from trust_root.tuf_library import Key, RepositoryError, Role, Root, Snapshot, Targets, Timestamp
 
 _T = TypeVar("_T", Root, Timestamp, Snapshot, Targets)
 _SIGNATURE = re.compile(r"(?:[a-f0-9]{2}){8,110}", re.ASCII)

@@ -12,8 +12,6 @@ from __future__ import annotations
 import re
 from copy import deepcopy
 
-from securesystemslib.signer import Key
-
 from bundler import limits
 from bundler.digest import Digest
 from bundler.errors import MalformedError
@@ -31,6 +29,7 @@ from trust_root.roles import (
     parse_stream,
     parse_target_path,
 )
+from trust_root.tuf_library import Key
 
 SNAPSHOT_FILES = ("root.json", "targets.json")  # in every snapshot, beside the stream
 KEY_ID = re.compile(r"[a-f0-9]{64}", re.ASCII)

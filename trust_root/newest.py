@@ -16,8 +16,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
-from tuf.api.metadata import Root, Targets
-
 from bundler.digest import Digest, sha256_of
 from bundler.errors import TrustError
 from bundler.value import dataclass
@@ -27,6 +25,7 @@ from trust_root.metadata import SignedFile, parse_root, parse_targets, root_auth
 from trust_root.roles import ROOT, TARGETS
 from trust_root.root_chain import RootChain, open_root_chain
 from trust_root.state import OnlineVersion, PinRecord
+from trust_root.tuf_library import Root, Targets
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,8 +14,6 @@ from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 
-from tuf.api.metadata import Root
-
 from bundler.digest import Digest, sha256_of
 from bundler.errors import TrustError, UsageError
 from bundler.safe_file import disk_errors, locked
@@ -26,6 +24,7 @@ from trust_root.settings import SiteSettings, format_settings, parse_site_name
 from trust_root.site import Site, load_site
 from trust_root.state import PinRecord
 from trust_root.state_folder import create_site, is_pinned
+from trust_root.tuf_library import Root
 
 _FINGERPRINT = re.compile(r"[a-f0-9]{64}", re.ASCII)
 

@@ -18,8 +18,6 @@ from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 from typing import Any
 
-from tuf.api.metadata import Root, Targets
-
 from bundler import limits
 from bundler.digest import Digest, sha256_of
 from bundler.encoding import decode_base64, encode_base64
@@ -38,6 +36,7 @@ from trust_root.metadata import (
 )
 from trust_root.roles import ROOT, TARGETS, parse_stream
 from trust_root.root_chain import RootChain
+from trust_root.tuf_library import Root, Targets
 
 KIND = "sealift-proposal"
 FORMAT = 1

@@ -14,9 +14,6 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
-from securesystemslib.signer import Key
-from tuf.api.metadata import Root, Targets
-
 from bundler.digest import Digest, sha256_of
 from bundler.moment import format_moment
 from trust_root.keys import key_material
@@ -25,6 +22,7 @@ from trust_root.pin import format_fingerprint
 from trust_root.proposal import OpenProposal, Part, Quorum
 from trust_root.proposing import exporter_key_ids
 from trust_root.roles import ONLINE_THRESHOLD, ROOT, SNAPSHOT, TARGETS, TIMESTAMP, TOP_LEVEL_ROLES
+from trust_root.tuf_library import Key, Root, Targets
 
 Document = dict[str, Any]
 

@@ -14,8 +14,6 @@ from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 
-from tuf.api.metadata import Root
-
 from bundler import limits
 from bundler.digest import Digest
 from bundler.errors import TrustError, UsageError
@@ -27,6 +25,7 @@ from trust_root.pin import check_not_covered, open_pin
 from trust_root.roles import ROOT
 from trust_root.site import Site, load_site
 from trust_root.state import PinRecord, Retirement
+from trust_root.tuf_library import Root
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,8 +26,6 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from types import MappingProxyType
 
-from tuf.api.metadata import Targets
-
 from bundler import limits
 from bundler.digest import Digest, sha256_of
 from bundler.errors import EnvError, TrustError, UsageError
@@ -51,6 +49,7 @@ from trust_root.repository_files import (
 )
 from trust_root.roles import ROOT, SNAPSHOT, TARGETS, TIMESTAMP, parse_inventory_path
 from trust_root.root_chain import RootChain, verify_chain
+from trust_root.tuf_library import Targets
 
 _TEMPORARY = re.compile(r"\.sealift-[a-f0-9]{16}\.tmp", re.ASCII)
 

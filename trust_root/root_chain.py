@@ -14,14 +14,13 @@ import re
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 
-from tuf.api.metadata import Root
-
 from bundler import limits
 from bundler.digest import Digest, sha256_of
 from bundler.errors import TrustError
 from bundler.value import dataclass
 from trust_root.metadata import SignedFile, is_development, parse_root, root_authority, verify_signatures
 from trust_root.roles import ROOT
+from trust_root.tuf_library import Root
 
 _ROOT_NAME = re.compile(r"metadata/([1-9][0-9]{0,8})\.root\.json", re.ASCII)
 

@@ -15,9 +15,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
-from securesystemslib.signer import Key
-from tuf.api.metadata import Root, Targets
-
 from bundler.digest import sha256_of
 from bundler.errors import TrustError, UsageError
 from bundler.value import dataclass, replace
@@ -26,6 +23,7 @@ from trust_root.keys import key_material
 from trust_root.metadata import holder_names, is_development
 from trust_root.proposal import OpenProposal, Proposal
 from trust_root.roles import ROOT, SNAPSHOT, TARGETS, TIMESTAMP
+from trust_root.tuf_library import Key, Root, Targets
 
 MAX_HOLDERS = 16
 

@@ -12,14 +12,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from tuf.api.metadata import Root
-
 from bundler.errors import TrustError, UsageError
 from bundler.strict_json import parse_canonical
 from bundler.value import dataclass
 from trust_root.keys import Signer
 from trust_root.metadata import SignedFile, format_metadata, parse_root, parse_targets
 from trust_root.proposal import OpenProposal, Part, Proposal, Standing, root_part, targets_part
+from trust_root.tuf_library import Root
 
 
 @dataclass(frozen=True, slots=True)

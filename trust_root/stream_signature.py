@@ -12,14 +12,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from securesystemslib.signer import Key
-
 from bundler.digest import Digest
 from bundler.errors import RejectedError
 from bundler.value import dataclass, field
 from trust_root.client import STREAM, TrustedTargets
 from trust_root.keys import InvalidKeySignatureError, Signer, key_material, verify_key_signature
 from trust_root.metadata import parse_targets, stream_authority
+from trust_root.tuf_library import Key
 
 
 @dataclass(frozen=True, slots=True)

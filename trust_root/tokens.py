@@ -31,7 +31,6 @@ from pkcs11.exceptions import (
     PKCS11Error,
 )
 from pkcs11.util.ec import encode_ec_public_key
-from securesystemslib.signer import Key
 
 from bundler.digest import Digest
 from bundler.errors import EnvError, MalformedError, UsageError
@@ -44,6 +43,7 @@ from trust_root.keys import (
     tuf_key,
     verify_key_signature,
 )
+from trust_root.tuf_library import Key
 
 Pin = Callable[[str], bytes]
 """Gives the PIN of the token with this label."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+import types
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from securesystemslib.signer import SIGNER_FOR_URI_SCHEME, Signature
 
 from bundler.errors import SealiftError
-from trust_root import cli_common
+from trust_root import cli_common, tuf_library
 from trust_root.keys import ECDSA_P256, format_public_key, generate_key, verify_key_signature
 from trust_root.kms import open_service_key
 
@@ -78,3 +80,29 @@ def test_typed_wrongly(typed: str, code: str) -> None:
     with pytest.raises(SealiftError) as error:
         open_service_key(typed)
     assert error.value.code == code
+
+
+LIBRARY = """
+class BotoCoreError(Exception): ...
+class ClientError(Exception): ...
+def client(service): return service
+"""
+
+
+def test_a_service_finds_its_library_although_nobody_else_imports_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Without it the service is refused by name; with it, it works in a process that did without it before."""
+    from_tuf = tuf_library.SIGNER_FOR_URI_SCHEME
+    monkeypatch.setitem(from_tuf, "awskms", sys.modules["securesystemslib.signer._aws_signer"].AWSSigner)
+    with pytest.raises(SealiftError) as error:
+        open_service_key("awskms:alias/root#dave.pub")
+    assert error.value.code == "extra-missing"
+    (tmp_path / "boto3.py").write_text(LIBRARY)
+    (tmp_path / "botocore").mkdir()
+    (tmp_path / "botocore" / "exceptions.py").write_text(LIBRARY)
+    monkeypatch.syspath_prepend(tmp_path)
+    for name in ("boto3", "botocore", "botocore.exceptions"):
+        monkeypatch.setitem(sys.modules, name, types.ModuleType(name))  # so that they are forgotten afterwards
+        del sys.modules[name]
+    assert open_service_key("awskms:alias/root#dave.pub").public == KEY.public
