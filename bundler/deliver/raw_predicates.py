@@ -19,13 +19,13 @@ from __future__ import annotations
 from typing import Any
 
 from bundler.deliver.go_json import GoStruct, format_go, parse_for_go
-from bundler.deliver.readings import Judged, ReadingKind, claimed_statement
+from bundler.deliver.readings import Judged, ReadingKind
 from bundler.digest import Digest
 from bundler.errors import RejectedError
 from bundler.evidence.kind import BUILDKIT_ATTESTATION
 from bundler.evidence.statement import Statement
 from bundler.oci.manifest import ImageManifest
-from bundler.verify.appraisal import Appraisal
+from bundler.verify.appraisal import Appraisal, claimed_statement
 from bundler.verify.opened import FoundStatement
 
 _SPDX = frozenset({"https://spdx.dev/Document"})

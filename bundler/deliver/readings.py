@@ -20,9 +20,8 @@ from collections.abc import Callable, Iterator
 from typing import Literal
 
 from bundler.digest import Digest
-from bundler.errors import MalformedError, RejectedError, SealiftError
+from bundler.errors import RejectedError, SealiftError
 from bundler.evidence.cosign import read_layer
-from bundler.evidence.envelope import Envelope, parse_envelope
 from bundler.evidence.kind import (
     BUILDKIT_ATTESTATION,
     COSIGN_ATTESTATION,
@@ -32,23 +31,19 @@ from bundler.evidence.kind import (
     sbom_format,
 )
 from bundler.evidence.provenance_details import ProvenanceDetails, read_details
-from bundler.evidence.referrer import BundleItem
 from bundler.evidence.sbom import Sbom, media_type_format, parse_sbom, read_sbom, sbom_layers
-from bundler.evidence.statement import Statement, parse_statement
+from bundler.evidence.statement import Statement
 from bundler.oci.manifest import ImageManifest
 from bundler.value import dataclass, field
-from bundler.verify.appraisal import ITEM_FAILURES, Appraisal, ReadBlob
+from bundler.verify.appraisal import ITEM_FAILURES, Appraisal, ReadBlob, claimed_statement
 from bundler.verify.completeness import CompleteImage
+from bundler.verify.facts import signers_of
 from bundler.verify.opened import FoundStatement, ImageEvidence
 from bundler.verify.requirements import UNSIGNED
 from bundler.verify.result import EvidenceFact
+from bundler.verify.strength import AS_REFERRER_SIGNED, BY_TAG, BY_TAG_SIGNED
 
 ReadingKind = Literal["sbom", "provenance"]
-
-BY_TAG = "unsigned, bound to the image by its tag only"
-BY_TAG_SIGNED = "signed, bound to the image by its tag only"
-AS_REFERRER_SIGNED = "signed, in a referrer of the image"
-NOT_VERIFIED = "not verified"
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,8 +97,7 @@ class Judged:
 
     def signers_of(self, subjects: frozenset[Digest]) -> tuple[str, ...]:
         """Who signed any of these, by signatures that hold."""
-        found = [fact for fact, item in self.appraised if item.kind == "signature" and fact.subject in subjects]
-        return tuple(dict.fromkeys(fact.signer for fact in found if fact.signer and not fact.code))
+        return signers_of(self.facts, self.evidence, subjects)
 
 
 def read_all(kind: ReadingKind, judged: Judged, read_blob: ReadBlob) -> tuple[Reading, ...]:
@@ -156,21 +150,6 @@ def _attested(kind: ReadingKind, judged: Judged) -> Iterator[Reading]:
             yield base.failed(error)
             continue
         yield base.read(statement)
-
-
-def claimed_statement(appraisal: Appraisal) -> Statement:
-    """The statement of an attestation, whether or not its signature holds.
-
-    Raises:
-        MalformedError: it holds none (code ``evidence-type``), or one that does not parse.
-    """
-    if appraisal.held is not None and appraisal.held.statement is not None:
-        return appraisal.held.statement
-    item = appraisal.item
-    content = item.bundle.content if isinstance(item, BundleItem) else parse_envelope(item.raw)
-    if not isinstance(content, Envelope):
-        raise MalformedError("evidence-type", "attestation", str(item.manifest), got="no statement", want="one")
-    return parse_statement(content.payload)
 
 
 def _stated(kind: ReadingKind, judged: Judged) -> Iterator[Reading]:

@@ -61,7 +61,10 @@ def read_scanner_document(value: Any) -> UpstreamScan | None:
         return _trivy(Fields(value, WHAT))
     if {"matches", "descriptor"} <= keys:
         return _grype(Fields(value, WHAT))
-    return _sarif(Fields(value, WHAT)) if {"version", "runs"} <= keys else None
+    version = value.get("version")
+    if isinstance(value.get("runs"), list) and isinstance(version, str) and version.startswith("2."):
+        return _sarif(Fields(value, WHAT))
+    return None
 
 
 def _trivy(report: Fields) -> UpstreamScan:

@@ -13,8 +13,10 @@ from datetime import datetime
 
 from bundler.archive.inventory import Evidence
 from bundler.digest import Digest
-from bundler.errors import DamagedError, RejectedError, SealiftError, UnsupportedError
+from bundler.errors import DamagedError, MalformedError, RejectedError, SealiftError, UnsupportedError
+from bundler.evidence.envelope import Envelope, parse_envelope
 from bundler.evidence.referrer import BundleItem, Item
+from bundler.evidence.statement import Statement, parse_statement
 from bundler.identity.keys import PublicKey
 from bundler.transparency.log_entry import TransparencyLogEntry
 from bundler.value import dataclass, field
@@ -142,3 +144,18 @@ class Appraisal:
         material = self.keyring.trusted_root(root) if key is None else self.keyring.any_trusted_root(root)
         trust = Trust(material, key, ignore_tlog, self.proofs, self.keyring.witnesses, self.at)
         return verify_against(self.item, self.subject, trust)
+
+
+def claimed_statement(appraisal: Appraisal) -> Statement:
+    """The statement of an attestation, whether or not its signature holds.
+
+    Raises:
+        MalformedError: it holds none (code ``evidence-type``), or one that does not parse.
+    """
+    if appraisal.held is not None and appraisal.held.statement is not None:
+        return appraisal.held.statement
+    item = appraisal.item
+    content = item.bundle.content if isinstance(item, BundleItem) else parse_envelope(item.raw)
+    if not isinstance(content, Envelope):
+        raise MalformedError("evidence-type", "attestation", str(item.manifest), got="no statement", want="one")
+    return parse_statement(content.payload)

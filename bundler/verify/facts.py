@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import datetime
 
+from bundler.digest import Digest
 from bundler.identity.keys import KeyIdentity
 from bundler.verify.appraisal import ITEM_FAILURES, Appraisal
 from bundler.verify.completeness import CompleteImage
@@ -54,6 +55,15 @@ def signed_times(evidence: ImageEvidence) -> tuple[datetime, ...]:
         if appraisal.met:
             times += [time.at for time in appraisal.judge_alone().times]
     return tuple(times)
+
+
+def signers_of(
+    facts: tuple[EvidenceFact, ...], evidence: ImageEvidence, subjects: frozenset[Digest]
+) -> tuple[str, ...]:
+    """Who signed any of these, by signatures that hold; `facts` are those of `evidence_facts`."""
+    judged = zip(facts, evidence.appraisals, strict=False)
+    found = [fact for fact, item in judged if item.kind == "signature" and fact.subject in subjects]
+    return tuple(dict.fromkeys(fact.signer for fact in found if fact.signer and not fact.code))
 
 
 def _signature(complete: CompleteImage, appraisal: Appraisal) -> EvidenceFact:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from bundler.archive.inventory import Image, Inventory
 from bundler.digest import Digest
 from bundler.errors import DamagedError
-from bundler.value import dataclass, field
+from bundler.value import dataclass, field, replace
 from bundler.verify.appraisal import ITEM_FAILURES
 from bundler.verify.completeness import CompleteImage, open_image
 from bundler.verify.demands import check_image
@@ -28,6 +28,7 @@ from bundler.verify.opened import ImageEvidence, open_evidence
 from bundler.verify.policy import Policy, Rule
 from bundler.verify.requirements import Met
 from bundler.verify.result import Check, EvidenceFact, Explanation, ImageResult, Outcome
+from bundler.verify.scans import gather_scans
 from bundler.verify.sightings import SeenLogs, seen_logs
 from trust_root.stream_signature import StreamKeys
 
@@ -108,7 +109,8 @@ def judge_image(image: Image, bench: Bench) -> Judged:
     exhibits = gather_exhibits(complete, evidence, facts, bench.read_blob) if bench.exhibit else None
     seen = seen_logs(evidence, bench.inventory.created_at)
     papers = _papers(complete, evidence, facts) if bench.keep else ()
-    result = _result(image, bench, checks, facts, size_bytes)
+    scans = gather_scans(complete, evidence, facts, bench.read_blob)
+    result = replace(_result(image, bench, checks, facts, size_bytes), scans=scans)
     return Judged(result, complete, signed_times(evidence), exhibits, seen, papers)
 
 

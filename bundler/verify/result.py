@@ -19,6 +19,7 @@ from bundler.value import dataclass, field
 from bundler.verify.data_facts import DataFact
 from bundler.verify.head_facts import BundleFacts, TrustFacts
 from bundler.verify.policy import RuleTrial
+from bundler.verify.scan_facts import CarriedScan
 
 
 class Outcome(StrEnum):
@@ -130,6 +131,7 @@ class ImageResult:
 
     Attributes:
         digest_origin: `source`, or `synthesised`: the exporter made the manifest, and no registry knows its digest.
+        scans: scan reports that came with it; they decide nothing.
     """
 
     name: str
@@ -144,6 +146,7 @@ class ImageResult:
     size_bytes: int
     explanation: Explanation | None = None
     digest_origin: str = "source"
+    scans: tuple[CarriedScan, ...] = ()
 
     @property
     def verdict(self) -> Verdict:

@@ -17,6 +17,10 @@ STAMPED = "signed, RFC 3161 time, not logged"
 LOGGED = "signed, inclusion promise"
 PROVED = "signed, inclusion proof"
 FETCHED = "signed, inclusion proof, fetched at export"
+# Of files without a statement (INSPECT.md).
+BY_TAG = "unsigned, bound to the image by its tag only"
+BY_TAG_SIGNED = "signed, bound to the image by its tag only"
+AS_REFERRER_SIGNED = "signed, in a referrer of the image"
 
 
 def strength_of(verified: VerifiedSignature) -> str:
