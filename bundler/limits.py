@@ -237,6 +237,7 @@ OSV_FOLDER_DEPTH = 6
 OSV_REFUSED_NAMED = 100  # records that could not be read, by name; all are counted
 ZIP_CENTRAL_BYTES = 1 * GIB  # 4 million entries with long names; read piece by piece
 VECTOR_CHARACTERS = 512  # the longest CVSS 4 vector with everything has some 200
+SCAN_FIXES_TRIED = 32  # fixed versions of one finding that are held against its records; real ones have some ten
 SCAN_CACHED_FINDINGS = 200_000  # some 1 kB each; those of a hundred large images
 SCAN_CACHED_PACKAGES = 50_000  # packages of many SBOMs are mostly the same ones
 
@@ -254,4 +255,6 @@ VEX_AUTHORS = 256  # named in one rule of a policy
 # What a site keeps of accepted deliveries.
 KEPT_DELIVERIES = 10_000  # of one stream; one a day for 27 years
 KEPT_PAPERS = 10_000  # SBOMs and VEX of one image
+KEPT_LIST_BYTES = 16 * MIB  # read and written with each acceptance; 100 deliveries of 80 images with 4 SBOMs each
+KEPT_DATA_SOURCES = 1000  # of one stream, the last brought; as many as one inventory can list
 KEPT_DATA_BYTES = 8 * GIB  # of one source of vulnerability data; the whole of osv.dev has some 1 GB packed

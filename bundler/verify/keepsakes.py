@@ -21,7 +21,7 @@ from bundler.evidence.cosign import CosignItem
 from bundler.evidence.kind import VEX_TYPES, sbom_format
 from bundler.evidence.sbom import sbom_layers
 from bundler.oci.manifest import ImageManifest
-from bundler.value import dataclass, replace
+from bundler.value import dataclass, field, replace
 from bundler.verify.appraisal import Appraisal
 from bundler.verify.completeness import CompleteImage
 from bundler.verify.data import CompleteData, Keepsakes
@@ -33,17 +33,25 @@ from bundler.vulnerability.remembered import (
     SBOM,
     VEX,
     Paper,
+    Remembered,
     RememberedData,
     RememberedDelivery,
     RememberedImage,
+    cut_to_fit,
     format_remembered,
     merge,
     parse_remembered,
     shown,
+    without,
 )
 from trust_root.delivery import Delivery, TimeBasis
 from trust_root.keeping import KeptNow, write_kept
 from trust_root.settings import KeepSettings
+
+
+def keep_nothing(_folder: Path, _before: bytes | None) -> KeptNow:
+    """What a site keeps that shall keep nothing: an empty list (`trust_root.keeping.Keep`)."""
+    return KeptNow(format_remembered(Remembered()), frozenset())
 
 
 def gather_papers(
@@ -97,7 +105,7 @@ def _paper(fact: EvidenceFact, predicate_type: str, form: str, content: Digest) 
         )  # fmt: skip
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Keeper:
     """Writes what is to be kept of one accepted delivery. `keep` is handed to `Site.record`."""
 
@@ -109,6 +117,7 @@ class Keeper:
     keepsakes: Keepsakes
     settings: KeepSettings
     basis: TimeBasis
+    _told: list[Note] = field(default_factory=list)
 
     def keep(self, folder: Path, before: bytes | None) -> KeptNow:
         """Write contents and give the list.
@@ -116,7 +125,7 @@ class Keeper:
         Raises:
             EnvError: the disk. DamagedError: the bundle changed. TrustError: ``state-damaged``.
         """
-        remembered = parse_remembered(before)
+        remembered = without(parse_remembered(before), sboms=self.settings.sboms, data=self.settings.data)
         images = tuple(self._images())
         added = RememberedDelivery(
             self.pin, self.delivery.stream, self.delivery.sequence, self.delivery.inventory, self.delivery.created_at,
@@ -127,7 +136,9 @@ class Keeper:
             richer = images if any(image.papers for image in images) else known.images
             added = replace(added, accepted_at=known.accepted_at, images=richer)
         data = tuple(self._data()) if self.settings.data else ()
-        after = merge(remembered, added, data, self.settings.deliveries)
+        merged = merge(remembered, added, data, self.settings.deliveries)
+        after = cut_to_fit(merged, added, limits.KEPT_LIST_BYTES)
+        self._told = [*self._replaced(remembered, data), *_forgotten(merged, after)]
         wanted = after.contents
         for digest, size_bytes in self._contents(added, data):
             if digest in wanted:
@@ -135,7 +146,7 @@ class Keeper:
         return KeptNow(format_remembered(after), wanted)
 
     def left_out(self) -> tuple[Note, ...]:
-        """What will not be kept, and why."""
+        """What is not kept, and why; asked after `keep`."""
         notes = []
         for item in self.keepsakes.data if self.settings.data else ():
             if not self._can_keep(item):
@@ -145,7 +156,7 @@ class Keeper:
         if lost and self.settings.sboms:
             detail = f"{lost} of them went by in a pipe and are not kept at this site"
             notes.append(Note("sbom-not-kept", "SBOMs and VEX documents", detail))
-        return tuple(notes)
+        return (*notes, *self._told)
 
     def _images(self) -> Iterator[RememberedImage]:
         for result, papers in zip(self.results, self.keepsakes.papers, strict=True):
@@ -167,6 +178,21 @@ class Keeper:
                 data.source, data.modified_at, data.records, data.digest, data.media_type,
                 tuple((part.digest, part.size_bytes) for part in item.payload),
             )  # fmt: skip
+
+    def _replaced(self, before: Remembered, data: Sequence[RememberedData]) -> Iterator[Note]:
+        """What came and is older than what is kept, or takes the place of much more."""
+        kept = {item.place: item for item in before.data}
+        for item in data:
+            known = kept.get(item.place)
+            if known is None or known.digest == item.digest:
+                continue
+            if item.freshness < known.freshness:
+                had = f"of {known.modified_at.date()}" if known.modified_at else "of an unknown date"
+                detail = f"not kept: this site has newer data of this name, {had}, from {known.stream} {known.sequence}"
+                yield Note("data-older", item.source, detail)
+            elif item.records is not None and known.records is not None and 2 * item.records < known.records:
+                detail = f"{item.records} records take the place of {known.records}: was all of it exported?"
+                yield Note("data-shrank", item.source, detail)
 
     def _contents(self, added: RememberedDelivery, data: Sequence[RememberedData]) -> Iterator[tuple[Digest, int]]:
         sizes = {blob.digest: blob.size_bytes for blob in self.inventory.blobs}
@@ -190,3 +216,12 @@ class Keeper:
         return size_bytes <= limits.KEPT_DATA_BYTES and all(
             self.archive.still_has(part.digest) for part in item.payload
         )
+
+
+def _forgotten(merged: Remembered, after: Remembered) -> Iterator[Note]:
+    lost = len(merged.deliveries) - len(after.deliveries)
+    if lost:
+        detail = (
+            f"{lost} of the deliveries accepted first are forgotten: a site's list holds {limits.KEPT_LIST_BYTES} bytes"
+        )
+        yield Note("delivery-forgotten", "older deliveries", detail)

@@ -18,6 +18,7 @@ from trust_root.site import Site
 
 if TYPE_CHECKING:
     from bundler.verify.keepsakes import Keeper
+    from trust_root.keeping import Keep
 
 _RECORDED = "recorded at this site"
 _CHECKED_ONLY = "rollback was checked, not recorded"
@@ -38,7 +39,7 @@ def settle(run: Verification, site: Site, archive: ArchiveReader | None = None) 
     try:
         weigh = run.logs.weigh_again if run.logs is not None else None
         keeper = _keeper(run, site, archive)
-        keep = keeper.keep if keeper is not None else None
+        keep = keeper.keep if keeper is not None else _drop_all(site)
         standing = site.record(head.opened, head.delivery, head.standing, run.times, weigh=weigh, keep=keep)
     except SealiftError as error:
         report.failure = error
@@ -63,6 +64,16 @@ def _keeper(run: Verification, site: Site, archive: ArchiveReader | None) -> Kee
         archive, run.inventory, head.delivery, head.opened.roots.pin, run.report.images, keepsakes, settings,
         head.standing.basis,
     )  # fmt: skip
+
+
+def _drop_all(site: Site) -> Keep | None:
+    """For a site that shall keep nothing any more: what it kept so far goes; None where there is nothing."""
+    keep = site.settings.keep
+    if keep.sboms or keep.data or site.loaded.state.kept is None:
+        return None
+    from bundler.verify.keepsakes import keep_nothing  # noqa: PLC0415  as above
+
+    return keep_nothing
 
 
 def _recorded(standing: Standing) -> str:

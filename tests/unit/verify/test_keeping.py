@@ -183,6 +183,52 @@ def test_from_a_pipe_small_things_are_kept(house: House, monkeypatch: pytest.Mon
     assert len(house.recall().data) == 1
 
 
+def codes(run: Verification) -> list[tuple[str, str]]:
+    return [(check.code, check.about) for check in run.report.checks if check.name == "kept"]
+
+
+def test_data_that_is_older_or_much_less_is_told(house: House) -> None:
+    """Old data after newer changes nothing; data that lost most of its records is used, with a word."""
+    path = house.folder / "many.zip"
+    records = [osv_record(f"GHSA-{number}", modified="2026-01-01T00:00:00Z") for number in range(5)]
+    path.write_bytes(osv_zip(records))
+    many = DataRequest("osv", str(path), "osv/PyPI")
+    assert codes(accepted(verify(house.exporter.deliver(data=[many]), house.state, POLICY))) == []
+    older = accepted(verify(house.exporter.deliver(data=[house.data()]), house.state, POLICY))
+    assert codes(older) == [("data-older", "osv/PyPI")]
+    assert house.recall().data[0].sequence == 1
+    less = house.data(modified="2026-02-01T00:00:00Z")
+    assert codes(accepted(verify(house.exporter.deliver(data=[less]), house.state, POLICY))) == [
+        ("data-shrank", "osv/PyPI")
+    ]
+    assert house.recall().data[0].sequence == 3
+
+
+def test_a_full_list_forgets_the_oldest_and_refuses_nothing(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    accepted(verify(house.exporter.deliver(house.image(1)), house.state, POLICY))
+    monkeypatch.setattr("bundler.limits.KEPT_LIST_BYTES", 2 * len(format_remembered(house.recall())))
+    for number in (2, 3, 4):
+        run = accepted(verify(house.exporter.deliver(house.image(number)), house.state, POLICY))
+    assert ("delivery-forgotten", "older deliveries") in codes(run)
+    kept = [item.sequence for item in house.recall().deliveries]
+    assert kept == list(range(kept[0], 5))
+    assert 1 < kept[0] <= 4
+    assert house.kept() == {digest.hex for digest in house.recall().contents}
+
+
+def test_what_is_switched_off_goes_with_the_next_delivery(house: House) -> None:
+    accepted(verify(house.exporter.deliver(house.image(), data=[house.data()]), house.state, POLICY))
+    change_settings(house.state, 'site = "plant"\n[keep]\nsboms = false\n')
+    accepted(verify(house.exporter.deliver(house.image(2)), house.state, POLICY))
+    remembered = house.recall()
+    assert ([item.sequence for item in remembered.deliveries], len(remembered.data)) == ([1, 2], 1)
+    assert not any(image.papers for item in remembered.deliveries for image in item.images)
+    assert len(house.kept()) == 1
+    change_settings(house.state, 'site = "plant"\n[keep]\nsboms = false\ndata = false\n')
+    accepted(verify(house.exporter.deliver(house.image(3)), house.state, POLICY))
+    assert (house.recall(), house.kept()) == (Remembered(), set())
+
+
 def test_two_roots_may_each_have_a_stream_of_one_name(house: House) -> None:
     """What the other's brings says nothing about this one's images: neither newer data nor VEX."""
     other = Exporter(TufRepository("main"), house.folder / "other")
@@ -287,6 +333,14 @@ def test_merge_keeps_the_newest() -> None:
     assert merge(whole, delivery(4), [data(4, 2)], 2).data == whole.data
     assert [item.sequence for item in merge(whole, delivery(4), [data(4, None)], 2).data] == [3]
     assert parse_remembered(format_remembered(whole)) == whole
+
+
+def test_names_that_change_each_week_do_not_pile_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bundler.limits.KEPT_DATA_SOURCES", 2)
+    whole = Remembered()
+    for number in (1, 2, 3):
+        whole = merge(whole, delivery(number), [data(number, number, f"week-{number}")], 2)
+    assert [item.source for item in whole.data] == ["week-2", "week-3"]
 
 
 def test_a_list_out_of_order_is_damaged() -> None:
