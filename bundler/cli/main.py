@@ -78,7 +78,9 @@ def sealift() -> None:
 def run() -> NoReturn:
     """Entry point of the console script."""
     gc.set_threshold(_COLLECT_AFTER)
-    sys.exit(main(sys.argv[1:]))
+    code = main(sys.argv[1:])
+    gc.freeze()  # else the interpreter, when it ends, walks everything in search of cycles: a sixteenth of `inspect`
+    sys.exit(code)
 
 
 def main(arguments: list[str]) -> int:
