@@ -17,7 +17,8 @@ from bundler.value import dataclass, replace
 
 if TYPE_CHECKING:
     from bundler.export.hooks import Hooks
-    from bundler.export.patch import PatchedImage, PatchWish, Workshop
+    from bundler.export.patch import PatchedImage
+    from bundler.export.patch_platform import PatchWish, Workshop
     from bundler.export.patch_record import Record
     from bundler.export.pipeline import Exported, ExportRequest
     from bundler.export.settings import ImageRequest, Settings
@@ -64,6 +65,9 @@ Exit codes: 0 exported, or nothing to do; 1 rejected (what copa pushed is not th
 @click.option("--suffix", default="-patched", metavar="TEXT", help="What tags of patched images end in [-patched].")
 @click.option("--to", "target", metavar="PLACE", help="Push below this registry and path [beside the original].")
 @click.option("--buildkit", default="", metavar="ADDRESS", help="Address of buildkitd [as copa finds it].")
+@click.option(
+    "--allow-unpatched", is_flag=True, help="Carry a platform as it is where copa cannot patch it, and say so."
+)
 @click.option("--skip-db-update", is_flag=True, help="Scan with the database that trivy has.")
 @click.option("--proofs", type=click.Choice(["fetch", "none"]), default="fetch", help="Ask logs for proofs [fetch].")
 @click.option("--export-delta", is_flag=True, help="Export only images that have changed since they were delivered.")
@@ -100,6 +104,7 @@ class _Options:
     suffix: str
     target: str | None
     buildkit: str
+    allow_unpatched: bool
     skip_db_update: bool
     proofs: str
     export_delta: bool
@@ -200,13 +205,18 @@ def _target(options: _Options) -> Path:
 
 
 def _workshop(options: _Options, reach: Reach, connection: Connection, folder: Path) -> Workshop:
-    from bundler.export.patch import PatchWish, Workshop
+    from bundler.export.patch_platform import PatchWish, Workshop
     from bundler.network.patcher import Patcher
     from bundler.network.scanner import Scanner
 
     if reach.authfile:
         _say("--authfile is ours alone: trivy and copa look into Docker's configuration")
-    wish: PatchWish = PatchWish(options.suffix, options.target, update=not options.skip_db_update)
+    wish: PatchWish = PatchWish(
+        options.suffix,
+        options.target,
+        update=not options.skip_db_update,
+        allow_unpatched=options.allow_unpatched,
+    )
     say: Callable[[str], None] = (lambda _text: None) if options.quiet else _say
     scanner, patcher = Scanner(connection.access), Patcher(buildkit=options.buildkit)
     return Workshop(connection, scanner, patcher, folder, wish, clock, say)

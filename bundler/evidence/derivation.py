@@ -167,9 +167,9 @@ def _predicate(fields: Fields, name: str, image: Digest) -> Derivation:
     original = fields.fields("original")
     original.exactly("name", "digest")
     platforms = tuple(map(_platform, fields.each("platforms", maximum=limits.INDEX_CHILDREN)))
-    names = [each.platform for each in platforms]
-    if not names or len(set(names)) != len(names):
-        raise _wrong("predicate.platforms", f"{len(names)}, or one twice", "at least one, each once")
+    made_from = [each.original for each in platforms]  # not by name: Windows has one platform in several versions
+    if not made_from or len(set(made_from)) != len(made_from):
+        raise _wrong("predicate.platforms", f"{len(made_from)}, or one original twice", "at least one, each once")
     return Derivation(
         name=name,
         image=image,

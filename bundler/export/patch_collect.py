@@ -24,7 +24,7 @@ from bundler.export.patch_statement import MadeReferrer, make_referrer
 from bundler.network.connection import Connection
 from bundler.network.registry_source import RegistrySource
 from bundler.network.source import ResolvedImage
-from bundler.oci.descriptor import Descriptor, parse_platform
+from bundler.oci.descriptor import Descriptor, Platform, parse_platform
 from bundler.oci.manifest import OCI_INDEX, OCI_MANIFEST, ImageManifest, parse_manifest
 from bundler.oci.platforms import UNKNOWN
 from bundler.oci.reference import parse_reference
@@ -83,11 +83,15 @@ def make_index(patched: PatchedImage) -> bytes:
             "size": each.manifest.size_bytes,
         }
         if each.fact.platform != UNKNOWN:
-            target = parse_platform(each.fact.platform)
-            variant = {"variant": target.variant} if target.variant else {}
-            entry["platform"] = {"architecture": target.architecture, "os": target.os, **variant}
+            entry["platform"] = _platform(each.target or parse_platform(each.fact.platform))
         entries.append(entry)
     return format_canonical({"schemaVersion": 2, "mediaType": OCI_INDEX, "manifests": entries}, "index")
+
+
+def _platform(target: Platform) -> dict[str, str]:
+    variant = {"variant": target.variant} if target.variant else {}
+    version = {"os.version": target.os_version} if target.os_version else {}  # Windows has one platform in several
+    return {"architecture": target.architecture, "os": target.os, **version, **variant}
 
 
 def join(

@@ -2,11 +2,14 @@
 
     {"format": 1, "images": [{"name": …, "original": …, "sequence": …, "stream": …, "repository": …, "platforms": […]}]}
 
+Each platform: {"platform": …, "original": …, "patched": …, "media_type": …, "size": …, "left": ["CVE-… in PACKAGE", …]}
+
 Rules of this module:
 - The record is the exporter's own note, a file beside the settings. It decides what need not be sent again, never what
   is believed: a lost or stale record makes the next bundle larger.
 - An image is unchanged when its original has the digest recorded, the same platforms are asked for, it was delivered in
-  this stream, and a scan of what was patched then, with today's database, finds nothing that could be mended.
+  this stream, and a scan of what was patched then, with today's database, finds nothing that copa could mend and that
+  was not there already when it was delivered (what copa did not mend then, it will not mend today).
 - A record ahead of the stream is of another repository; it counts for nothing.
 """
 
@@ -20,7 +23,8 @@ from bundler import limits
 from bundler.digest import Digest, parse_digest
 from bundler.errors import MalformedError, RejectedError, UsageError
 from bundler.export.collect import CollectedImage
-from bundler.export.patch import PatchedImage, Workshop, open_original, read_platform
+from bundler.export.patch import PatchedImage, open_original
+from bundler.export.patch_platform import Workshop, named, read_platform
 from bundler.export.settings import ImageRequest
 from bundler.fields import Fields
 from bundler.network.registry_source import RegistrySource
@@ -39,11 +43,17 @@ _KEYS = ("name", "original", "sequence", "stream", "repository", "platforms")
 
 @dataclass(frozen=True, slots=True)
 class DeliveredPlatform:
-    """One platform of an image that was delivered: its manifest before and after, as descriptor of the latter."""
+    """One platform of an image that was delivered.
+
+    Attributes:
+        original, patched: its manifest before and after, as descriptor of the latter.
+        left: what copa could have mended by the report about the latter, as `ID in PACKAGE`, sorted.
+    """
 
     platform: str
     original: Digest
     patched: Descriptor
+    left: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +162,8 @@ def _is_unchanged(request: ImageRequest, known: dict[str, Delivered], shop: Work
             return False  # it is gone from the registry
         if not isinstance(document, ImageManifest):
             return False
-        if shop.scan(source.repository.name, read_platform(source, document))[1].fixable:
+        _, report = shop.scan(source.repository.name, read_platform(source, document))
+        if not set(named(report)) <= set(each.left):
             return False
     shop.say(f"unchanged {image.name}")
     return True
@@ -164,7 +175,8 @@ def _platforms(collected: CollectedImage) -> list[tuple[str, Digest]]:
 
 def _of(patched: PatchedImage, stream: str, sequence: int) -> Delivered:
     platforms = tuple(
-        DeliveredPlatform(each.fact.platform, each.fact.original, each.manifest) for each in patched.platforms
+        DeliveredPlatform(each.fact.platform, each.fact.original, each.manifest, each.mendable)
+        for each in patched.platforms
     )
     return Delivered(patched.name, patched.digest, stream, sequence, patched.repository.name, platforms)
 
@@ -183,6 +195,7 @@ def _fields(delivered: Delivered) -> dict[str, Any]:
                 "patched": str(each.patched.digest),
                 "media_type": each.patched.media_type,
                 "size": each.patched.size_bytes,
+                "left": list(each.left),
             }
             for each in delivered.platforms
         ],
@@ -203,7 +216,8 @@ def _delivered(fields: Fields) -> Delivered:
 
 def _delivered_platforms(fields: Fields) -> Iterator[DeliveredPlatform]:
     for item in fields.each("platforms", maximum=limits.INDEX_CHILDREN):
-        item.exactly("platform", "original", "patched", "media_type", "size")
+        item.exactly("platform", "original", "patched", "media_type", "size", "left")
         size_bytes = item.integer("size", maximum=limits.MANIFEST_BYTES)
         patched = Descriptor(item.text("media_type"), parse_digest(item.text("patched")), size_bytes)
-        yield DeliveredPlatform(item.text("platform"), parse_digest(item.text("original")), patched)
+        left = item.texts("left", maximum=limits.SCAN_FINDINGS)
+        yield DeliveredPlatform(item.text("platform"), parse_digest(item.text("original")), patched, left)

@@ -11,7 +11,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from bundler.escaping import escape
-from bundler.export.patch import PatchedImage, PlatformPatch
+from bundler.export.patch import PatchedImage
+from bundler.export.patch_platform import PlatformPatch
 from bundler.export.pipeline import Exported
 from bundler.export.show import exported_json, exported_text
 
@@ -34,14 +35,19 @@ def patched_json(done: Exported | None, patched: Sequence[PatchedImage]) -> str:
 
 
 def _image_lines(image: PatchedImage) -> list[str]:
-    what = f"patched {image.name} as {image.patched_name}" if image.changed else f"nothing to patch in {image.name}"
+    refused = any(each.refused for each in image.platforms)
+    left = f"NOT PATCHED {image.name}" if refused else f"nothing to patch in {image.name}"
+    what = f"patched {image.name} as {image.patched_name}" if image.changed else left
     return [escape(what), *(f"  {escape(_platform_line(each))}" for each in image.platforms)]
 
 
 def _platform_line(each: PlatformPatch) -> str:
+    mendable = f"{len(each.mendable) or 'none'} that copa could mend"
+    if each.refused:
+        return f"{each.fact.platform}: UNPATCHED, {mendable}, by trivy's word: {each.refused}"
     if each.fact.original == each.fact.patched:
-        return f"{each.fact.platform}: as it was, {each.left} vulnerabilities that nothing mends, by trivy's word"
-    return f"{each.fact.platform}: {each.gone} vulnerabilities went, {each.left} are left, by trivy's word"
+        return f"{each.fact.platform}: as it was, {each.left} vulnerabilities, {mendable}, by trivy's word"
+    return f"{each.fact.platform}: {each.gone} vulnerabilities went, {each.left} are left, {mendable}, by trivy's word"
 
 
 def _image_json(image: PatchedImage) -> dict[str, Any]:
@@ -57,6 +63,8 @@ def _image_json(image: PatchedImage) -> dict[str, Any]:
                 "patched": str(each.fact.patched),
                 "gone": each.gone,
                 "left": each.left,
+                "mendable": list(each.mendable),
+                "refused": each.refused or None,
             }
             for each in image.platforms
         ],

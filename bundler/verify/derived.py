@@ -147,6 +147,8 @@ def _change(each: ProvedPlatform) -> Check:
     detail += f"; gone: {', '.join(change.gone[:_SHOWN_IDS])}" if change.gone else ""
     detail += f" and {len(change.gone) - _SHOWN_IDS} more" if len(change.gone) > _SHOWN_IDS else ""
     detail += f"; came: {', '.join(change.new[:_SHOWN_IDS])}" if change.new else ""
+    detail += f"; with a fix known: {', '.join(change.fixable[:_SHOWN_IDS])}" if change.fixable else ""
+    detail += f" and {len(change.fixable) - _SHOWN_IDS} more" if len(change.fixable) > _SHOWN_IDS else ""
     return Check("vulnerabilities", Outcome.NOTE, about=each.platform, detail=detail, strength="the scanner's word")
 
 

@@ -186,6 +186,50 @@ def test_nothing_to_mend_at_all(stage: Stage) -> None:
     assert [image.name for image in stage.station.inventory().images] == [stage.name]
 
 
+@pytest.mark.parametrize("allowed", [False, True])
+def test_a_platform_that_copa_cannot_patch(stage: Stage, allowed: bool) -> None:
+    """Copa fails for one platform: the run ends, or, where that was typed, the platform stays and is told."""
+    stage.tools(copa="honest() if TAG.endswith('amd64') else sys.exit('unsupported distribution')")
+    done = stage.patch("--json", *(["--allow-unpatched"] if allowed else []))
+    if not allowed:
+        assert (done.code, "[copa-failed]" in done.err, "--allow-unpatched" in done.err) == (6, True, True), done.err
+        assert stage.station.left() == []
+        return
+    assert (done.code, "left unpatched" in done.err) == (0, True), done.err
+    one, two = json.loads(done.out)["patched"][0]["platforms"]
+    assert (one["refused"], "unsupported distribution" in two["refused"]) == (None, True)
+    assert (one["mendable"], two["mendable"]) == ([], [f"{GONE} in openssl"])
+    verified = stage.station.verify(stage.policy)
+    assert verified.code == 0, json.dumps(verified.report, indent=1)
+    notes = [check["detail"] for check in verified.report["images"][1]["checks"] if check["check"] == "vulnerabilities"]
+    assert ["with a fix known" in note for note in notes] == [False, True]
+
+
+def test_copa_on_a_machine_of_another_platform(stage: Stage) -> None:
+    """Copa 0.11 writes the platform of its own machine into what it patched."""
+    part = stage.scene.patched[ARM]
+    part.top["architecture"] = "amd64"
+    stage.expect(ARM, part)
+    stage.tools()
+    done = stage.patch()
+    assert (done.code, "[lineage-platform]" in done.err, f"run it on one of {ARM}" in done.err) == (1, True, True)
+    assert stage.patch("--allow-unpatched").code == 0
+    assert stage.station.verify(stage.policy).code == 0
+
+
+def test_what_copa_does_not_patch_is_not_given_to_it(stage: Stage) -> None:
+    """Packages of languages are not copa's: it would fail for want of anything to do."""
+    for digest, raw in stage.reports.items():
+        stage.reports[digest] = raw.replace(b"os-pkgs", b"lang-pkgs")
+    _, copa = stage.tools()
+    file = str(settings(stage))
+    done = stage.patch("-f", file, "--export-delta")
+    assert (done.code, copa.calls) == (0, []), done.err
+    assert "nothing to patch in" in done.out
+    again = stage.patch("-f", file, "--export-delta")
+    assert (again.code, "nothing has changed" in again.out) == (0, True), again.err
+
+
 def test_pushed_elsewhere(stage: Stage) -> None:
     other = stage.registry.repository("patched/team/app")
     other.manifests, other.blobs = stage.store.manifests, stage.store.blobs
@@ -220,6 +264,12 @@ LIES = {
     "copa fails with everything": ("honest()", "honest(); sys.exit(1)", "copa-failed"),
     "copa writes a link": ("honest()", "push(); os.symlink(told('--report'), VEX)", "copa-lied"),
     "copa writes another document": ("honest()", "push(); write(VEX, b'{\"@context\":\"x\"}')", "copa-lied"),
+    "copa's VEX is about another image": (
+        "honest()", "push(); write_vex(product='pkg:oci/app@sha256:' + '1' * 64)", "copa-lied",
+    ),
+    "copa's VEX is of another version": (
+        "honest()", "push(); write(VEX, b'{\"@context\":\"https://openvex.dev/ns/v9\"}')", "copa-lied",
+    ),
     "copa floods": (
         "honest()", "sys.stderr.write('password=hunter2 ' * 3_000_000); sys.exit(3)", "copa-failed",
     ),

@@ -2,7 +2,7 @@
 
 A stub is a Python script whose body is given as text. It finds in scope: WHICH (`repository@digest`), TAG (as told),
 VEX (the file it has to write), REPORT (the report it was given), ARGUMENTS, `push()` (makes the patched image appear in
-the registry under TAG), `write_vex()`, `honest()`.
+the registry under TAG), `write_vex(status, product)`, `honest()`.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ if sys.argv[1:] == ["--version"]:
     print({version!r})
     sys.exit(0)
 ARGUMENTS = sys.argv[1:]
+PUSHED = []
 with open({log!r}, "a") as log:
     log.write(str(os.getpid()) + " " + " ".join(ARGUMENTS) + "\\n")
 
@@ -35,10 +36,23 @@ def write(path, raw):
 
 def push():
     import urllib.request
-    urllib.request.urlopen({push!r} + TAG.rpartition(":")[2]).close()
+    with urllib.request.urlopen({push!r} + TAG.rpartition(":")[2]) as answer:
+        PUSHED.append(answer.read().decode())
 
-def write_vex():
-    write(VEX, b'{{"@context":"https://openvex.dev/ns/v0.2.0","@id":"' + TAG.encode() + b'"}}')
+def write_vex(status="fixed", product=None):
+    # As Copa 0.11 writes it (pkg/vex/openvex.go): no version in the context, no name, no percent-encoding
+    import json
+    product = product or "pkg:oci/app@sha256:" + (PUSHED[-1] if PUSHED else "0" * 64)
+    parts = [dict([("@id", "pkg:deb/debian/openssl@1.2?arch=amd64")])]
+    write(VEX, json.dumps(dict([
+        ("@context", "https://openvex.dev/ns"), ("@id", "https://openvex.dev/docs/public/vex-" + TAG),
+        ("author", "Project Copacetic"), ("timestamp", "2026-11-20T06:00:00.114768055Z"), ("version", 1),
+        ("tooling", "Project Copacetic"),
+        ("statements", [dict(
+            vulnerability=dict([("@id", "CVE-2026-0001")]), status=status,
+            products=[dict([("@id", product), ("subcomponents", parts)])],
+        )]),
+    ])).encode())
 
 def honest():
     push()
@@ -75,6 +89,6 @@ def serve_pushes(registry: Registry, store: Store, waiting: dict[str, str]) -> N
         tag = exchange.path.removeprefix(_PUSHED)
         found = [digest for digest in store.manifests if digest.hex == waiting[tag]]
         store.tags[tag] = found[0]
-        exchange.send(Reply(200))
+        exchange.send(Reply(200, body=waiting[tag].encode()))
 
     registry.on(_PUSHED, push)

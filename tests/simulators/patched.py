@@ -30,6 +30,7 @@ NAME = f"{REPOSITORY}:1"
 PATCHED_NAME = f"{REPOSITORY}:1-patched"
 PLATFORMS = ("linux/amd64", "linux/arm64")
 AT = datetime(2026, 11, 20, 6, 0, tzinfo=UTC)
+COPA = "Project Copacetic"
 GONE, LEFT = "CVE-2026-0001", "CVE-2026-0002"
 
 Say = Callable[[Derivation], Derivation]
@@ -122,11 +123,11 @@ class Scene:
 
     def _documents(self, new: dict[str, Descriptor]) -> dict[Digest, bytes]:
         raws = [raw for platform in new if platform in self.original for raw in self._reports(platform)]
-        raws += [self._vex(platform) for platform in new if platform in self.original]
+        raws += [self._vex(platform, new[platform].digest) for platform in new if platform in self.original]
         return {sha256_of(raw): raw for raw in raws}
 
-    def _vex(self, platform: str) -> bytes:
-        return self.vex.get(platform) or to_json({"@context": "https://openvex.dev/ns/v0.2.0", "@id": platform})
+    def _vex(self, platform: str, patched: Digest) -> bytes:
+        return self.vex.get(platform) or to_json(copa_vex(platform, patched))
 
     def _derivation(self, old: dict[str, Descriptor], new: dict[str, Descriptor]) -> Derivation:
         platforms = []
@@ -134,7 +135,7 @@ class Scene:
             if platform not in old:
                 continue
             before, after = map(sha256_of, self._reports(platform))
-            vex = None if before == after else sha256_of(self._vex(platform))
+            vex = None if before == after else sha256_of(self._vex(platform, manifest.digest))
             platforms.append(PatchedPlatform(platform, old[platform].digest, manifest.digest, before, after, vex))
         return Derivation(
             name=PATCHED_NAME,
@@ -154,6 +155,27 @@ def patched_scene(*platforms: str) -> Scene:
     names = platforms or PLATFORMS
     original = {name: _part(name, number) for number, name in enumerate(names)}
     return Scene(original, {name: _patch(part) for name, part in original.items()})
+
+
+def copa_vex(name: str, patched: Digest, *mended: tuple[str, str]) -> dict[str, Any]:
+    """What Copa 0.11 writes (pkg/vex/openvex.go); `mended`: ids and package URLs with the version that mends."""
+    pairs = mended or ((GONE, "pkg:deb/debian/openssl@1.2?arch=amd64"),)
+    return {
+        "@context": "https://openvex.dev/ns",
+        "@id": f"https://openvex.dev/docs/public/vex-{name}",
+        "author": COPA,
+        "timestamp": "2026-11-20T06:00:00.114768055Z",
+        "version": 1,
+        "tooling": COPA,
+        "statements": [
+            {
+                "vulnerability": {"@id": name},
+                "products": [{"@id": f"pkg:oci/app@{patched}", "subcomponents": [{"@id": purl}]}],
+                "status": "fixed",
+            }
+            for name, purl in pairs
+        ],
+    }
 
 
 def scan_report(diff_ids: list[str], *ids: str, fixed: str = "1.2") -> bytes:

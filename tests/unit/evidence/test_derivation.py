@@ -131,6 +131,17 @@ def test_a_platform_twice_is_refused() -> None:
         parse_derivation(format_canonical(document))
 
 
+def test_one_platform_in_two_versions_is_two() -> None:
+    """Windows: one platform, several values of `os.version`."""
+    document = small()
+    (one,) = document["predicate"]["platforms"]
+    other = str(sha256_of(b"5"))
+    document["predicate"]["platforms"].append({**one, "original": other, "patched": other, "after": one["before"]})
+    document["subject"].append({"name": "app:1-patched", "digest": {"sha256": sha256_of(b"5").hex}})
+    derivation = parse_derivation(format_canonical(document))
+    assert [each.platform for each in derivation.platforms] == ["linux/amd64", "linux/amd64"]
+
+
 def test_documents_are_named_once() -> None:
     derivation = parse_derivation(format_canonical(small()))
     assert derivation.documents == (sha256_of(b"3"), sha256_of(b"4"))

@@ -34,7 +34,7 @@ from trust_root.stream_signature import StreamKeys, sign_payload
 ONE, TWO = sha256_of(b"1"), sha256_of(b"2")
 DELIVERED = Delivered(
     "registry.example.org/app:1", ONE, "main", 3, "registry.example.org/app",
-    (DeliveredPlatform("linux/amd64", ONE, Descriptor(OCI_MANIFEST, TWO, 12)),),
+    (DeliveredPlatform("linux/amd64", ONE, Descriptor(OCI_MANIFEST, TWO, 12), ("CVE-1 in x",)),),
 )  # fmt: skip
 
 
