@@ -120,6 +120,7 @@ def _head_changes() -> Iterator[tuple[str, str, Change]]:
     yield "field-type", "sequence-text", _put("sequence", value="1")
     yield "previous", "sequence-2-without-previous", _put("sequence", value=2)
     yield "previous", "sequence-1-with-previous", _put("previous", value=_OTHER)
+    yield "digest-algorithm", "previous-sha512", lambda document: document.update(sequence=2, previous=_SHA512)
     yield "digest", "previous-upper", _put("previous", value=_OTHER.upper())
     yield "field-type", "previous-number", _put("previous", value=1)
     yield "field-type", "audience-null", _put("audience", value=None)
@@ -166,6 +167,10 @@ def _image_changes() -> Iterator[tuple[str, str, Change]]:
     yield "order", "platform-twice", _twice(*image, "platforms")
     yield "blob-absent", "platform-absent", _put(*image, "platforms", 0, "digest", value=_OTHER)
     yield "text", "platform-empty", _put(*image, "platforms", 0, "platform", value="")
+    yield "blob-mismatch", "platform-is-a-config", _as_config("platforms", 0, keys=("digest",))
+    yield "media-type", "image-is-a-config", _as_config(keys=("digest", "media_type", "size"))
+    yield "digest-algorithm", "omission-sha512", _put(*image, "omitted", 0, "digest", value=_SHA512)
+    yield "text", "omission-platform-empty", _put(*image, "omitted", 0, "platform", value="")
     yield "order", "omission-twice", _twice(*image, "omitted")
     yield "media-type", "omission-media-type", _put(*image, "omitted", 0, "media_type", value="none")
     yield "field-value", "omission-size-large", _put(*image, "omitted", 0, "size", value=2**51)
@@ -177,6 +182,8 @@ def _image_changes() -> Iterator[tuple[str, str, Change]]:
     yield "text", "evidence-found-by-empty", _put(*image, "evidence", 0, "found_by", value="")
     yield from _own_evidence_changes((*image, "evidence"))
     yield "order", "search-twice", _twice(*image, "searches")
+    yield "digest-algorithm", "search-subject-sha512", _put(*image, "searches", 0, "subject", value=_SHA512)
+    yield "text", "search-place-empty", _put(*image, "searches", 0, "place", value="")
     yield "text", "search-answer-empty", _put(*image, "searches", 0, "answer", value="")
     yield "layout-name", "name-of-evidence-taken", _take_evidence_name
 
@@ -187,11 +194,36 @@ def _own_evidence_changes(evidence: tuple[str | int, ...]) -> Iterator[tuple[str
     yield "media-type", "signature-blob-as-manifest", _put(*evidence, 2, "kind", value="cosign-signature")
     yield "media-type", "manifest-as-signature-blob", _put(*evidence, 1, "kind", value="containers-signature")
     yield "augments", "log-entry-augments-absent", _put(*evidence, 3, "augments", value=_OTHER)
+    yield "augments", "log-entry-augments-itself", _augment_itself
+    yield "media-type", "index-as-cosign-attestation", _attest_by_index
     yield "digest-algorithm", "log-entry-augments-sha512", _put(*evidence, 3, "augments", value=_SHA512)
     yield "text", "log-entry-log-upper", _put(*evidence, 3, "log", value="AB" * 32)
     yield "time", "log-entry-fetched-at", _put(*evidence, 3, "fetched_at", value="2026-11-23")
     yield "field-missing", "log-entry-without-log", _drop(*evidence, 3, "log")
     yield "field-unknown", "augments-without-log-entry", _put(*evidence, 0, "augments", value=_OTHER)
+
+
+def _as_config(*path: str | int, keys: tuple[str, ...]) -> Change:
+    """The first image, or a part of it, as if it were its config."""
+
+    def change(document: Any) -> None:
+        config = next(blob for blob in document["blobs"] if ".config." in blob["media_type"])
+        target = document["images"][0]
+        for step in path:
+            target = target[step]
+        target.update({key: config[key] for key in keys})
+
+    return change
+
+
+def _augment_itself(document: Any) -> None:
+    entry = document["images"][0]["evidence"][3]
+    entry["augments"] = entry["digest"]
+
+
+def _attest_by_index(document: Any) -> None:
+    image = document["images"][0]
+    image["evidence"][0].update({key: image[key] for key in ("digest", "media_type", "size")})
 
 
 def _take_evidence_name(document: dict[str, Any]) -> None:
@@ -205,7 +237,7 @@ def _take_evidence_name(document: dict[str, Any]) -> None:
 
 def _growth_changes() -> Iterator[tuple[str, str, Change]]:
     """`logs` is absent from the good inventory; here it stands, with one thing wrong."""
-    proof = {"size": 5, "hashes": [encode_base64(bytes(32))]}
+    proof: dict[str, Any] = {"size": 5, "hashes": [encode_base64(bytes(32))]}
     log = {
         "log": _HASH,
         "checkpoint": encode_base64(b"a note\n"),
@@ -224,6 +256,7 @@ def _growth_changes() -> Iterator[tuple[str, str, Change]]:
         "proof-from-0": ("field-value", [{**log, "proofs": [{**proof, "size": 0}]}]),
         "proofs-unsorted": ("order", [{**log, "proofs": [proof, {**proof, "size": 4}]}]),
         "proof-empty": ("log-proof", [{**log, "proofs": [{**proof, "hashes": []}]}]),
+        "proof-too-long": ("limits", [{**log, "proofs": [{**proof, "hashes": proof["hashes"] * 65}]}]),
         "short-hash": ("log-proof", [{**log, "proofs": [{**proof, "hashes": ["AAAA"]}]}]),
     }
     for title, (code, value) in wrong.items():

@@ -198,11 +198,37 @@ def test_an_inventory_may_be_empty() -> None:
     assert parse_inventory(format_inventory(sample_head())).images == ()
 
 
-def test_counts_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(limits, "INVENTORY_BLOBS", 3)
+@pytest.mark.parametrize(
+    ("limit", "where"),
+    [
+        ("INVENTORY_BLOBS", "blobs"),
+        ("INVENTORY_IMAGES", "images"),
+        ("IMAGE_NODES", "platforms"),
+        ("IMAGE_NODES", "omitted"),
+        ("IMAGE_EVIDENCE", "evidence"),
+        ("IMAGE_SEARCHES", "searches"),
+        ("AUDIENCE_SITES", "audience"),
+        ("CRITICAL_NAMES", "critical"),
+        ("LOG_TREES", "logs"),
+        ("LOG_PROOFS", "proofs"),
+        ("NOTE_BYTES", "logs aa"),
+        ("INVENTORY_DATA", "data"),
+    ],
+)
+def test_counts_are_bounded(limit: str, where: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    document = json.loads(good_inventory())
+    if where == "omitted":
+        document["images"][0]["platforms"] = []
+    document["audience"], document["critical"] = ["north"], ["volumes"] if where == "critical" else []
+    proof = {"size": 1, "hashes": ["A" * 43 + "="]}
+    document["logs"] = [{"log": "aa" * 32, "checkpoint": "YQ==", "fetched_at": document["created"], "proofs": [proof]}]
+    document["data"] = [{}]
+    monkeypatch.setattr(limits, limit, 0)
+    if where.startswith("logs "):
+        del document["data"]
     with pytest.raises(MalformedError) as error:
-        parse_inventory(good_inventory())
-    assert error.value.code == "limits"
+        parse_inventory(format_canonical(document))
+    assert (error.value.code, where in error.value.which) == ("limits", True), error.value
 
 
 def test_the_sum_of_all_blobs_is_bounded() -> None:
