@@ -417,6 +417,30 @@ class TestSignaturesAndLinks:
         files[named(files, ending)] += b" "
         assert refused(repository, files).code == "metadata-hash"
 
+    @pytest.mark.parametrize("by", [-1, 1])
+    @pytest.mark.parametrize("listed", ["snapshot.json", "root.json", "targets.json", "main.json"])
+    def test_the_right_hash_with_another_length(self, repository: TufRepository, listed: str, by: int) -> None:
+        files = repository.files()
+        lister = "metadata/timestamp.json" if listed == "snapshot.json" else named(files, ".snapshot.json")
+
+        def lie(signed: dict[str, Any]) -> None:
+            signed["meta"][listed]["length"] += by
+
+        files[lister] = altered(files[lister], lie, [key(repository)])
+        if listed != "snapshot.json":  # the timestamp lists the snapshot with its lie truthfully
+            meta = {"length": len(files[lister]), "hashes": {"sha256": sha256_of(files[lister]).hex}}
+            stamp = "metadata/timestamp.json"
+            files[stamp] = altered(files[stamp], lambda s: s["meta"]["snapshot.json"].update(meta), [key(repository)])
+        assert refused(repository, files).code == "metadata-hash"
+
+    @pytest.mark.parametrize("by", [-1, 1])
+    def test_a_target_of_another_length(self, repository: TufRepository, by: int) -> None:
+        def lie(signed: dict[str, Any]) -> None:
+            signed["targets"]["keys/vendor.pub"]["length"] += by
+
+        files = changed(repository, named(repository.files(), ".targets.json"), lie, *repository.holders[:2])
+        assert refused(repository, files).code == "target-hash"
+
     @pytest.mark.parametrize("ending", [".snapshot.json", ".targets.json", ".main.json"])
     def test_version_inside_and_outside(self, repository: TufRepository, ending: str) -> None:
         files = repository.files()
