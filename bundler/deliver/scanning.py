@@ -30,10 +30,11 @@ from bundler.errors import MalformedError, RejectedError, SealiftError, TrustErr
 from bundler.evidence.sbom import sbom_document
 from bundler.network.sbom_scanner import SbomScanner
 from bundler.value import dataclass, field, replace
+from bundler.verify.scan_facts import CarriedScan
 from bundler.vulnerability.findings import Note, ScanResult
 from bundler.vulnerability.match import Matcher
 from bundler.vulnerability.scan import SbomPlace, data_notes, finding_order, scan_sbom
-from bundler.vulnerability.scanner_report import parse_grype_findings, parse_trivy_findings
+from bundler.vulnerability.scanner_report import parse_grype_report, parse_trivy_report
 from trust_root.delivery import TimeBasis
 from trust_root.site import Site
 
@@ -50,6 +51,7 @@ class BundleScan:
         failures: images and platforms that could not be scanned, and why.
         notes: what is wrong with the data itself.
         images: name and digest of the images that were looked at.
+        upstream: scan reports that came with an image, by its name: beside the results, never among them.
     """
 
     head: InspectedHead | None
@@ -57,6 +59,7 @@ class BundleScan:
     failures: tuple[SealiftError, ...]
     notes: tuple[Note, ...]
     images: tuple[tuple[str, Digest], ...] = ()
+    upstream: tuple[tuple[str, CarriedScan], ...] = ()
 
 
 def scan_bundle(
@@ -129,6 +132,7 @@ def _scan_images(
         for image in images:
             try:
                 inspection = bundle.open(image, choose_platform(image, platform))
+                found.upstream += [(image.name, carried) for carried in inspection.scans()]
                 _scan_readings(inspection, scan, found)
             except RejectedError as error:
                 found.failures.append(error)
@@ -137,7 +141,7 @@ def _scan_images(
                     raise
                 found.failures.append(error)
         tops = tuple((image.name, image.digest) for image in images)
-        return BundleScan(bundle.head, tuple(found.results), tuple(found.failures), (), tops)
+        return BundleScan(bundle.head, tuple(found.results), tuple(found.failures), (), tops, tuple(found.upstream))
 
 
 @dataclass(slots=True)
@@ -146,6 +150,7 @@ class FoundInImages:
 
     results: list[ScanResult] = field(default_factory=list)
     failures: list[SealiftError] = field(default_factory=list)
+    upstream: list[tuple[str, CarriedScan]] = field(default_factory=list)
 
 
 def scan_image(inspection: ImageInspection, matcher: Matcher, found: FoundInImages) -> None:
@@ -186,12 +191,12 @@ def _by_scanner(scanner: SbomScanner, name: str, folder: Path, reading: Reading,
     which = f"SBOM about {place.platform or place.digest} of {place.image}"
     work = Path(tempfile.mkdtemp(dir=folder)) / "run"
     raw = scanner.scan(sbom_document(reading.held), work, which)
-    parse = parse_trivy_findings if scanner.name == "trivy" else parse_grype_findings
+    parse = parse_trivy_report if scanner.name == "trivy" else parse_grype_report
     try:
-        findings = parse(raw, place.platform or str(place.digest))
+        word = parse(raw, place.platform or str(place.digest))
     except MalformedError as error:
         raise scanner.lied(which, str(error)[: limits.PROGRAM_CHARACTERS_SHOWN]) from error
-    findings = tuple(replace(finding, sources=(name,)) for finding in findings)
+    findings = tuple(replace(finding, sources=(name,)) for finding in word.findings)
     return ScanResult(
         image=place.image,
         digest=place.digest,
@@ -202,7 +207,7 @@ def _by_scanner(scanner: SbomScanner, name: str, folder: Path, reading: Reading,
         packages=len(reading.sbom.packages),
         judged=0,
         findings=tuple(sorted(findings, key=finding_order)),
-        notes=(),
+        notes=word.notes(reading.sbom.packages, name),
         data=(),
     )
 

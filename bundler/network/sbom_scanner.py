@@ -5,6 +5,9 @@ Rules of this module:
   vulnerability/scanner_report.py. Nothing of the image is given away.
 - Offline flags are always given: no database is fetched, no version is asked for, nothing is told to anybody. A scanner
   without a database fails, and says so.
+- A scanner's own settings (`TRIVY_SEVERITY`, `TRIVY_SERVER`, rules in `~/.grype.yaml`, …) can hide findings or send the
+  SBOM elsewhere, and nobody would see it. So it gets none: of its environment only where its database is, and an empty
+  settings file.
 - See tool.py for what a run may do, and for the lies that it survives.
 """
 
@@ -18,20 +21,22 @@ from typing import Literal
 
 from bundler import limits
 from bundler.errors import EnvError
-from bundler.network.scanner import TRIVY
+from bundler.network.scanner import NO_SETTINGS, SETTINGS, TRIVY, format_timeout
 from bundler.network.tool import Program, Tool, make_folder
 from bundler.safe_file import disk_errors, write_atomically
+from bundler.value import replace
 
 ScannerName = Literal["trivy", "grype"]
 _REPORT, _SBOM = "report.json", "sbom.json"
+_SBOM_TRIVY = replace(TRIVY, environment=("TRIVY_CACHE_DIR",))
 GRYPE = Tool(
     "grype",
     re.compile(r"^grype v?((\d{1,4})\.(\d{1,4})(?:\.\d{1,4})?)\b", re.ASCII | re.MULTILINE),
     (0, 70),
-    ("GRYPE_*",),
+    ("GRYPE_DB_CACHE_DIR",),
     "install grype 0.70 or later (https://github.com/anchore/grype), or scan with --data",
 )
-_TRIVY = ("--quiet", "--format", "json", "--output", _REPORT, "--offline-scan", "--skip-db-update")
+_TRIVY = ("--quiet", "--format", "json", "--output", _REPORT, "--offline-scan", "--skip-db-update", "--list-all-pkgs")
 _GRYPE = ("--quiet", "--output", "json", "--file", _REPORT)
 _SETTINGS: dict[ScannerName, dict[str, str]] = {
     "trivy": {
@@ -70,7 +75,7 @@ class SbomScanner:
             seconds: the longest that one scan may take.
         """
         self.name = name
-        self._program = Program(TRIVY if name == "trivy" else GRYPE, program, environ)
+        self._program = Program(_SBOM_TRIVY if name == "trivy" else GRYPE, program, environ)
         self._settings = dict(_SETTINGS[name])
         if database is not None:
             self._settings[_CACHES[name]] = str(database.absolute())
@@ -102,7 +107,10 @@ class SbomScanner:
         make_folder(folder)
         with disk_errors("SBOM for a scanner", folder):
             write_atomically(folder / _SBOM, sbom)
-        arguments = ["sbom", *_TRIVY, _SBOM] if self.name == "trivy" else [f"sbom:{_SBOM}", *_GRYPE]
+            write_atomically(folder / SETTINGS, NO_SETTINGS)
+        timeout = ("--timeout", format_timeout(self._seconds))
+        arguments = ["sbom", *_TRIVY, *timeout, _SBOM] if self.name == "trivy" else [f"sbom:{_SBOM}", *_GRYPE]
+        arguments += ["--config", SETTINGS]
         self._program.run(arguments, folder, which, seconds=self._seconds, settings=self._settings, stop=stop)
         return self._program.read_output(folder / _REPORT, limits.SCAN_REPORT_BYTES, which)
 

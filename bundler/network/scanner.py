@@ -5,6 +5,10 @@ Rules of this module:
   JSON into a file. What it writes is read by vulnerability/scan_report.py and held against the image's own layers.
 - The second scan of a run uses the database of the first (`--skip-db-update`), so that two reports differ by the image
   alone. Nothing is asked of the network beside registry and database: no version check, no telemetry.
+- Settings in its environment that hide findings (`TRIVY_SEVERITY`, `TRIVY_IGNORE_UNFIXED`, …) or scan elsewhere
+  (`TRIVY_SERVER`) do not reach it: of its names it gets those of databases and credentials. It finds an empty settings
+  file, for nobody would see what another one leaves out.
+- Its own time limit (5 minutes) is ours.
 - See tool.py for what a run may do.
 """
 
@@ -20,14 +24,19 @@ from bundler.digest import Digest
 from bundler.errors import EnvError
 from bundler.network.access import Access
 from bundler.network.tool import Program, Tool, make_folder
+from bundler.safe_file import write_atomically
 
 _REPORT = "report.json"
+SETTINGS, NO_SETTINGS = "settings.yaml", b"{}\n"
 TRIVY = Tool(
     "trivy",
     re.compile(r"^Version: v?((\d{1,4})\.(\d{1,4})(?:\.\d{1,4})?)\b", re.ASCII | re.MULTILINE),
     (0, 50),
     # `--image-src`, `--scanners vuln` and the schema are those of this version; none older was thought of.
-    ("TRIVY_*",),
+    (
+        *("TRIVY_CACHE_DIR", "TRIVY_DB_REPOSITORY", "TRIVY_JAVA_DB_REPOSITORY", "TRIVY_SKIP_JAVA_DB_UPDATE"),
+        *("TRIVY_USERNAME", "TRIVY_PASSWORD", "TRIVY_REGISTRY_TOKEN"),
+    ),
     "install trivy 0.50 or later (https://trivy.dev), or give reports that were made elsewhere",
 )
 
@@ -78,10 +87,17 @@ class Scanner:
         settings = {"TRIVY_SKIP_VERSION_CHECK": "true", "TRIVY_DISABLE_TELEMETRY": "true"}
         if not self._tls_verify:
             settings |= {"TRIVY_INSECURE": "true", "TRIVY_NON_SSL": "true"}
+        arguments += ["--timeout", format_timeout(self._seconds), "--config", SETTINGS]
         make_folder(folder)
+        write_atomically(folder / SETTINGS, NO_SETTINGS, what="settings of trivy")
         self._program.run([*arguments, which], folder, which, seconds=self._seconds, settings=settings, stop=stop)
         return self._program.read_output(folder / _REPORT, limits.SCAN_REPORT_BYTES, which)
 
     def lied(self, which: str, got: str) -> EnvError:
         """The error for a scan that succeeded by trivy's word, and did not (``trivy-lied``)."""
         return self._program.lied(which, got)
+
+
+def format_timeout(seconds: float) -> str:
+    """A little more than `seconds`, in the words of Go: so we end it, and not it itself."""
+    return f"{int(seconds) + 1}s"

@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 from bundler import limits
 from bundler.errors import EnvError, MalformedError
+from bundler.evidence.sbom import Package as SbomPackage
 from bundler.network.sbom_scanner import SbomScanner, ScannerName
-from bundler.vulnerability.scanner_report import parse_grype_findings, parse_trivy_findings
+from bundler.vulnerability.scanner_report import ScannerWord, parse_grype_report, parse_trivy_report
 from tests.cli.session import Result, call
 from tests.cli.test_scanning import PURLS, Scene, sbom
 from tests.simulators.scanner_stub import (
@@ -45,7 +46,9 @@ def test_each_sbom_is_given_to_the_scanner(
 ) -> None:
     stub = ScannerStub(tmp_path / "bin", name, REPORTS[name])
     monkeypatch.setenv("PATH", str(tmp_path / "bin"))
-    monkeypatch.setenv("SECRET_TOKEN", "x")
+    hiding = ("SECRET_TOKEN", "TRIVY_SEVERITY", "TRIVY_SERVER", "GRYPE_ONLY_FIXED")
+    for variable in hiding:
+        monkeypatch.setenv(variable, "x")
     result = scan(scene, "--with", name, "--scanner-db", tmp_path / "db", "--json")
     document = json.loads(result.out)
     assert (result.code, document["scanner"], document["data"], document["judged"]) == (1, name, [], 0)
@@ -59,9 +62,10 @@ def test_each_sbom_is_given_to_the_scanner(
     assert finding["sources"][0].startswith(f"{name} 0.")
     assert len(stub.calls) == 2
     for arguments, environment in stub.calls:
-        assert environment["SECRET_TOKEN"] is None
+        assert {environment[key] for key in hiding} == {None}
+        assert arguments[-2:] == ["--config", "settings.yaml"]
         if name == "trivy":
-            assert {"--offline-scan", "--skip-db-update"} <= set(arguments)
+            assert {"--offline-scan", "--skip-db-update", "--list-all-pkgs"} <= set(arguments)
             assert environment["TRIVY_CACHE_DIR"] == str(tmp_path / "db")
         else:
             assert environment["GRYPE_DB_AUTO_UPDATE"] == "false"
@@ -144,11 +148,11 @@ def test_options_that_do_not_fit(scene: Scene, words: tuple[str, ...]) -> None:
 
 
 def trivy(*found: dict[str, Any], **more: Any) -> Any:
-    return parse_trivy_findings(json.dumps(trivy_report(*found) | more).encode(), "here")
+    return parse_trivy_report(json.dumps(trivy_report(*found) | more).encode(), "here").findings
 
 
 def grype(*found: dict[str, Any]) -> Any:
-    return parse_grype_findings(json.dumps(grype_report(*found)).encode(), "here")
+    return parse_grype_report(json.dumps(grype_report(*found)).encode(), "here").findings
 
 
 def test_a_trivy_finding() -> None:
@@ -159,6 +163,29 @@ def test_a_trivy_finding() -> None:
     (bare,) = trivy({"VulnerabilityID": "X-1", "PkgName": "x"})
     assert (bare.severity, bare.score, bare.fixed_in, bare.package.purl) == ("unknown", "", (), "")
     assert trivy(Results=None) == ()
+
+
+def notes(word: ScannerWord, *purls: str) -> list[tuple[str, str, str]]:
+    packages = [SbomPackage(purl or "x", "1", purl) for purl in purls]
+    return [(note.code, note.subject, note.detail) for note in word.notes(packages, "it 1")]
+
+
+def test_what_trivy_did_not_look_at_is_told() -> None:
+    purls = ("pkg:deb/debian/a@1?arch=amd64&distro=debian-12", "pkg:pypi/Flask@2.2.2", "pkg:pypi/gone@1", "", "pkg:")
+    seen = [{"Name": "flask", "Identifier": {"PURL": "pkg:pypi/flask@2.2.2"}}, {"Name": "x", "Identifier": {}}, {}]
+    raw = json.dumps(trivy_report() | {"Results": [{"Packages": seen}, {"Packages": None}]}).encode()
+    assert notes(parse_trivy_report(raw, "here"), *purls) == [
+        ("scanner-unseen", "no package URL", "2 of 2 packages that it 1 did not look at"),
+        ("scanner-unseen", "pkg:deb", "1 of 1 packages that it 1 did not look at"),
+        ("scanner-unseen", "pkg:pypi", "1 of 2 packages that it 1 did not look at"),
+    ]
+    assert notes(parse_trivy_report(raw, "here"), "pkg:pypi/flask@2.2.2") == []
+
+
+def test_what_grype_left_out_is_told() -> None:
+    raw = json.dumps(grype_report() | {"ignoredMatches": [grype_finding(), grype_finding()]}).encode()
+    told = [("scanner-ignored", "it 1", "2 findings left out by its own rules")]
+    assert notes(parse_grype_report(raw, "here"), "pkg:pypi/a@1") == told
 
 
 def test_a_grype_finding() -> None:
@@ -180,8 +207,8 @@ def test_a_grype_finding() -> None:
         lambda: trivy(trivy_finding(PublishedDate="soon")),
         lambda: grype({"vulnerability": {}, "artifact": {}}),
         lambda: grype(grype_finding(artifact=None)),
-        lambda: parse_grype_findings(b"{}", "here"),
-        lambda: parse_trivy_findings(b'{"SchemaVersion":2,"SchemaVersion":2}', "here"),
+        lambda: parse_grype_report(b"{}", "here"),
+        lambda: parse_trivy_report(b'{"SchemaVersion":2,"SchemaVersion":2}', "here"),
     ],
 )
 def test_what_is_no_report_is_refused(call_it: Any) -> None:

@@ -18,7 +18,8 @@ if sys.argv[1:] == ["--version"]:
     print({version!r})
     sys.exit(0)
 ARGUMENTS = sys.argv[1:]
-names = ("TRIVY_CACHE_DIR", "GRYPE_DB_CACHE_DIR", "GRYPE_DB_AUTO_UPDATE", "TRIVY_DISABLE_TELEMETRY", "SECRET_TOKEN")
+names = ("TRIVY_CACHE_DIR", "GRYPE_DB_CACHE_DIR", "GRYPE_DB_AUTO_UPDATE", "TRIVY_DISABLE_TELEMETRY", "SECRET_TOKEN",
+         "TRIVY_SEVERITY", "TRIVY_SERVER", "GRYPE_ONLY_FIXED")
 with open({log!r}, "a") as log:
     log.write(json.dumps([ARGUMENTS, {{name: os.environ.get(name) for name in names}}]) + "\\n")
 SBOM = json.load(open("sbom.json"))
