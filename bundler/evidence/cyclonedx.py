@@ -6,6 +6,8 @@ Rules of this module:
 - Licences are an expression, or names joined by commas: the format says not how several go together. Concluded ones go
   before declared ones, where it tells them apart (1.6).
 - Serial number, time and tools are optional there, and told when they are there. A serial number is a UUID's URN.
+- Trivy names a distribution's source package among its own properties (`aquasecurity:trivy:SrcName` and the like); Syft
+  has it in the package URL. The first of a name counts.
 - Edges are what components depend on, and what they provide (1.6).
 """
 
@@ -39,9 +41,10 @@ _KEYS = ("bomFormat", "specVersion", "serialNumber", "version", "metadata", "com
 _VERSIONS = ("1.3", "1.4", "1.5", "1.6")
 _COMPONENT_KEYS = (
     *("type", "bom-ref", "group", "name", "version", "purl", "licenses"),
-    *("supplier", "publisher", "components"),
+    *("supplier", "publisher", "components", "properties"),
 )
 _FILE = "file"
+_SOURCE = "aquasecurity:trivy:Src"
 _SERIAL_NUMBER = re.compile("urn:uuid:[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.IGNORECASE)
 
 
@@ -119,8 +122,24 @@ class _Components:
                 check_purl(purl, where) if purl else "",
                 ", ".join(_licences(component, where)) if component.get("licenses") else "",
                 supplier or text_of(component, "publisher", where),
+                *(_source(component, where) if component.get("properties") else ()),
             )
         )
+
+
+def _source(component: JsonObject, where: str) -> tuple[str, str]:
+    """Name and version of the source package, as Trivy tells them."""
+    told: dict[str, str] = {}
+    for item, place in objects_of(component, "properties", where):
+        name = text_of(item, "name", place)
+        if name.startswith(_SOURCE):
+            told.setdefault(name.removeprefix(_SOURCE), text_of(item, "value", place))
+    epoch, release = told.get("Epoch", ""), told.get("Release", "")
+    version = told.get("Version", "")
+    if not version:
+        return told.get("Name", ""), ""
+    whole = f"{version}-{release}" if release else version
+    return told.get("Name", ""), f"{epoch}:{whole}" if epoch not in ("", "0") and ":" not in whole else whole
 
 
 def _licences(component: JsonObject, where: str) -> list[str]:

@@ -33,6 +33,8 @@ class Package(NamedTuple):
         purl: its package URL; empty when it has none.
         licence: an SPDX expression, or names joined by commas; empty when nothing is asserted.
         supplier: as the document names it; empty when it does not.
+        source: name of the source package that a distribution built it from, where something else than the purl tells.
+        source_version: of that.
     """
 
     name: str
@@ -40,6 +42,8 @@ class Package(NamedTuple):
     purl: str = ""
     licence: str = ""
     supplier: str = ""
+    source: str = ""
+    source_version: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,11 +5,14 @@ Rules of this module:
   SPDXID, name, namespace, creators and time; each package's SPDXID and name. `downloadLocation` and `dataLicense` say
   nothing that is used here.
 - NOASSERTION says nothing. A concluded licence goes before a declared one.
+- Trivy names a distribution's source package in `sourceInfo`, in words of its own; Syft has it in the package URL.
 - `documentDescribes` and `hasFiles` are older, shorter ways to write relationships: those that do not stand among
   `relationships` too are counted with them.
 """
 
 from __future__ import annotations
+
+import re
 
 from bundler import limits
 from bundler.errors import MalformedError, RejectedError
@@ -39,13 +42,14 @@ _KEYS = (
 _VERSIONS = ("SPDX-2.2", "SPDX-2.3")
 _PACKAGE_KEYS = (
     *("SPDXID", "name", "versionInfo", "externalRefs"),
-    *("licenseConcluded", "licenseDeclared", "supplier", "originator", "hasFiles"),
+    *("licenseConcluded", "licenseDeclared", "supplier", "originator", "hasFiles", "sourceInfo"),
 )
 _REFERENCE_KEYS = ("referenceCategory", "referenceType", "referenceLocator")
 _RELATIONSHIP_KEYS = ("relationshipType", "spdxElementId", "relatedSpdxElement")
 _TURNED = {"DESCRIBED_BY": "DESCRIBES", "CONTAINED_BY": "CONTAINS"}
 _PURL = ("purl", "http://spdx.org/rdf/references/purl", "https://spdx.org/rdf/references/purl")
 _TOOL = "Tool: "
+_BUILT_FROM = re.compile(r"built package from: (\S{1,200}) (\S{1,200})")
 
 
 def is_spdx2(document: JsonObject) -> bool:
@@ -120,9 +124,16 @@ def _packages(document: JsonObject, identifiers: Identifiers) -> tuple[Package, 
                 _purl(package, where, reference_spelling),
                 _asserted(package, "licenseConcluded", where) or _asserted(package, "licenseDeclared", where),
                 _asserted(package, "supplier", where) or _asserted(package, "originator", where),
+                *(_source(package, where) if package.get("sourceInfo") else ()),
             )
         )
     return tuple(found)
+
+
+def _source(package: JsonObject, where: str) -> tuple[str, str]:
+    """Name and version of the source package, as Trivy tells them."""
+    match = _BUILT_FROM.fullmatch(text_of(package, "sourceInfo", where))
+    return (match[1], match[2]) if match else ("", "")
 
 
 def _purl(package: JsonObject, where: str, spelling: Spelling) -> str:

@@ -386,6 +386,47 @@ def test_serial_numbers_in_capitals_are_read() -> None:
 # -- any of them ------------------------------------------------------------------------------------------------------
 
 
+TRIVY = "aquasecurity:trivy:"
+
+
+@pytest.mark.parametrize(
+    ("properties", "source"),
+    [
+        ({"SrcName": "openssl", "SrcVersion": "3.0.11", "SrcRelease": "1~deb12u2"}, ("openssl", "3.0.11-1~deb12u2")),
+        ({"SrcName": "vim", "SrcVersion": "9.0", "SrcRelease": "1", "SrcEpoch": "2"}, ("vim", "2:9.0-1")),
+        ({"SrcName": "musl", "SrcVersion": "1.2.3-r4", "SrcEpoch": "0"}, ("musl", "1.2.3-r4")),
+        ({"SrcName": "musl"}, ("musl", "")),
+        ({"PkgType": "alpine"}, ("", "")),
+    ],
+)
+def test_source_packages_as_trivy_tells_them_in_cyclonedx(properties: dict[str, str], source: tuple[str, str]) -> None:
+    told = [{"name": f"{TRIVY}{name}", "value": value} for name, value in properties.items()]
+    told += [{"name": f"{TRIVY}SrcName", "value": "second"}] if "SrcName" in properties else [{"name": "x"}]
+    first = parse(changed(cyclonedx, lambda it: it["components"][0].update(properties=told))).packages[0]
+    assert (first.source, first.source_version) == source
+
+
+@pytest.mark.parametrize("properties", ["x", ["x"], [{"name": 1}], [{"name": f"{TRIVY}SrcName", "value": 1}]])
+def test_properties_that_are_none(properties: object) -> None:
+    document = changed(cyclonedx, lambda it: it["components"][0].update(properties=properties))
+    assert code_of(document) == "field-type"
+
+
+@pytest.mark.parametrize(
+    ("text", "source"),
+    [
+        ("built package from: openssl 3.0.11-1~deb12u2", ("openssl", "3.0.11-1~deb12u2")),
+        ("built package from: vim 2:9.0-1", ("vim", "2:9.0-1")),
+        ("acquired package info from DPKG DB: /var/lib/dpkg/status", ("", "")),
+        ("built package from: openssl", ("", "")),
+        ("built package from: a b c", ("", "")),
+    ],
+)
+def test_source_packages_as_trivy_tells_them_in_spdx(text: str, source: tuple[str, str]) -> None:
+    first = parse(changed(spdx2, lambda it: it["packages"][0].update(sourceInfo=text))).packages[0]
+    assert (first.source, first.source_version) == source
+
+
 @pytest.mark.parametrize("document", [{}, {"hello": 1}, {"@graph": []}])
 def test_neither_format(document: object) -> None:
     assert code_of(document) == "sbom-format"
