@@ -5,7 +5,8 @@ Rules of this module:
   said about it is a hint that nobody uses here.
 - Sigstore bundles (cosign 3, GitHub attestations), cosign's first referrers (layers as in `.sig` and `.att`) and signed
   in-toto envelopes become items; bare in-toto statements are unsigned, and said to be.
-- All else, Notation included, is listed: bound by digest, not checked.
+- All else, Notation included, is listed: bound by digest, not checked. That goes for single layers too.
+- One bad layer hides no good one: its failure is kept with the reason.
 - A DSSE statement of cosign's own predicate type is an image signature; so is a Sigstore bundle over the manifest's
   very bytes. Every other statement is an attestation.
 """
@@ -15,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from bundler.digest import Digest
-from bundler.errors import MalformedError
+from bundler.errors import MalformedError, RejectedError
 from bundler.evidence.cosign import SIMPLE_SIGNING, CosignItem, Role, is_envelope, read_layer
 from bundler.evidence.envelope import IN_TOTO, Envelope
 from bundler.evidence.kind import REFERRER, EvidenceKind
@@ -71,11 +72,15 @@ class Referrer:
         form: what it is, for people.
         items: signatures and attestations.
         statements: layers that are bare statements, signed by nobody.
+        failures: why a layer that should be a signature or attestation could not be read.
+        others: layers of kinds that nobody here checks.
     """
 
     form: str
-    items: tuple[Item, ...]
-    statements: tuple[Descriptor, ...]
+    items: tuple[Item, ...] = ()
+    statements: tuple[Descriptor, ...] = ()
+    failures: tuple[RejectedError, ...] = ()
+    others: tuple[Descriptor, ...] = ()
 
 
 def role_of(bundle: SigstoreBundle, predicate_type: str | None) -> Role:
@@ -92,21 +97,42 @@ def read_referrer(manifest: ImageManifest | ImageIndex, read: Callable[[Digest],
         read: gives a blob's bytes; hashed again here.
 
     Raises:
-        RejectedError: a Sigstore bundle that does not parse, or a layer of other bytes.
-        SealiftError: whatever `read` raises.
+        SealiftError: whatever `read` raises, unless it is a rejection: those are kept in `failures`.
     """
     form = describe(manifest)
     if isinstance(manifest, ImageIndex):
-        return Referrer(form, (), ())
-    of_cosign = COSIGN_ARTIFACT in (manifest.artifact_type, manifest.config.media_type)
+        return Referrer(form)
     items: list[Item] = []
+    statements: list[Descriptor] = []
+    failures: list[RejectedError] = []
+    others: list[Descriptor] = []
     for position, layer in enumerate(manifest.layers):
-        if layer.media_type.startswith(MEDIA_TYPE_PREFIX):
-            items.append(BundleItem(manifest.digest, position, parse_bundle(read_layer(layer, read))))
-        elif is_envelope(layer.media_type) or (of_cosign and layer.media_type == SIMPLE_SIGNING):
-            raw = read_layer(layer, read)
-            items.append(CosignItem(REFERRER, manifest.digest, position, layer.media_type, raw, layer.annotations))
-    return Referrer(form, tuple(items), tuple(layer for layer in manifest.layers if layer.media_type == IN_TOTO))
+        if layer.media_type == IN_TOTO:
+            statements.append(layer)
+            continue
+        try:
+            item = _read_item(manifest, position, layer, read)
+        except RejectedError as error:
+            failures.append(error)
+            continue
+        if item is None:
+            others.append(layer)
+        else:
+            items.append(item)
+    return Referrer(form, tuple(items), tuple(statements), tuple(failures), tuple(others))
+
+
+def _read_item(
+    manifest: ImageManifest, position: int, layer: Descriptor, read: Callable[[Digest], bytes]
+) -> Item | None:
+    """The signature or attestation in a layer; None when it is none that this version checks."""
+    if layer.media_type.startswith(MEDIA_TYPE_PREFIX):
+        return BundleItem(manifest.digest, position, parse_bundle(read_layer(layer, read)))
+    of_cosign = COSIGN_ARTIFACT in (manifest.artifact_type, manifest.config.media_type)
+    if is_envelope(layer.media_type) or (of_cosign and layer.media_type == SIMPLE_SIGNING):
+        raw = read_layer(layer, read)
+        return CosignItem(REFERRER, manifest.digest, position, layer.media_type, raw, layer.annotations)
+    return None
 
 
 def describe(manifest: ImageManifest | ImageIndex) -> str:

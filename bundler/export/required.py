@@ -15,10 +15,10 @@ from bundler import limits
 from bundler.archive.inventory import Evidence
 from bundler.digest import Digest
 from bundler.errors import MalformedError, RejectedError
-from bundler.evidence.buildkit import read_statements
+from bundler.evidence.buildkit import read_envelopes, read_statements
 from bundler.evidence.containers_signature import parse_containers_signature
-from bundler.evidence.cosign import SIMPLE_SIGNING, CosignItem, read_items, read_layer
-from bundler.evidence.envelope import Envelope, parse_envelope
+from bundler.evidence.cosign import SIMPLE_SIGNING, CosignItem, is_envelope, read_items, read_layer
+from bundler.evidence.envelope import parse_envelope
 from bundler.evidence.kind import (
     BUILDKIT_ATTESTATION,
     CONTAINERS_SIGNATURE,
@@ -30,12 +30,14 @@ from bundler.evidence.kind import (
     sbom_format,
 )
 from bundler.evidence.referrer import BundleItem, read_referrer
+from bundler.evidence.sigstore_bundle import HASHES, MessageSignature
 from bundler.evidence.simple_signing import parse_simple_signing
 from bundler.evidence.statement import Statement, parse_statement
 from bundler.export.collect import CollectedImage
 from bundler.oci.descriptor import Descriptor
 from bundler.oci.graph import check_document
 from bundler.oci.manifest import ImageManifest
+from bundler.value import replace
 
 
 def check_required(collected: CollectedImage, require: frozenset[str]) -> None:
@@ -97,8 +99,7 @@ def _manifest_words(
 
     try:
         if evidence.kind == BUILDKIT_ATTESTATION:
-            for found in read_statements(manifest, evidence.subject, read):
-                words |= _predicate_words(found.statement)
+            words |= _buildkit_words(manifest, evidence, read, problems)
         elif evidence.kind in (COSIGN_SIGNATURE, COSIGN_ATTESTATION):
             kind = COSIGN_SIGNATURE if evidence.kind == COSIGN_SIGNATURE else COSIGN_ATTESTATION
             for item in read_items(manifest, kind, read):
@@ -109,6 +110,24 @@ def _manifest_words(
             words.add("sbom")
     except RejectedError as error:
         problems.append(_problem(evidence, error))
+    return words
+
+
+def _buildkit_words(
+    manifest: ImageManifest, evidence: Evidence, read: Callable[[Digest], bytes], problems: list[str]
+) -> set[str]:
+    """What an attestation manifest holds: bare statements, and signed envelopes."""
+    words: set[str] = set()
+    for item in read_envelopes(manifest, read):
+        words |= _item_words(item, evidence, problems)
+    for layer in manifest.layers:
+        if is_envelope(layer.media_type):
+            continue
+        try:
+            for found in read_statements(replace(manifest, layers=(layer,)), evidence.subject, read):
+                words |= _predicate_words(found.statement)
+        except RejectedError as error:
+            problems.append(_problem(evidence, error))
     return words
 
 
@@ -132,6 +151,7 @@ def _referrer_words(
 ) -> set[str]:
     """What a referrer holds; one bad part does not hide a good one."""
     referrer = read_referrer(manifest, read)
+    problems += [_problem(evidence, error) for error in referrer.failures]
     words: set[str] = set()
     for item in referrer.items:
         words |= _item_words(item, evidence, problems)
@@ -151,8 +171,9 @@ def _item_words(item: CosignItem | BundleItem, evidence: Evidence, problems: lis
             parse_simple_signing(item.raw).check_manifest(evidence.subject)
             return {"signature"}
         envelope = item.bundle.content if isinstance(item, BundleItem) else parse_envelope(item.raw)
-        if not isinstance(envelope, Envelope):
-            raise RejectedError("evidence-type", "Sigstore bundle", got="no statement", want="one about the image")
+        if isinstance(envelope, MessageSignature):
+            _check_plain(envelope, evidence.subject)
+            return {"signature"}
         statement = parse_statement(envelope.payload)
         statement.check_subject(evidence.subject)
         if isinstance(item, BundleItem) and item.role == "signature":
@@ -163,8 +184,17 @@ def _item_words(item: CosignItem | BundleItem, evidence: Evidence, problems: lis
     return {"attestation"} | _predicate_words(statement)
 
 
+def _check_plain(signed: MessageSignature, subject: Digest) -> None:
+    """A plain signature names nothing; a digest beside it, if it can be compared, must be that of the image."""
+    if signed.hash_algorithm is None or HASHES[signed.hash_algorithm] != subject.algorithm:
+        return
+    if signed.hash_value.hex() != subject.hex:
+        got = f"about {signed.hash_value.hex()}"[:160]
+        raise RejectedError("digest-mismatch", "Sigstore bundle", got=got, want=str(subject))
+
+
 def _is_simple(item: CosignItem) -> bool:
-    if item.kind == REFERRER:
+    if item.kind in (REFERRER, BUILDKIT_ATTESTATION):
         return item.media_type == SIMPLE_SIGNING
     return item.kind != COSIGN_ATTESTATION
 

@@ -39,6 +39,7 @@ class Appraisal:
     keyring: Keyring
     at: datetime | None = None
     proofs: tuple[TransparencyLogEntry, ...] = ()
+    subject_raw: bytes | None = field(default=None, repr=False)
     met: bool = False
     _claimed_type: str | None = None
     _judged: dict[tuple[str | None, Digest | None, bool], VerifiedSignature | SealiftError] = field(
@@ -143,7 +144,7 @@ class Appraisal:
     def _judge(self, root: str | None, key: PublicKey | None, *, ignore_tlog: bool) -> VerifiedSignature:
         material = self.keyring.trusted_root(root) if key is None else self.keyring.any_trusted_root(root)
         trust = Trust(material, key, ignore_tlog, self.proofs, self.keyring.witnesses, self.at)
-        return verify_against(self.item, self.subject, trust)
+        return verify_against(self.item, self.subject, trust, self.subject_raw)
 
 
 def claimed_statement(appraisal: Appraisal) -> Statement:

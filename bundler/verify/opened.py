@@ -115,8 +115,10 @@ def open_evidence(
         except ITEM_FAILURES as error:
             found.unread.append((evidence, error))
     _open_attestation_manifests(complete, read_blob, found)
+    documents = {**complete.graph.documents, **{seen.digest: known for seen, known in complete.evidence if known}}
     appraisals = [
-        Appraisal(evidence, item, keyring, at, _proofs_for(evidence, found.entries)) for evidence, item in found.items
+        Appraisal(evidence, item, keyring, at, _proofs_for(evidence, found.entries), documents[evidence.subject].raw)
+        for evidence, item in found.items
     ]
     return ImageEvidence(
         tuple(appraisals), tuple(found.statements), tuple(found.unread), tuple(found.entries), tuple(found.listed)
@@ -152,7 +154,10 @@ def _open_referrer(
     found.items += [(evidence, item) for item in referrer.items]
     for layer in referrer.statements:
         found.statements.append(_open_bare(evidence, layer, read_blob))
-    if not referrer.items and not referrer.statements:
+    found.unread += [(evidence, error) for error in referrer.failures]
+    if referrer.items or referrer.statements or referrer.failures:
+        found.listed += [(evidence, f"layer {layer.media_type}") for layer in referrer.others]
+    else:
         found.listed.append((evidence, referrer.form))
 
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from bundler.digest import Content, Digest
+from bundler.errors import RejectedError
 from bundler.evidence import cosign
 from bundler.evidence.cosign import CosignItem, Role
 from bundler.evidence.envelope import Envelope
@@ -137,10 +138,17 @@ def verify_item(
     return verify_against(item, subject, Trust(material, key, ignore_log, proofs, witnesses, at))
 
 
-def verify_against(item: Item, subject: Digest, trust: Trust) -> VerifiedSignature:
-    """Like `verify_item`, with all that it is held against in one value."""
+def verify_against(item: Item, subject: Digest, trust: Trust, subject_raw: bytes | None = None) -> VerifiedSignature:
+    """Like `verify_item`, with all that it is held against in one value.
+
+    Args:
+        item, subject: as for `verify_item`.
+        trust: what it is held against.
+        subject_raw: the bytes of `subject`, if they are at hand: a plain signature by Ed25519, or over a longer hash,
+            cannot be checked by the digest alone (code ``artifact-needed``).
+    """
     if isinstance(item, BundleItem):
-        signed = take_bundle_apart(item.bundle, Content(hashes={subject.algorithm: bytes.fromhex(subject.hex)}))
+        signed = take_bundle_apart(item.bundle, _content_of(subject, subject_raw))
         meaning, vouched = verify_signed(signed, trust, lambda: _read_bundle(item.bundle, subject))
         notes = _bundle_notes(item.bundle)
     else:
@@ -162,6 +170,16 @@ def verify_against(item: Item, subject: Digest, trust: Trust) -> VerifiedSignatu
         claimed_reference=meaning.claimed_reference,
         not_verified=(*notes, *_log_notes(signed, vouched)),
     )
+
+
+def _content_of(subject: Digest, raw: bytes | None) -> Content:
+    known = bytes.fromhex(subject.hex)
+    if raw is None:
+        return Content(hashes={subject.algorithm: known})
+    content = Content(raw)
+    if content.hash(subject.algorithm) != known:
+        raise RejectedError("digest-mismatch", "signed manifest", str(subject), got="other bytes", want="its bytes")
+    return content
 
 
 def _read_item(item: CosignItem, signed: Signed, subject: Digest) -> _Meaning:

@@ -13,6 +13,7 @@ import pytest
 from bundler import limits
 from bundler.archive.inventory import Blob, Inventory, format_inventory, parse_inventory
 from bundler.errors import MalformedError, RejectedError, SealiftError, UsageError
+from bundler.evidence.sigstore_bundle import format_bundle
 from bundler.export.collect import CollectedImage, collect
 from bundler.export.plan import Plan, make_plan
 from bundler.export.required import check_required
@@ -23,7 +24,7 @@ from bundler.network.connection import Connection
 from bundler.network.layout import open_layout
 from bundler.network.registry_source import RegistrySource
 from bundler.oci.descriptor import Descriptor, parse_platform
-from bundler.oci.manifest import OCI_CONFIG, OCI_INDEX, is_index, is_manifest
+from bundler.oci.manifest import EMPTY_CONFIG, OCI_CONFIG, OCI_INDEX, is_index, is_manifest
 from tests.simulators.images import (
     DOCKER_LAYER,
     DSSE,
@@ -39,6 +40,7 @@ from tests.simulators.images import (
     to_json,
     two_platforms,
 )
+from tests.simulators.sigstore_bundles import V03_NEW, WholeSigstore
 from tests.unit.export.conftest import AT, NAME
 
 REPOSITORY = "registry.example.org/app"
@@ -373,6 +375,38 @@ def test_one_bad_item_does_not_hide_a_good_one(tmp_path: Path) -> None:
     check_required(collected(layout, tmp_path), frozenset({"attestation", "sbom"}))
     with pytest.raises(RejectedError):
         check_required(collected(layout, tmp_path), frozenset({"provenance"}))
+
+
+def test_plain_signatures_over_the_manifest_count(tmp_path: Path) -> None:
+    whole = WholeSigstore("required")
+    for about, expected in ((0, ""), (1, "evidence-missing")):
+        layout, top, (amd64, _) = two_platforms(NAME, attested=False)
+        content = layout.read((top, amd64)[about].digest)
+        bundles = [format_bundle(whole.bundle(content, whole.key_signer())), b"{}"]
+        layers = [layout.blob(raw, V03_NEW) for raw in bundles]
+        empty = layout.blob(b"{}", EMPTY_CONFIG)
+        layout.name(layout.manifest(empty, layers, artifact_type=V03_NEW, subject=top))
+        code = ""
+        hints: tuple[str, ...] = ()
+        try:
+            check_required(collected(layout, tmp_path / str(about)), frozenset({"signature"}))
+        except RejectedError as error:
+            code, hints = error.code, error.hints
+        assert code == expected
+        assert [hint.rpartition("[")[2] for hint in hints[:2]] == ["field-missing]", "digest-mismatch]"][: len(hints)]
+
+
+def test_signed_envelopes_among_buildkits_statements_count(tmp_path: Path) -> None:
+    layout = Layout()
+    amd64 = layout.image("linux/amd64", [layer()])
+    made = layout.attestation(amd64, [sbom_statement(amd64), b'{"predicateType": "junk"}'])
+    document = json.loads(layout.read(made.digest))
+    signed = layout.blob(envelope(amd64), "application/vnd.in-toto.provenance+dsse")
+    document["layers"].append({"mediaType": signed.media_type, "digest": str(signed.digest), "size": signed.size_bytes})
+    again = layout.blob(to_json(document), made.media_type)
+    again = replace(made, digest=again.digest, size_bytes=again.size_bytes)
+    layout.name(layout.index([amd64, again]), NAME)
+    check_required(collected(layout, tmp_path), frozenset({"sbom", "attestation", "provenance"}))
 
 
 # -- sources and names

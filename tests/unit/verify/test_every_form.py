@@ -9,6 +9,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from bundler.archive.inventory import Evidence, Inventory
 from bundler.digest import sha256_of
@@ -17,7 +19,7 @@ from bundler.evidence.cosign import BUNDLE, CosignItem
 from bundler.evidence.envelope import IN_TOTO, format_envelope, pre_authentication_encoding
 from bundler.evidence.kind import CONTAINERS_SIGNATURE
 from bundler.evidence.referrer import COSIGN_ARTIFACT, NOTATION
-from bundler.evidence.sigstore_bundle import format_bundle
+from bundler.evidence.sigstore_bundle import MessageSignature, format_bundle
 from bundler.oci.descriptor import Descriptor
 from bundler.oci.manifest import EMPTY_CONFIG
 from bundler.transparency.log_entry import TransparencyLogEntry, format_log_entry
@@ -28,7 +30,8 @@ from bundler.verify.strength import FETCHED, LOGGED, NOT_LOGGED, PROVED, STAMPED
 from tests.simulators.claims import IDENTITY, NAME, ROOT, Claims, add_blob, demand, on_image, policy, told, verdict
 from tests.simulators.images import SLSA, Layout, provenance_statement, sbom_statement, two_platforms
 from tests.simulators.sigstore import SignedLayer
-from tests.simulators.sigstore_bundles import V03_NEW, WholeSigstore, statement_bytes
+from tests.simulators.sigstore_bundles import V03_NEW, WholeSigstore, ed25519_key, statement_bytes
+from tests.simulators.sigstore_keys import PrivateKey
 from tests.simulators.sigstore_log import hashedrekord_body
 
 SIGNED = policy(demand("signature"))
@@ -99,6 +102,41 @@ def test_a_plain_signature_over_the_manifest(claims: Claims, whole: WholeSigstor
     raw = format_bundle(whole.bundle(layout.read(top.digest), claims.release))
     refer(layout, top, [(raw, V03_NEW, {})], V03_NEW)
     assert verdict(claims.judge(layout, SIGNED)) == ("verified", "")
+
+
+@pytest.mark.parametrize(
+    ("key", "algorithm"), [(ec.generate_private_key(ec.SECP384R1()), hashes.SHA384()), (ed25519_key("plain"), None)]
+)
+def test_a_plain_signature_that_needs_the_manifests_bytes(
+    claims: Claims, whole: WholeSigstore, key: PrivateKey, algorithm: hashes.HashAlgorithm | None
+) -> None:
+    """P-384 signs SHA-384, Ed25519 the bytes themselves; the digest alone would not do."""
+    layout, top, (amd64, _) = two_platforms(NAME, attested=False)
+    signer = whole.keyless(IDENTITY, key=key)
+    for content, expected in ((layout.read(top.digest), ""), (layout.read(amd64.digest), "signature")):
+        signature = (
+            key.sign(content, ec.ECDSA(algorithm))
+            if isinstance(key, ec.EllipticCurvePrivateKey) and algorithm is not None
+            else signer.sign(content)
+        )
+        plain = whole.bundle(content, signer)
+        body = hashedrekord_body(content, signature, signer.verifier_pem)
+        entry = whole.entry(body, "hashedrekord 0.0.1")
+        made = replace(plain, content=MessageSignature(signature), entries=(entry,))
+        again = Layout(dict(layout.blobs), list(layout.entries))
+        refer(again, top, [(format_bundle(made), V03_NEW, {})], V03_NEW)
+        assert claims.judge(again, SIGNED).reason == expected
+
+
+def test_one_bad_layer_hides_no_good_one(claims: Claims, whole: WholeSigstore) -> None:
+    layout, top, _ = two_platforms(NAME, attested=False)
+    good = format_bundle(whole.bundle(statement_bytes(top.digest), claims.release))
+    refer(layout, top, [(b"{}", V03_NEW, {}), (good, V03_NEW, {}), (b"?", "application/jose+json", {})], V03_NEW)
+    result = claims.judge(layout, SIGNED)
+    assert verdict(result) == ("verified", "")
+    told_of = [(fact.kind, fact.code) for fact in result.evidence]
+    assert told_of == [("signature", ""), ("referrer", "field-missing"), ("referrer", "unchecked")]
+    assert "application/jose+json" in result.evidence[-1].detail
 
 
 @pytest.mark.parametrize(
