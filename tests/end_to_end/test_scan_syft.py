@@ -8,11 +8,6 @@ also asked the way pip-audit asks: by packaging's own versions.
 from __future__ import annotations
 
 import json
-import os
-import shutil
-import subprocess
-import sys
-import sysconfig
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +21,8 @@ from bundler.vulnerability.purls import locate
 from bundler.vulnerability.scan import Scanned, scan_packages
 from tests.cli.session import call
 from tests.simulators.images import SPDX
-from tests.simulators.osv_vectors import affected, record, span
+from tests.simulators.osv_match_vectors import affected, record, span
+from tests.simulators.real_tree import syft_documents
 from tests.simulators.vulnerability_data import matcher, write_zip
 from tests.unit.deliver.test_image_inspection import World
 
@@ -35,27 +31,7 @@ FORMATS = ("spdx-json@2.3", "cyclonedx-json@1.6")
 
 @pytest.fixture(scope="module")
 def documents(tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]:
-    """What syft says of a tree with a dpkg database and Python packages."""
-    syft = Path(sys.executable).parent / "syft"
-    if not syft.exists():
-        pytest.skip("syft is absent: it comes with requirements/dev.txt")
-    status = Path("/var/lib/dpkg/status")
-    if not status.exists():
-        pytest.skip("no dpkg database on this machine")
-    folder = tmp_path_factory.mktemp("syft")
-    tree = folder / "tree"
-    (tree / "var/lib/dpkg").mkdir(parents=True)
-    (tree / "var/lib/dpkg/status").write_bytes(status.read_bytes())
-    (tree / "etc").mkdir()
-    (tree / "etc/os-release").write_text('ID=debian\nVERSION_ID="12"\n')
-    packages = tree / "usr/lib/python3/dist-packages"
-    packages.mkdir(parents=True)
-    for found in Path(sysconfig.get_path("purelib")).glob("*.dist-info"):
-        shutil.copytree(found, packages / found.name)
-    outputs = [word for name in FORMATS for word in ("-o", f"{name}={folder / name}")]
-    environment = {**os.environ, "SYFT_CHECK_FOR_APP_UPDATE": "false", "HOME": str(folder)}
-    subprocess.run([syft, "scan", "-q", f"dir:{tree}", *outputs], env=environment, check=True, capture_output=True)
-    return {name: json.loads((folder / name).read_bytes()) for name in FORMATS}
+    return syft_documents(tmp_path_factory.mktemp("syft"), FORMATS)
 
 
 def read(documents: dict[str, dict[str, Any]], name: str = FORMATS[0]) -> Sbom:
