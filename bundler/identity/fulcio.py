@@ -17,35 +17,10 @@ from typing import Literal
 from bundler.errors import MalformedError, RejectedError
 from bundler.identity.certificate import Certificate
 from bundler.identity.der import parse_utf8_string
+from bundler.identity.fulcio_names import ARC, EXTENSION_NAMES
 from bundler.value import dataclass, field
 
-ARC = "1.3.6.1.4.1.57264.1"
 ISSUER_RAW, OTHER_NAME, ISSUER = f"{ARC}.1", f"{ARC}.7", f"{ARC}.8"
-
-# Raw text up to .6, DER UTF8String from .9 on.
-EXTENSION_NAMES: Mapping[str, str] = MappingProxyType(
-    {
-        f"{ARC}.2": "github-workflow-trigger",
-        f"{ARC}.3": "github-workflow-sha",
-        f"{ARC}.4": "github-workflow-name",
-        f"{ARC}.5": "github-workflow-repository",
-        f"{ARC}.6": "github-workflow-ref",
-        f"{ARC}.9": "build-signer-uri",
-        f"{ARC}.10": "build-signer-digest",
-        f"{ARC}.11": "runner-environment",
-        f"{ARC}.12": "source-repository-uri",
-        f"{ARC}.13": "source-repository-digest",
-        f"{ARC}.14": "source-repository-ref",
-        f"{ARC}.15": "source-repository-identifier",
-        f"{ARC}.16": "source-repository-owner-uri",
-        f"{ARC}.17": "source-repository-owner-identifier",
-        f"{ARC}.18": "build-config-uri",
-        f"{ARC}.19": "build-config-digest",
-        f"{ARC}.20": "build-trigger",
-        f"{ARC}.21": "run-invocation-uri",
-        f"{ARC}.22": "source-repository-visibility-at-signing",
-    }
-)
 _RAW_TEXT = frozenset(f"{ARC}.{number}" for number in range(1, 7))
 
 SanKind = Literal["uri", "email", "other-name"]

@@ -12,9 +12,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from bundler.errors import RejectedError
-from bundler.evidence.provenance import Provenance
 from bundler.fields import Fields
 from bundler.value import dataclass
 from bundler.verify.policy_text import (
@@ -26,6 +26,9 @@ from bundler.verify.policy_text import (
     parse_version_rule,
     wrong,
 )
+
+if TYPE_CHECKING:
+    from bundler.evidence.provenance import Provenance
 
 _KEYS = ("builder", "source", "source_ref", "source_branch", "source_tag")
 _VERSIONED = "source_versioned_tag"

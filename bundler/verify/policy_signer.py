@@ -14,7 +14,7 @@ from collections.abc import Mapping
 
 from bundler.errors import RejectedError
 from bundler.fields import Fields
-from bundler.identity.fulcio import EXTENSION_NAMES
+from bundler.identity.fulcio_names import EXTENSION_NAMES
 from bundler.value import dataclass
 from bundler.verify.policy_text import REGEXP, TextRule, has_text_rule, parse_text_rule, wrong
 

@@ -11,15 +11,17 @@ from __future__ import annotations
 
 from datetime import datetime
 from enum import StrEnum
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from bundler.digest import Digest
 from bundler.errors import SealiftError
 from bundler.value import dataclass, field
-from bundler.verify.data_facts import DataFact
-from bundler.verify.head_facts import BundleFacts, TrustFacts
-from bundler.verify.policy import RuleTrial
-from bundler.verify.scan_facts import CarriedScan
+
+if TYPE_CHECKING:  # what it holds; who only asks for the head does without what reads evidence
+    from bundler.verify.data_facts import DataFact
+    from bundler.verify.head_facts import BundleFacts, TrustFacts
+    from bundler.verify.policy import RuleTrial
+    from bundler.verify.scan_facts import CarriedScan
 
 
 class Outcome(StrEnum):

@@ -14,7 +14,8 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from bundler.encoding import encode_base64, format_pem
 from bundler.identity.der import UTF8_STRING, format_der
-from bundler.identity.fulcio import ARC, ISSUER, ISSUER_RAW, OTHER_NAME
+from bundler.identity.fulcio import ISSUER, ISSUER_RAW, OTHER_NAME
+from bundler.identity.fulcio_names import ARC
 from tests.simulators.sigstore_keys import END, GITHUB, LEAF_LIFETIME, START, PrivateKey, Window, as_window
 from tests.simulators.sigstore_log import Log
 

@@ -10,7 +10,8 @@ from cryptography import x509
 from bundler.errors import RejectedError
 from bundler.identity.certificate import parse_certificate
 from bundler.identity.der import UTF8_STRING, format_der
-from bundler.identity.fulcio import ARC, CertificateIdentity, read_identity
+from bundler.identity.fulcio import CertificateIdentity, read_identity
+from bundler.identity.fulcio_names import ARC
 from tests.simulators.sigstore import Sigstore
 from tests.simulators.sigstore_certificates import der
 from tests.simulators.sigstore_keys import GITHUB

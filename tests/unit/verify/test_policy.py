@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from bundler.digest import sha256_of
 from bundler.errors import MalformedError, UsageError
-from bundler.identity.fulcio import EXTENSION_NAMES
+from bundler.identity.fulcio_names import EXTENSION_NAMES
 from bundler.verify.patterns import ImagePattern, covers, parse_image_pattern
 from bundler.verify.policy import KeylessSigner, KeySigner, parse_policy
 
