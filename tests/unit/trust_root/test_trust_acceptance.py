@@ -216,6 +216,18 @@ class TestVersions:
         place.take(one)
         assert place.bytes_of_state() == before
 
+    def test_nothing_goes_down_when_it_comes_again_in_older_metadata(
+        self, place: Place, repository: TufRepository
+    ) -> None:
+        one = place.make("main", b"one")
+        place.take(one)
+        stream = repository.streams["main"]
+        stream.version, stream.snapshot_version, stream.timestamp_version = 7, 8, 9
+        assert place.take(Parcel(repository.files(), one.delivery)).status == "already-accepted"
+        before = place.bytes_of_state()
+        assert place.take(one).status == "already-accepted"
+        assert place.bytes_of_state() == before
+
     def test_two_targets_of_one_version(self, place: Place, repository: TufRepository) -> None:
         twin = repository.fork()
         repository.publish(keys__b_dot_pub=b"2")
