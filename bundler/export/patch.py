@@ -13,8 +13,8 @@ from bundler.evidence.derivation import Derivation, Original
 from bundler.evidence.derivation import Tool as ToolFact
 from bundler.export.collect import CollectedImage, collect, naming
 from bundler.export.patch_names import patched_name
-from bundler.export.patch_platform import PatchWish, PlatformPatch, PlatformWork, Workshop
-from bundler.export.required import words_of
+from bundler.export.patch_platform import PatchWish, PlatformPatch, PlatformWork, Workshop, named, read_platform
+from bundler.export.required import check_required, words_of
 from bundler.export.resolve import choose_name, open_source
 from bundler.export.settings import ImageRequest
 from bundler.network.connection import Connection
@@ -72,7 +72,11 @@ def open_original(request: ImageRequest, connection: Connection) -> tuple[Regist
             "patch-source", "image", request.source, got=f"{source.kind}: not in a registry", want="REGISTRY/NAME",
             hints=["trivy and copa read and push images in registries: push it to one first"],
         )  # fmt: skip
-    return source, collect(source, choose_name(request, source.resolve()), request.platforms)
+    name = choose_name(request, source.resolve())
+    collected = collect(source, name, request.platforms, may_lack=request.may_lack)
+    with naming(name, source):
+        check_required(collected, request.require)  # before anything is patched for nothing
+    return source, collected
 
 
 def patch_image(request: ImageRequest, shop: Workshop) -> PatchedImage:
@@ -119,6 +123,38 @@ def patch_image(request: ImageRequest, shop: Workshop) -> PatchedImage:
             patched_at=shop.clock().replace(microsecond=0),
         ),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedPlatform:
+    """One platform, scanned: how many vulnerabilities it has, and which of them copa can mend, as `ID in PACKAGE`."""
+
+    platform: str
+    manifest: Digest
+    found: int
+    mendable: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedImage:
+    """An image, scanned: its normalised reference, its digest, and its platforms in order."""
+
+    name: str
+    digest: Digest
+    platforms: tuple[PlannedPlatform, ...]
+
+
+def plan_image(request: ImageRequest, shop: Workshop) -> PlannedImage:
+    """Scan one image and patch nothing; copa is not needed. Raises as `patch_image`."""
+    shop.scanner.version()
+    source, collected = open_original(request, shop.connection)
+    found = []
+    with naming(collected.image.name, source):
+        for platform, _, manifest in _manifests(collected):
+            _, report = shop.scan(source.repository.name, read_platform(source, manifest))
+            ids = {each.vulnerability for each in report.reported}
+            found.append(PlannedPlatform(platform, manifest.digest, len(ids), named(report)))
+    return PlannedImage(collected.image.name, collected.image.digest, tuple(found))
 
 
 def _manifests(collected: CollectedImage) -> list[tuple[str, Descriptor, ImageManifest]]:

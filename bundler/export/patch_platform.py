@@ -63,6 +63,7 @@ class Workshop:
     """What patching works with.
 
     Attributes:
+        say: tells how far the work is. warn: tells what must not be missed.
         updated: the database was fetched in this run already.
         pushed: what copa was told to push so far; no two images may share a tag.
     """
@@ -74,6 +75,7 @@ class Workshop:
     wish: PatchWish
     clock: Callable[[], datetime]
     say: Say = lambda _text: None
+    warn: Say = lambda _text: None
     updated: bool = False
     pushed: set[str] = field(default_factory=set)
     _calls: int = 0
@@ -174,7 +176,7 @@ class PlatformWork:
                 raise
             if not self.shop.wish.allow_unpatched:
                 raise _with_way_out(error, platform) from error
-            self.shop.say(f"warning: {self.name} {platform} is left unpatched: [{error.code}] {error}")
+            self.shop.warn(f"warning: {self.name} {platform} is left unpatched: [{error.code}] {error}")
             left = self._left(platform, manifest, raw, before)
             return replace(left, refused=f"[{error.code}] {error}")
 

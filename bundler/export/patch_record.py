@@ -1,8 +1,9 @@
 """What was patched and delivered last, so that a weekly run carries only what has changed (`--export-delta`).
 
-    {"format": 1, "images": [{"name": …, "original": …, "sequence": …, "stream": …, "repository": …, "platforms": […]}]}
-
-Each platform: {"platform": …, "original": …, "patched": …, "media_type": …, "size": …, "left": ["CVE-… in PACKAGE", …]}
+    {"format": 2, "images": […], "data": […]}
+    an image    name, original, sequence, stream, repository, platforms
+    a platform  platform, original, patched, media_type, size, left ["CVE-… in PACKAGE", …]
+    data        digest, sequence, stream: what the last bundle had that had any
 
 Rules of this module:
 - The record is the exporter's own note, a file beside the settings. It decides what need not be sent again, never what
@@ -20,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from bundler import limits
+from bundler.archive.inventory import Inventory
 from bundler.digest import Digest, parse_digest
 from bundler.errors import MalformedError, RejectedError, UsageError
 from bundler.export.collect import CollectedImage
@@ -37,7 +39,7 @@ from bundler.strict_json import MAX_SAFE_INTEGER, format_canonical, parse_canoni
 from bundler.value import dataclass
 
 _WHAT = "patch record"
-_FORMAT = 1
+_FORMAT = 2
 _KEYS = ("name", "original", "sequence", "stream", "repository", "platforms")
 
 
@@ -74,7 +76,25 @@ class Delivered:
     platforms: tuple[DeliveredPlatform, ...]
 
 
-Record = tuple[Delivered, ...]
+@dataclass(frozen=True, slots=True)
+class DeliveredData:
+    """Vulnerability data that was delivered, and the bundle that carried it."""
+
+    digest: Digest
+    stream: str
+    sequence: int
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """All that was delivered: images by name, each once; data by digest, each once."""
+
+    images: tuple[Delivered, ...] = ()
+    data: tuple[DeliveredData, ...] = ()
+
+    def data_of(self, stream: str, sequence: int) -> frozenset[Digest]:
+        """Data that the bundles of a stream carried so far."""
+        return frozenset(each.digest for each in self.data if each.stream == stream and each.sequence <= sequence)
 
 
 def load_record(path: Path) -> Record:
@@ -84,7 +104,7 @@ def load_record(path: Path) -> Record:
         UsageError: it is none (code ``patch-record``). EnvError: the disk.
     """
     if not path.exists():
-        return ()
+        return Record()
     try:
         return parse_record(read_bounded(path, limits.STATE_FILE_BYTES, _WHAT))
     except MalformedError as error:
@@ -106,25 +126,33 @@ def parse_record(raw: bytes) -> Record:
         MalformedError: not canonical, another format, or another shape.
     """
     fields = Fields(parse_canonical(raw, _WHAT, max_bytes=limits.STATE_FILE_BYTES), _WHAT)
-    fields.exactly("format", "images")
+    fields.exactly("format", "images", "data")
     fields.integer("format", minimum=_FORMAT, maximum=_FORMAT)
-    record = tuple(map(_delivered, fields.each("images", maximum=limits.INVENTORY_IMAGES)))
-    names = [each.name for each in record]
-    if names != sorted(set(names)):
-        raise MalformedError("order", _WHAT, "images", got="unsorted or repeated", want="sorted by name, each once")
-    return record
+    images = tuple(map(_delivered, fields.each("images", maximum=limits.INVENTORY_IMAGES)))
+    data = tuple(map(_delivered_data, fields.each("data", maximum=limits.INVENTORY_DATA)))
+    for which, keys in (("images", [each.name for each in images]), ("data", [str(each.digest) for each in data])):
+        if keys != sorted(set(keys)):
+            raise MalformedError("order", _WHAT, which, got="unsorted or repeated", want="sorted, each once")
+    return Record(images, data)
 
 
 def format_record(record: Record) -> bytes:
     """The record's bytes; the inverse of `parse_record`."""
-    images = [_fields(each) for each in sorted(record, key=lambda each: each.name)]
-    return format_canonical({"format": _FORMAT, "images": images}, _WHAT)
+    images = [_fields(each) for each in sorted(record.images, key=lambda each: each.name)]
+    data = [
+        {"digest": str(each.digest), "stream": each.stream, "sequence": each.sequence}
+        for each in sorted(record.data, key=lambda each: str(each.digest))
+    ]
+    return format_canonical({"format": _FORMAT, "images": images, "data": data}, _WHAT)
 
 
-def after(record: Record, patched: Sequence[PatchedImage], stream: str, sequence: int) -> Record:
-    """The record after these images were delivered."""
+def after(record: Record, patched: Sequence[PatchedImage], inventory: Inventory) -> Record:
+    """The record after a bundle with these images was exported; what it had of data takes the place of all before."""
+    stream, sequence = inventory.stream, inventory.sequence
     new = {each.name: _of(each, stream, sequence) for each in patched}
-    return (*(each for each in record if each.name not in new), *new.values())
+    images = (*(each for each in record.images if each.name not in new), *new.values())
+    data = tuple(DeliveredData(digest, stream, sequence) for digest in {each.digest for each in inventory.data})
+    return Record(images, data or record.data)
 
 
 def changed_only(
@@ -141,7 +169,7 @@ def changed_only(
     Raises:
         EnvError: trivy or a registry.
     """
-    known = {each.name: each for each in record if each.stream == stream and each.sequence <= sequence}
+    known = {each.name: each for each in record.images if each.stream == stream and each.sequence <= sequence}
     return tuple(request for request in requests if not _is_unchanged(request, known, shop))
 
 
@@ -212,6 +240,12 @@ def _delivered(fields: Fields) -> Delivered:
         repository=parse_reference(fields.text("repository")).name,
         platforms=tuple(_delivered_platforms(fields)),
     )
+
+
+def _delivered_data(fields: Fields) -> DeliveredData:
+    fields.exactly("digest", "stream", "sequence")
+    sequence = fields.integer("sequence", minimum=1, maximum=MAX_SAFE_INTEGER)
+    return DeliveredData(parse_digest(fields.text("digest")), fields.text("stream"), sequence)
 
 
 def _delivered_platforms(fields: Fields) -> Iterator[DeliveredPlatform]:

@@ -7,11 +7,11 @@ scanner's word, and are told as that.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from bundler.escaping import escape
-from bundler.export.patch import PatchedImage
+from bundler.export.patch import PatchedImage, PlannedImage
 from bundler.export.patch_platform import PlatformPatch
 from bundler.export.pipeline import Exported
 from bundler.export.show import exported_json, exported_text
@@ -32,6 +32,39 @@ def patched_json(done: Exported | None, patched: Sequence[PatchedImage]) -> str:
     export = None if done is None else json.loads(exported_json(done))
     value = {"exported": export, "patched": [_image_json(image) for image in patched]}
     return json.dumps(value, indent=2) + "\n"
+
+
+def planned_text(planned: Sequence[PlannedImage]) -> str:
+    """What would be patched, for people."""
+    lines = [line for image in planned for line in _plan_lines(image)]
+    return "".join(f"{escape(line)}\n" for line in lines) or "nothing has changed since the last delivery\n"
+
+
+def planned_json(planned: Sequence[PlannedImage]) -> str:
+    """What would be patched, for programs."""
+    images = [
+        {
+            "name": image.name,
+            "digest": str(image.digest),
+            "platforms": [
+                {
+                    "platform": each.platform,
+                    "original": str(each.manifest),
+                    "found": each.found,
+                    "mendable": list(each.mendable),
+                }
+                for each in image.platforms
+            ],
+        }
+        for image in planned
+    ]
+    return json.dumps({"planned": images}, indent=2) + "\n"
+
+
+def _plan_lines(image: PlannedImage) -> Iterator[str]:
+    yield f"{'would patch' if any(each.mendable for each in image.platforms) else 'nothing to patch in'} {image.name}"
+    for each in image.platforms:
+        yield f"  {each.platform}: {each.found} vulnerabilities, {len(each.mendable) or 'none'} that copa could mend"
 
 
 def _image_lines(image: PatchedImage) -> list[str]:

@@ -385,6 +385,59 @@ def test_a_weekly_run_carries_what_has_changed(stage: Stage) -> None:
     assert stage.station.verify(stage.policy).code in (0, 4)  # the site has not seen the first
 
 
+def test_vulnerability_data_of_the_settings_travels_too(stage: Stage) -> None:
+    """With the images, and alone when only it has changed; unchanged it is no reason for a bundle."""
+    file = settings(stage)
+    osv = stage.folder / "osv"
+    osv.mkdir()
+    write_record(osv, "1")
+    file.write_text(file.read_text() + '[[vulnerability-data]]\nkind = "osv"\nsource = "osv"\n')
+    first = stage.patch("-f", str(file), "--export-delta")
+    assert first.code == 0, first.err
+    assert [each.source for each in stage.station.inventory().data] == ["osv"]
+    again = stage.patch("-f", str(file), "--export-delta")
+    assert (again.code, "nothing has changed" in again.out) == (0, True), again.err
+    write_record(osv, "2")
+    third = stage.patch("-f", str(file), "--export-delta")
+    assert third.code == 0, third.err
+    inventory = stage.station.inventory()
+    assert (inventory.sequence, inventory.images, len(inventory.data)) == (2, (), 1)
+
+
+def write_record(folder: Path, number: str) -> None:
+    affected = [{"package": {"ecosystem": "PyPI", "name": "x"}, "versions": [number]}]
+    record = {"id": f"PYSEC-{number}", "modified": "2026-11-20T00:00:00Z", "affected": affected}
+    (folder / f"PYSEC-{number}.json").write_text(json.dumps(record))
+
+
+def test_a_dry_run_scans_and_does_nothing_else(stage: Stage) -> None:
+    _, copa = stage.tools()
+    (stage.bin / "copa").unlink()
+    done = stage.patch("--dry-run", "--json", "--to", "registry.example.org/p")
+    assert done.code == 0, done.err
+    (image,) = json.loads(done.out)["planned"]
+    assert [(each["platform"], each["mendable"]) for each in image["platforms"]] == [
+        (AMD, [f"{GONE} in openssl"]), (ARM, [f"{GONE} in openssl"]),
+    ]  # fmt: skip
+    assert (stage.station.left(), copa.calls, "1-patched-amd64" in stage.store.tags) == ([], [], False)
+    assert f"would patch {stage.name}" in stage.patch("--dry-run").out
+
+
+def test_what_is_required_is_asked_before_anything_is_patched(stage: Stage) -> None:
+    _, copa = stage.tools()
+    file = settings(stage)
+    file.write_text('require = ["attestation"]\n' + file.read_text())
+    done = stage.patch("-f", str(file))
+    assert (done.code, "[evidence-missing]" in done.err, copa.calls) == (1, True, []), done.err
+
+
+def test_a_policy_judges_the_bundle_before_it_is_published(stage: Stage) -> None:
+    policy = stage.folder / "policy.toml"
+    policy.write_text(f'format = 1\n[[rule]]\nimages = ["{stage.name}"]\nrequire = ["sbom"]\n')
+    done = stage.patch("--policy", str(policy))
+    assert (done.code, "no-rule" in done.err, stage.station.left()) == (1, True, []), done.err
+
+
 def test_a_record_that_is_none(stage: Stage) -> None:
     file = settings(stage)
     file.with_suffix(".patched.json").write_text("{}")

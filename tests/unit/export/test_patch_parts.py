@@ -18,7 +18,9 @@ from bundler.evidence.envelope import parse_envelope
 from bundler.export.patch_names import patched_name, platform_tag
 from bundler.export.patch_record import (
     Delivered,
+    DeliveredData,
     DeliveredPlatform,
+    Record,
     format_record,
     load_record,
     parse_record,
@@ -70,29 +72,37 @@ def test_a_suffix_that_gives_no_tag(suffix: str) -> None:
 @settings(derandomize=True, deadline=None, max_examples=30)
 def test_parse_and_format_of_records_are_inverse(sequence: int, platform: str, size: int) -> None:
     each = DeliveredPlatform(platform, ONE, Descriptor(OCI_MANIFEST, TWO, size))
-    record = (Delivered("a.org/a:1", ONE, "main", sequence, "a.org/a", (each,)), DELIVERED)
+    data = (DeliveredData(ONE, "main", sequence),)
+    record = Record((Delivered("a.org/a:1", ONE, "main", sequence, "a.org/a", (each,)), DELIVERED), data)
     assert parse_record(format_record(record)) == record
     assert format_record(parse_record(format_record(record))) == format_record(record)
 
 
 def test_a_record_on_disk(tmp_path: Path) -> None:
     path = tmp_path / "record.json"
-    assert load_record(path) == ()
-    save_record(path, (DELIVERED,))
-    assert load_record(path) == (DELIVERED,)
-    for raw in (b"", b"{}", b"[]", path.read_bytes() + b"\n", b'{"format":2,"images":[]}'):
+    assert load_record(path) == Record()
+    save_record(path, Record((DELIVERED,)))
+    assert load_record(path) == Record((DELIVERED,))
+    for raw in (b"", b"{}", b"[]", path.read_bytes() + b"\n", b'{"format":1,"images":[]}'):
         path.write_bytes(raw)
         with pytest.raises(UsageError) as caught:
             load_record(path)
         assert caught.value.code == "patch-record"
 
 
-def test_an_image_twice_in_a_record_is_refused() -> None:
-    document: dict[str, Any] = json.loads(format_record((DELIVERED,)))
-    document["images"] *= 2
+@pytest.mark.parametrize("what", ["images", "data"])
+def test_one_thing_twice_in_a_record_is_refused(what: str) -> None:
+    document: dict[str, Any] = json.loads(format_record(Record((DELIVERED,), (DeliveredData(ONE, "main", 3),))))
+    document[what] *= 2
     with pytest.raises(MalformedError) as caught:
         parse_record(format_canonical(document))
     assert caught.value.code == "order"
+
+
+def test_data_counts_as_delivered_by_the_same_stream_only() -> None:
+    record = Record((), (DeliveredData(ONE, "main", 3), DeliveredData(TWO, "other", 1)))
+    assert record.data_of("main", 3) == {ONE}
+    assert record.data_of("main", 2) == frozenset()  # another repository
 
 
 # -- statement --------------------------------------------------------------------------------------------------------
