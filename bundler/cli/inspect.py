@@ -8,6 +8,7 @@ import click
 
 from bundler.cli.options import clock, state_folder
 from bundler.errors import SealiftError, TrustError, UsageError
+from bundler.escaping import escape
 from bundler.value import dataclass
 
 if TYPE_CHECKING:
@@ -33,11 +34,14 @@ More: sealift help inspect
 @click.argument("image", metavar="[IMAGE]", required=False)
 @click.option("--sbom", "view", flag_value="sbom", help="Show SBOMs: identity, tools, packages, licences.")
 @click.option("--provenance", "view", flag_value="provenance", help="Show provenance: builder, source, materials.")
+@click.option(
+    "--scans", "view", flag_value="scans", help="Show scan reports that came with it: scanner, dates, counts."
+)
 @click.option("--signatures", "view", flag_value="signatures", help="Show signatures and attestations.")
 @click.option("--tree", "view", flag_value="tree", help="Show the image with all evidence about it [with IMAGE].")
 @click.option("--platform", metavar="P", help="Of this platform only, e.g. linux/arm64.")
 @click.option("--all", "everything", is_flag=True, help="Cut no list short.")
-@click.option("--raw", is_flag=True, help="With --sbom or --provenance: the JSON of buildx imagetools inspect.")
+@click.option("--raw", is_flag=True, help="With --sbom or --provenance: buildx's JSON. With --scans: the document.")
 @click.option("--untrusted", is_flag=True, help="Exit 0 although the head is not trusted (no pin, expired, …).")
 @click.option("--state", metavar="DIR", help="State folder [SEALIFT_STATE, or the XDG state folder].")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
@@ -82,10 +86,10 @@ class _Options:
 
     def check(self, image: str | None) -> None:
         """Refuse options that do not fit together."""
-        if self.raw and (self.as_json or self.view not in ("sbom", "provenance")):
+        if self.raw and (self.as_json or self.view not in ("sbom", "provenance", "scans")):
             raise UsageError(
-                "usage", "option", "--raw", got="not with one of --sbom and --provenance alone",
-                want="--sbom --raw, or --provenance --raw",
+                "usage", "option", "--raw", got="not with one of --sbom, --provenance and --scans alone",
+                want="--sbom --raw, --provenance --raw, or --scans --raw",
             )  # fmt: skip
         if self.platform is not None and image is None and self.view is None:
             raise UsageError("usage", "option", "--platform", got="no IMAGE", want="sealift inspect FILE IMAGE")
@@ -133,6 +137,8 @@ def _look(inspection: ImageInspection, view: str) -> tuple[dict[str, Any], Seali
         return image_document.readings_document(inspection, "sbom")
     if view == "provenance":
         return image_document.readings_document(inspection, "provenance")
+    if view == "scans":
+        return image_document.scans_document(inspection)
     if view == "signatures":
         return image_document.signatures_document(inspection)
     return image_document.tree_document(inspection), None
@@ -148,6 +154,8 @@ def _print_image(document: dict[str, Any], options: _Options) -> None:
         show(inspect_text.sbom_lines(document, most))
     elif options.view == "provenance":
         show(inspect_text.provenance_lines(document, most))
+    elif options.view == "scans":
+        show(inspect_text.scan_lines(document))
     elif options.view == "signatures":
         show(inspect_text.signature_lines(document))
     else:
@@ -156,6 +164,14 @@ def _print_image(document: dict[str, Any], options: _Options) -> None:
 
 def _print_raw(inspection: ImageInspection, view: str | None) -> None:
     """The JSON on stdout, without a newline at its end, as buildx prints it; how strong it is on stderr."""
+    if view == "scans":
+        from bundler.deliver.raw_scans import raw_scans
+
+        raw, told = raw_scans(inspection)
+        for line in told:
+            click.echo(f"sealift: note: {escape(line)}", err=True)
+        click.echo(raw, nl=False)
+        return
     from bundler.deliver.raw_predicates import format_raw, raw_strengths
 
     kind: ReadingKind = "sbom" if view == "sbom" else "provenance"

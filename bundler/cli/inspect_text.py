@@ -162,6 +162,23 @@ def provenance_lines(document: dict[str, Any], most: int | None) -> Iterator[Sho
     yield from _missing("provenance", document)
 
 
+def scan_lines(document: dict[str, Any]) -> Iterator[Shown]:
+    """Scan reports that came with the image: by whom, of when, what they counted."""
+    for scan in document["scans"]:
+        yield ""
+        yield from carried_scan_lines(scan)
+    yield from _missing("scan report", document)
+
+
+def carried_scan_lines(scan: dict[str, Any]) -> Iterator[Shown]:
+    """One of them."""
+    yield from _reading_lines("scan report", {**scan, "message": ""})
+    for phrase in scan["told"]:
+        yield from broken("  ", phrase, 4)
+    if scan["document"]:
+        yield f"  {scan['document']}"
+
+
 def signature_lines(document: dict[str, Any]) -> Iterator[Shown]:
     """Signatures and attestations: who, when, how strong."""
     for fact in document["signatures"]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from bundler.deliver.scanning import BundleScan
     from bundler.vulnerability.findings import DataSource, Note, Severity
     from bundler.vulnerability.match import Matcher
+    from bundler.vulnerability.shelf import ShelfDocument
+    from bundler.vulnerability.vex import VexSource
     from trust_root.delivery import TimeBasis
     from trust_root.site import Site
 
@@ -45,7 +47,7 @@ _ANY, _NEVER = "any", "never"
     "--data",
     metavar="PATH",
     multiple=True,
-    help="OSV records: a zip of them, or a folder; repeatable [what the site keeps].",
+    help="OSV records: a zip of them, or a folder; repeatable [what FILE brings, and what the site keeps].",
 )
 @click.option("--vex", metavar="PATH", multiple=True, help="OpenVEX or CSAF VEX whose word you take; repeatable.")
 @click.option("--index", metavar="DIR", help="Where indexes of the data are kept [the cache folder].")
@@ -88,7 +90,10 @@ def scan(file: str, image: str | None, **typed: Any) -> int:
         require_renderer()
     site, basis = site_and_time(file if Path(file).is_dir() else options.state, options.at, options.reason)
     found, data = _find(file, image, options, site, basis)
-    found = _with_vex(found, options.vex, basis.at)
+    if options.vex:
+        from bundler.deliver.typed_vex import read_typed_vex
+
+        found = _with_vex(found, read_typed_vex(map(Path, options.vex)), basis.at)
     document, failing = _documents(found, data, basis.at, options, file)
     _print(document, options)
     head_failure = found.head.failure if found.head is not None else None
@@ -136,8 +141,10 @@ def _find(
 ) -> tuple[BundleScan, list[DataSource]]:
     """What was found, and by which data; none is named where a scanner used its own."""
     from bundler.deliver.scanning import scan_bundle, scan_bundle_with
+    from bundler.deliver.vex_beside import carried_vex
     from bundler.network.sbom_scanner import SbomScanner
     from bundler.vulnerability.scan import require_packages
+    from bundler.vulnerability.shelf import Owner
 
     wanted, platform, is_state = image, options.platform, Path(file).is_dir()
     if is_state and options.scanner is not None:
@@ -147,52 +154,71 @@ def _find(
         database = Path(options.database) if options.database else None
         scanner = SbomScanner("trivy" if options.scanner == "trivy" else "grype", database=database)
         return scan_bundle_with(file, site, basis, scanner, wanted=wanted, platform=platform), []
-    with _open_data(options, site, basis.at) as (matcher, unread):
+    with _open_data(options, site, basis, "" if is_state else file) as (matcher, unread, documents):
         if is_state:
-            found = _find_at_site(site, matcher, wanted, platform)
+            found = _find_at_site(site, matcher, documents, wanted, platform)
         else:
             found = scan_bundle(file, site, basis, matcher, wanted=wanted, platform=platform)
+            found = _with_vex(found, carried_vex(documents, Owner("", ""), ()), basis.at)  # shown only
         found = replace(found, notes=(*unread, *found.notes))
         return found, [database.described(matcher.at) for database in matcher.databases]
 
 
-def _find_at_site(site: Site | TrustError, matcher: Matcher, wanted: str | None, platform: str | None) -> BundleScan:
+def _find_at_site(
+    site: Site | TrustError,
+    matcher: Matcher,
+    documents: tuple[ShelfDocument, ...],
+    wanted: str | None,
+    platform: str | None,
+) -> BundleScan:
     from bundler.deliver.remembered_deliveries import Memory
     from bundler.deliver.scan_site import scan_site
-    from bundler.vulnerability.recollection import kept_items
-    from bundler.vulnerability.shelf import newest, read_vex
 
     if isinstance(site, TrustError):
         raise site
-    documents, unread = read_vex(newest(kept_items(site)))
-    found = scan_site(Memory(site, matcher, documents), wanted=wanted, platform=platform)
-    return replace(found, notes=(*unread, *found.notes))
+    return scan_site(Memory(site, matcher, documents), wanted=wanted, platform=platform)
 
 
 @contextmanager
-def _open_data(options: _Options, site: Site | TrustError, at: datetime) -> Iterator[tuple[Matcher, tuple[Note, ...]]]:
-    """What was typed; else what this site keeps of accepted deliveries."""
-    from bundler.vulnerability.database import default_index_folder
+def _open_data(
+    options: _Options, site: Site | TrustError, basis: TimeBasis, bundle: str
+) -> Iterator[tuple[Matcher, tuple[Note, ...], tuple[ShelfDocument, ...]]]:
+    """OSV data that was typed, else what the bundle brings and this site keeps; and the VEX of those two."""
+    from bundler.deliver.brought_data import open_brought_data
+    from bundler.vulnerability.data_contents import VEX_KINDS
+    from bundler.vulnerability.database import default_index_folder, made_folder
     from bundler.vulnerability.recollection import kept_items
     from bundler.vulnerability.scan import require_packages
-    from bundler.vulnerability.shelf import newest
-    from bundler.vulnerability.shelf import open_matcher as open_kept
+    from bundler.vulnerability.shelf import newest, read_vex
+    from bundler.vulnerability.shelf import open_matcher as open_items
 
-    if options.data:
-        with open_matcher(options.data, options.index, at) as matcher:
-            yield matcher, ()
-        return
     require_packages()
     folder = Path(options.index) if options.index else default_index_folder(os.environ)
-    items = () if isinstance(site, TrustError) else newest(kept_items(site))
-    with open_kept(items, folder, at) as (matcher, unread):
+    kinds = VEX_KINDS if options.data else (*VEX_KINDS, "osv")
+    with ExitStack() as opened:
+        unread: tuple[Note, ...] = ()
+        items = [] if isinstance(site, TrustError) else list(kept_items(site))
+        if bundle:
+            brought, unread = opened.enter_context(open_brought_data(bundle, site, basis, made_folder(folder), kinds))
+            items += brought
+        documents, unreadable = read_vex(newest(items))
+        unread = (*unread, *unreadable)
+        if options.data:
+            yield opened.enter_context(open_matcher(options.data, options.index, basis.at)), unread, documents
+            return
+        matcher, notes = opened.enter_context(open_items(newest(items), folder, basis.at))
+        unread = (*unread, *notes)
         if not matcher.databases:
-            raise UsageError(
-                "no-vulnerability-data", "option", "--data", got="none, and this site keeps none",
-                want="a zip or a folder of OSV records",
-                hints=["sealift scan FILE --data osv/PyPI.zip", *(f"{note.subject}: {note.detail}" for note in unread)],
-            )  # fmt: skip
-        yield matcher, unread
+            raise _no_data(unread)
+        yield matcher, unread, documents
+
+
+def _no_data(notes: tuple[Note, ...]) -> UsageError:
+    return UsageError(
+        "no-vulnerability-data", "option", "--data", got="none; there is none in the bundle or at this site",
+        want="a zip or a folder of OSV records",
+        hints=["sealift scan FILE --data osv/PyPI.zip", *(f"{note.subject}: {note.detail}" for note in notes)],
+    )  # fmt: skip
 
 
 def site_and_time(state: str | None, typed: str | None, reason: str | None) -> tuple[Site | TrustError, TimeBasis]:
@@ -258,14 +284,11 @@ def open_matcher(data: tuple[str, ...], index: str | None, at: datetime) -> Iter
         yield Matcher(databases, at)
 
 
-def _with_vex(found: BundleScan, paths: tuple[str, ...], at: datetime) -> BundleScan:
-    """Statements of documents that were typed, beside the findings that they are about."""
-    if not paths:
-        return found
-    from bundler.deliver.typed_vex import read_typed_vex
+def _with_vex(found: BundleScan, sources: Iterable[VexSource], at: datetime) -> BundleScan:
+    """Statements beside the findings that they are about."""
     from bundler.vulnerability.vex import Subject, VexBook
 
-    book = VexBook(read_typed_vex(map(Path, paths)), at)
+    book = VexBook(sources, at)
     notes = set(book.notes)
     results = []
     for result in found.results:
@@ -280,11 +303,13 @@ def _documents(
     found: BundleScan, data: list[DataSource], at: datetime, options: _Options, file: str
 ) -> tuple[dict[str, Any], int]:
     from bundler.deliver.inspection import head_document, state_document
+    from bundler.verify.scan_facts import carried_document
     from bundler.vulnerability.document import failing, scan_document
 
+    upstream = [{"image": name, **carried_document(carried, at)} for name, carried in found.upstream]
     document = {
         **(state_document(file) if found.head is None else head_document(found.head)),
-        **scan_document(found.results, data, found.notes, found.failures, at),
+        **scan_document(found.results, data, found.notes, found.failures, at, upstream),
         "scanner": options.scanner or "",
     }
     least = _least(options.fail_on)

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from bundler.cli.console import Shown, Table
-from bundler.cli.inspect_text import trust_lines
+from bundler.cli.inspect_text import carried_scan_lines, trust_lines
 from bundler.report.columns import broken
 
 MOST_ROWS = 30
@@ -33,8 +33,20 @@ def scan_lines(document: dict[str, Any], most: int | None) -> Iterator[Shown]:
     for missing in document["not_scanned"]:
         yield ""
         yield from broken("NOT SCANNED: ", f"{missing['message']} [{missing['reason']}]", 2)
+    yield from _upstream(document["upstream"])
     yield ""
     yield from broken("", _summary(document), 2)
+
+
+def _upstream(scans: Sequence[dict[str, Any]]) -> Iterator[Shown]:
+    """Reports that came with the images: the word of others, not among the findings above."""
+    if scans:
+        yield ""
+        yield "made upstream, and in none of the counts here:"
+    for image, scan in ((scan["image"], scan) for scan in scans):
+        yield ""
+        yield from broken("", image, 2)
+        yield from carried_scan_lines(scan)
 
 
 def _source(source: dict[str, Any]) -> str:

@@ -16,6 +16,7 @@ from bundler.evidence.provenance_details import ProvenanceDetails
 from bundler.evidence.sbom import Sbom
 from bundler.moment import format_moment
 from bundler.verify.result import EvidenceFact
+from bundler.verify.scan_facts import carried_document
 
 _WORDS = {"sbom": "SBOM", "provenance": "provenance"}
 _SIGNATURES = frozenset({"signature", "attestation"})
@@ -51,6 +52,24 @@ def signatures_document(inspection: ImageInspection) -> tuple[dict[str, Any], Se
         )  # fmt: skip
     document = _head(inspection)
     document["signatures"] = [_fact(fact) for fact in facts]
+    return document, failure
+
+
+def scans_document(inspection: ImageInspection) -> tuple[dict[str, Any], SealiftError | None]:
+    """Scan reports, and why the command fails, if it does: absent for a platform, or unreadable."""
+    scans = inspection.scans()
+    missing = missing_platforms(scans, inspection.judged.complete)
+    failure = next((scan.failure for scan in scans if scan.failure is not None), None)
+    if not scans or missing:
+        failure = RejectedError(
+            "scan-missing", "scan report", f"of {inspection.image.name}",
+            got=f"none about {', '.join(missing) or inspection.platform or 'it'}", want="one",
+            hints=_searched(inspection),
+        )  # fmt: skip
+    document = _head(inspection)
+    document["at"] = _time(inspection.at)
+    document["missing"] = list(missing)
+    document["scans"] = [carried_document(scan, inspection.at) for scan in scans]
     return document, failure
 
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 
 from bundler import limits
@@ -21,6 +22,7 @@ from bundler.deliver.inspection import InspectedHead, open_head
 from bundler.deliver.readings import Judged, signed_subjects
 from bundler.digest import Digest
 from bundler.errors import MalformedError, TrustError, UsageError
+from bundler.evidence.derivation import ARTIFACT_TYPE
 from bundler.evidence.kind import BUILDKIT_ATTESTATION
 from bundler.oci.descriptor import parse_platform
 from bundler.oci.platforms import UNKNOWN
@@ -32,6 +34,8 @@ from bundler.verify.facts import evidence_facts
 from bundler.verify.keyring import Keyring
 from bundler.verify.opened import open_evidence
 from bundler.verify.requirements import Met
+from bundler.verify.result import EvidenceFact
+from bundler.verify.scan_facts import CarriedScan
 from trust_root.delivery import TimeBasis
 from trust_root.site import Site
 
@@ -47,6 +51,7 @@ class ImageInspection:
         platform: the platform that was asked for, as the inventory names it; None for all.
         judged: the image's evidence.
         read_blob: reads a document of the bundle, hashed.
+        at: the time of this look, to which ages are counted.
     """
 
     head: InspectedHead
@@ -54,6 +59,15 @@ class ImageInspection:
     platform: str | None
     judged: Judged
     read_blob: Callable[[Digest], bytes]
+    at: datetime
+
+    def scans(self, *, hold: bool = False) -> tuple[CarriedScan, ...]:
+        """Scan reports about the image or the platform that was asked for; with `hold`, with their bytes."""
+        from bundler.verify.scans import gather_scans  # noqa: PLC0415  other looks do not need it
+
+        judged = self.judged
+        found = gather_scans(judged.complete, judged.evidence, judged.facts, self.read_blob, hold=hold)
+        return tuple(scan for scan in found if self.platform is None or scan.platform in ("", self.platform))
 
 
 @contextmanager
@@ -108,7 +122,7 @@ def open_image_inspections(source: Path | str, site: Site | TrustError, basis: T
             if platform is not None:
                 complete = _narrowed(complete, platform)
             judged = _judge(complete, head, basis, read_blob)
-            return ImageInspection(head, image, platform, judged, read_blob)
+            return ImageInspection(head, image, platform, judged, read_blob, basis.at)
 
         yield ImageInspections(head, look)
 
@@ -196,9 +210,26 @@ def _judge(
 ) -> Judged:
     evidence = open_evidence(complete, Keyring(head.targets), read_blob, basis.at)
     facts = evidence_facts(complete, evidence, Met(signed_indexes=signed_subjects(evidence)))
+    facts = _with_claims(facts, complete, head, read_blob)
     if head.failure is not None:
         facts = tuple(fact if fact.code else replace(fact, strength=_unproved(fact.strength)) for fact in facts)
     return Judged(complete, evidence, facts)
+
+
+def _with_claims(
+    facts: tuple[EvidenceFact, ...],
+    complete: CompleteImage,
+    head: InspectedHead,
+    read_blob: Callable[[Digest], bytes],
+) -> tuple[EvidenceFact, ...]:
+    """The facts, with derivation statements told as the word of the stream whose key signed them."""
+    documents = (document for _, document in complete.evidence)
+    if not any(document is not None and document.artifact_type == ARTIFACT_TYPE for document in documents):
+        return facts
+    from bundler.verify.derivation import find_claims  # noqa: PLC0415  few images are patched
+    from bundler.verify.derived import Derived, with_claims  # noqa: PLC0415
+
+    return with_claims(facts, Derived(find_claims(complete, read_blob, head.keys), None, ()))
 
 
 def _unproved(strength: str) -> str:

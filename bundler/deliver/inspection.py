@@ -27,6 +27,7 @@ from trust_root.acceptance import check_pin_stands
 from trust_root.delivery import TimeBasis
 from trust_root.newest import find_newest, newest_material
 from trust_root.site import Site, open_for_site
+from trust_root.stream_signature import StreamKeys, stream_keys
 
 INSPECTION_VERSION = 1
 _PREDICATE_ANNOTATIONS = ("in-toto.io/predicate-type", "predicateType")
@@ -42,6 +43,7 @@ class InspectedHead:
         own_targets: path and size of the targets that the bundle carries.
         targets: the newest accepted ones of site and bundle, by which evidence is judged; the bundle's own with
             `failure`.
+        keys: those that signed its stream, by the same measure.
     """
 
     file: str
@@ -51,6 +53,7 @@ class InspectedHead:
     failure: TrustError | None
     own_targets: tuple[tuple[str, int], ...]
     targets: Mapping[str, bytes] = field(hash=False, repr=False)
+    keys: StreamKeys | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +124,8 @@ def open_head(archive: ArchiveReader, site: Site | TrustError, basis: TimeBasis,
         trust, targets = unproved_facts(trusted), trusted.targets
     inventory = archive.read_inventory(trusted.inventory_size_bytes, trusted.inventory_digest)
     own_targets = tuple(sorted((path, len(raw)) for path, raw in trusted.targets.items()))
-    return InspectedHead(file, inventory, trusted.inventory_digest, trust, failure, own_targets, targets)
+    keys = stream_keys(trusted)
+    return InspectedHead(file, inventory, trusted.inventory_digest, trust, failure, own_targets, targets, keys)
 
 
 def _claimed_types(archive: ArchiveReader, inventory: Inventory) -> Iterator[tuple[Digest, tuple[str, ...]]]:

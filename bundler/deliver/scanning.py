@@ -25,6 +25,7 @@ from bundler.deliver.image_inspection import (
 )
 from bundler.deliver.inspection import InspectedHead
 from bundler.deliver.readings import Reading, missing_platforms, read_all
+from bundler.deliver.vex_beside import apply_vex, attached_vex
 from bundler.digest import Digest
 from bundler.errors import MalformedError, RejectedError, SealiftError, TrustError, UsageError
 from bundler.evidence.sbom import sbom_document
@@ -35,6 +36,7 @@ from bundler.vulnerability.findings import Note, ScanResult
 from bundler.vulnerability.match import Matcher
 from bundler.vulnerability.scan import SbomPlace, data_notes, finding_order, scan_sbom
 from bundler.vulnerability.scanner_report import parse_grype_report, parse_trivy_report
+from bundler.vulnerability.vex import VexBook, VexSource
 from trust_root.delivery import TimeBasis
 from trust_root.site import Site
 
@@ -87,7 +89,7 @@ def scan_bundle(
         EnvError: a damaged index, or a package of the extra `scan` is absent.
     """
     found = _scan_images(source, site, basis, partial(_by_data, matcher), wanted=wanted, platform=platform)
-    return replace(found, notes=data_notes(matcher))
+    return replace(found, notes=(*data_notes(matcher), *found.notes))
 
 
 def scan_bundle_with(
@@ -114,7 +116,7 @@ def scan_bundle_with(
         scan = partial(_by_scanner, scanner, f"{scanner.name} {version}", Path(folder))
         found = _scan_images(source, site, basis, scan, wanted=wanted, platform=platform)
     note = Note("scanner-silent", f"{scanner.name} {version}", "does not say which packages it could not judge")
-    return replace(found, notes=(note,))
+    return replace(found, notes=(note, *found.notes))
 
 
 def _scan_images(
@@ -140,15 +142,24 @@ def _scan_images(
                 if wanted is not None:
                     raise
                 found.failures.append(error)
+        if not images:
+            found.failures.append(nothing_to_scan(f"bundle {source}", "it brings none"))
         tops = tuple((image.name, image.digest) for image in images)
         return BundleScan(bundle.head, tuple(found.results), tuple(found.failures), (), tops, tuple(found.upstream))
 
 
+def nothing_to_scan(place: str, got: str) -> RejectedError:
+    """Nothing found must not mean that nothing was there to look at (``no-images``)."""
+    hint = "images accepted earlier: sealift scan STATE"
+    return RejectedError("no-images", "images", f"of {place}", got=got, want="at least one", hints=[hint])
+
+
 @dataclass(slots=True)
 class FoundInImages:
-    """Results and failures, as images are scanned one after the other."""
+    """Results, failures, and what is to be said of VEX, as images are scanned one after the other."""
 
     results: list[ScanResult] = field(default_factory=list)
+    notes: list[Note] = field(default_factory=list)
     failures: list[SealiftError] = field(default_factory=list)
     upstream: list[tuple[str, CarriedScan]] = field(default_factory=list)
 
@@ -166,9 +177,15 @@ def _scan_readings(inspection: ImageInspection, scan: ScanReading, found: FoundI
     readings = read_all("sbom", inspection.judged, inspection.read_blob)
     usable = tuple(reading for reading in readings if reading.sbom is not None and not reading.code)
     found.failures += [reading.failure for reading in readings if reading.failure is not None]
+    results = []
     for reading in usable:
         place = SbomPlace(inspection.image.name, reading.subject, reading.platform, reading.manifest, reading.strength)
-        found.results.append(scan(reading, place))
+        results.append(scan(reading, place))
+    said = list(attached_vex(inspection.judged, inspection.read_blob))
+    book = VexBook([source for source in said if isinstance(source, VexSource)], inspection.at)
+    beside, notes = apply_vex(results, book, inspection.image.name, inspection.image.digest)
+    found.results += beside
+    found.notes += [*sorted(notes), *(note for note in said if isinstance(note, Note))]
     missing = missing_platforms(usable, inspection.judged.complete)
     if missing or not usable:
         found.failures.append(_missing(inspection, missing, readings))

@@ -15,6 +15,7 @@ from bundler.moment import format_moment
 from bundler.verify.data_facts import DataFact
 from bundler.verify.head_facts import TrustFacts
 from bundler.verify.result import Check, EvidenceFact, Explanation, ImageResult, LogGrowthFact, Report
+from bundler.verify.scan_facts import carried_document
 
 REPORT_VERSION = 1
 
@@ -60,7 +61,7 @@ def report_document(report: Report) -> dict[str, Any]:
         "checks": [_check(check) for check in report.checks],
         "logs": [_growth(fact) for fact in report.logs],
         "data": [data_document(fact) for fact in report.data],
-        "images": [_image(image) for image in report.images],
+        "images": [_image(image, report.time.at if report.time is not None else None) for image in report.images],
     }
 
 
@@ -129,7 +130,7 @@ def data_document(fact: DataFact) -> dict[str, Any]:
     }
 
 
-def _image(image: ImageResult) -> dict[str, Any]:
+def _image(image: ImageResult, at: datetime | None) -> dict[str, Any]:
     return {
         "name": image.name,
         "digest": str(image.digest),
@@ -144,6 +145,7 @@ def _image(image: ImageResult) -> dict[str, Any]:
         "omitted": [{"platform": platform, "digest": str(digest)} for platform, digest in image.omitted],
         "checks": [_check(check) for check in image.checks],
         "evidence": [_evidence(fact) for fact in image.evidence],
+        "scans": [carried_document(scan, at) for scan in image.scans],
         "searches": [
             {"subject": str(subject), "place": place, "answer": answer} for subject, place, answer in image.searches
         ],

@@ -19,6 +19,7 @@ from bundler.report.columns import COLUMNS, broken, columns_of, visible
 from bundler.report.sizes import readable_size
 from bundler.verify.head_facts import BundleFacts, TrustFacts
 from bundler.verify.result import Check, EvidenceFact, Explanation, ImageResult, Outcome, Report, Verdict
+from bundler.verify.scan_facts import CarriedScan, told
 from bundler.wording import counted
 
 _HEADLINE = {
@@ -69,6 +70,8 @@ def _lines(report: Report) -> Iterator[str]:
     for image in report.images:
         yield ""
         yield from _image(image, report.bundle)
+        for scan in image.scans:
+            yield from _scan(scan, image, report.time.at if report.time is not None else None)
 
 
 def _head(report: Report) -> Iterator[str]:
@@ -200,6 +203,15 @@ def _evidence(fact: EvidenceFact, image: ImageResult) -> Iterator[str]:
     for note in fact.detail.split("; "):
         if note and not note.startswith("annotation "):
             yield from broken("      ", note, 8)
+
+
+def _scan(carried: CarriedScan, image: ImageResult, at: datetime | None) -> Iterator[str]:
+    """A scan report that came with the image; it decided nothing."""
+    whole = "the index" if image.digest == carried.subject else short(carried.subject)
+    head = f"scan report about {carried.platform or whole}: {carried.strength} {_bracketed(carried.reason)}"
+    yield from broken("  ", head.rstrip(), 6)
+    for phrase in told(carried, at):
+        yield from broken("      ", phrase, 8)
 
 
 def _time(moment: datetime) -> str:

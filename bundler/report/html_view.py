@@ -19,6 +19,7 @@ from bundler.report.html_page import short
 from bundler.value import dataclass, field
 from bundler.verify.exhibits import Chain, Exhibits, Paper
 from bundler.verify.result import Check, EvidenceFact, ImageResult, Outcome, Report, Verdict
+from bundler.verify.scan_facts import carried_document
 
 HEADLINES = {
     Verdict.VERIFIED: ("good", "Verified"),
@@ -101,6 +102,7 @@ class ImageView:
     gaps: tuple[Gap, ...]
     failures: tuple[EvidenceFact, ...]
     commands: tuple[tuple[str, str], ...]
+    scans: tuple[dict[str, Any], ...]
     signers: tuple[str, ...] = field(default=())
 
     @property
@@ -189,6 +191,7 @@ def _image(image: ImageResult, exhibits: Exhibits, report: Report, number: int, 
         gaps=tuple(_gaps(image)),
         failures=tuple(fact for fact in image.evidence if fact.code or id(fact) not in shown),
         commands=tuple(_image_commands(report, image)),
+        scans=tuple(carried_document(scan, report.time.at if report.time else None) for scan in image.scans),
         signers=tuple(dict.fromkeys(chain.fact.signer for chain in exhibits.chains if chain.fact.demanded)),
     )
 
@@ -255,7 +258,8 @@ def _bundle_commands(report: Report) -> tuple[tuple[str, str], ...]:
 def _image_commands(report: Report, image: ImageResult) -> Iterator[tuple[str, str]]:
     file, name = _quoted(report.file), shlex.quote(image.name)
     for what, option in (
-        ("Signatures", "signatures"), ("SBOM", "sbom"), ("Provenance", "provenance"), ("Everything, as a tree", "tree"),
+        ("Signatures", "signatures"), ("SBOM", "sbom"), ("Provenance", "provenance"),
+        ("Scan reports", "scans"), ("Everything, as a tree", "tree"),
     ):  # fmt: skip
         yield what, f"sealift inspect {file} {name} --{option}"
 

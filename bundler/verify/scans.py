@@ -68,8 +68,8 @@ def gather_scans(
     """
     gathering = _Gathering(complete, evidence, facts, read_blob)
     found = [*gathering.attested(), *gathering.stated(), *gathering.files()]
-    order = {digest: place for place, (_, digest) in enumerate(complete.platforms)}
-    found.sort(key=lambda item: order.get(item.subject, -1))
+    order = {platform: place for place, (platform, _) in enumerate(complete.platforms)}
+    found.sort(key=lambda item: order.get(item.platform, -1))
     return tuple(found) if hold else tuple(replace(item, held=None) for item in found)
 
 
@@ -205,10 +205,7 @@ class _Gathering:
         own = {name for manifest in manifests for name in (str(manifest.digest), str(manifest.config.digest))}
         over = {str(subject), *map(str, self.complete.indexes_over[subject])}
         others = {
-            name
-            for manifest in map(self.complete.graph.documents.get, (digest for _, digest in self.complete.platforms))
-            if isinstance(manifest, ImageManifest)
-            for name in (str(manifest.digest), str(manifest.config.digest))
+            name for manifest in self._platforms() for name in (str(manifest.digest), str(manifest.config.digest))
         } - own
         if scan.digests & own or (scan.digests & over and not scan.digests & others):
             return "digest"
@@ -220,12 +217,14 @@ class _Gathering:
         """The image manifests that a document is or leads to, as far as they are here."""
         if isinstance(document, ImageManifest):
             return [document]
-        here = [self.complete.graph.documents[digest] for _, digest in self.complete.platforms]
-        return [
-            found
-            for found in here
-            if isinstance(found, ImageManifest) and document.digest in self.complete.indexes_over[found.digest]
-        ]
+        return [found for found in self._platforms() if document.digest in self.complete.indexes_over[found.digest]]
+
+    def _platforms(self) -> Iterator[ImageManifest]:
+        """The manifests of all platforms, also where only one is looked at."""
+        for child in self.complete.image.platforms:
+            found = self.complete.graph.documents.get(child.digest)
+            if isinstance(found, ImageManifest):
+                yield found
 
     def _is_whole(self, document: ImageManifest | ImageIndex) -> bool:
         return isinstance(document, ImageManifest) or not self.complete.image.omitted

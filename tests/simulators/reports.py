@@ -6,7 +6,8 @@ from datetime import UTC, datetime
 from typing import get_args
 
 from bundler.digest import sha256_of
-from bundler.errors import SealiftError
+from bundler.errors import MalformedError, SealiftError
+from bundler.evidence.scan_parts import SEVERITIES, UpstreamScan
 from bundler.verify.data_facts import DataFact
 from bundler.verify.head_facts import BundleFacts, RoleFact, TrustFacts
 from bundler.verify.policy import RuleTrial
@@ -22,9 +23,19 @@ from bundler.verify.result import (
     Report,
     TimeFact,
 )
+from bundler.verify.scan_facts import CarriedScan
 
 AT = datetime(2026, 11, 2, 12, 0, 0, 987654, tzinfo=UTC)
 DIGEST = sha256_of(b"a thing")
+
+
+def full_scans(text: str) -> tuple[CarriedScan, ...]:
+    """A scan report that was read, and one that was not."""
+    counts = dict.fromkeys(SEVERITIES, 3)
+    scan = UpstreamScan(text, text, text, text, text, AT, AT, counts, 2, 1, text, frozenset({text}), (text,))
+    read = CarriedScan(DIGEST, text, text, DIGEST, DIGEST, text, text, (text, text), "", "statement", "", scan)
+    failure = MalformedError("some-code", text, text, got=text, want=text)
+    return read, CarriedScan(DIGEST, "", text, DIGEST, None, text, text, failure=failure)
 
 
 def full_report(text: str = "some text", failure: SealiftError | None = None) -> Report:
@@ -56,6 +67,7 @@ def full_report(text: str = "some text", failure: SealiftError | None = None) ->
         ((DIGEST, text, text),),
         1234,
         Explanation(tuple(RuleTrial(text, applies, text) for applies in (False, True)) * 15, (text, text)),
+        scans=full_scans(text),
     )
     return Report(
         file=text,

@@ -66,12 +66,19 @@ def test_keys_of_each_part_are_those_of_the_page(page: str, key: str) -> None:
 
 def test_keys_of_an_image_a_check_and_evidence_are_those_of_the_page(page: str) -> None:
     (image,) = report_document(full_report())["images"]
-    own = {key for key, value in image.items() if key not in ("checks", "evidence")}
+    own = {key for key, value in image.items() if key not in ("checks", "evidence", "scans")}
     nested = {key for name in ("platforms", "omitted", "searches") for key in keys(image[name])}
-    assert own | nested | {"checks", "evidence"} == paragraph(page, "An image")
+    assert own | nested | {"checks", "evidence", "scans"} == paragraph(page, "An image")
     assert keys(image["checks"]) == paragraph(page, "A check")
     kinds = {"signature", "attestation", "statement", "sbom", "referrer", "log-entry"}
     assert keys(image["evidence"]) == paragraph(page, "Evidence") - kinds
+
+
+def test_keys_of_a_scan_report_are_those_of_the_page(page: str) -> None:
+    read, failed = report_document(full_report())["images"][0]["scans"]
+    assert set(read) == set(failed) == paragraph(page, "A scan report")
+    assert set(read["scan"]) == paragraph(page, "Its own word")
+    assert (failed["scan"], failed["reason"], failed["document"]) == (None, "some-code", None)
 
 
 def test_values_are_those_of_the_page(page: str) -> None:
