@@ -119,23 +119,17 @@ def _read_readme(source: Source) -> int:
     match = _FIRST_LINE.match(first, BLOCK_BYTES)  # what was not read is zeros, which no first line holds
     if match is None:
         if 0 < count < len(first) and expected.startswith(first[:count]):
-            raise _ends_early(count)
+            raise DamagedError("truncated", "bundle", README_NAME, got=f"an end after {count} bytes", want="a bundle")
         raise DamagedError("not-a-bundle", "bundle", got="another beginning", want="a file that `sealift export` wrote")
     version = int(match[1])
     if version != FORMAT_VERSION:
         raise UnsupportedError(
             "format", "bundle", got=f"format {version}", want=f"format {FORMAT_VERSION}", hints=["use a newer sealift"]
         )
-    if count < len(first):
-        raise _ends_early(count)
     rest = read_exactly(source, len(expected) - len(first), README_NAME)
     if first + rest != expected:
         raise DamagedError("readme", "bundle member", README_NAME, got="another text or header", want="format 1's")
     return len(expected)
-
-
-def _ends_early(count: int) -> DamagedError:
-    return DamagedError("truncated", "bundle", README_NAME, got=f"an end after {count} bytes", want="a bundle")
 
 
 def _read_content(source: Source, name: str, size_bytes: int) -> bytes:
