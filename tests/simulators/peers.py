@@ -1,4 +1,5 @@
-"""Registry clients of others, run for real: `crane`, `oras`, `regctl` and `cosign`, as `make peers` builds them.
+"""Programs of others, run for real: `crane`, `oras`, `regctl`, `cosign`, `grype`, `trivy` and `pip-audit`, as
+`make peers` makes them.
 
 They are optional: without one, its tests are skipped, in CI too. Each call has a home folder of its own, and whatever
 would leave the machine meets a proxy that is not there (Go's clients ask no proxy for loopback).
@@ -55,6 +56,10 @@ class Peer:
         done = self._run(words)
         assert done.returncode != 0, f"{self.name} {words}: {done.stdout!r}"
         return done.stderr.decode()
+
+    def says(self, *words: str | Path) -> bytes:
+        """Run it; what it prints, where its exit code tells what it found."""
+        return self._run(words).stdout
 
     def _run(self, words: tuple[str | Path, ...]) -> subprocess.CompletedProcess[bytes]:
         kept = {name: value for name, value in os.environ.items() if name in ("PATH", "TMPDIR", "LANG")}
