@@ -7,7 +7,8 @@
 
 Rules of this module:
 - A document says by itself what it is; the predicate type that it travels under must say the same.
-- cosign 1 put the document under `Data` of its own predicate, beside a `Timestamp`: there it is read as well.
+- cosign 1 put the document under `Data` of its own predicate, beside a `Timestamp`: there it is read as well. cosign's
+  `--type spdx` writes the file as one text, whatever is in it: JSON is read, tag-value is not.
 - No packages is no SBOM: an empty one vouches for nothing, and looks like an image without risks.
 - Malformed, of an unknown version, or read differently by a parser that ignores case: refused, with a reason.
 - What is told is what the document claims. Whoever shows it says how strong it is bound and signed.
@@ -84,8 +85,12 @@ def sbom_document(held: Statement | bytes) -> bytes:
 def _predicate(value: Any) -> Any:
     """The document of a statement (cosign specs/COSIGN_PREDICATE_SPEC.md for the older form)."""
     if isinstance(value, dict) and "Data" in value and value.keys() <= {"Data", "Timestamp"}:
-        return value["Data"]
-    return value
+        value = value["Data"]
+    if not isinstance(value, str):
+        return value
+    if not value.lstrip().startswith("{"):
+        raise RejectedError("sbom-format", WHAT, got="a text that is no JSON", want="SPDX or CycloneDX in JSON")
+    return parse_foreign(value.encode("utf-8", "surrogatepass"), WHAT, max_bytes=limits.EVIDENCE_BLOB_BYTES)
 
 
 def parse_sbom(raw: bytes, declared: SbomFormat | None = None) -> Sbom:

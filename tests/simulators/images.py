@@ -101,7 +101,7 @@ def big_layer(size_bytes: int, seed: int) -> Layer:
     return Layer(Seeded(size_bytes, seed), "gzip")
 
 
-def statement(subject: Digest, predicate_type: str, predicate: Mapping[str, Any], *, name: str = "_") -> bytes:
+def statement(subject: Digest, predicate_type: str, predicate: Mapping[str, Any] | str, *, name: str = "_") -> bytes:
     """An in-toto Statement v1, unsigned."""
     return to_json(
         {

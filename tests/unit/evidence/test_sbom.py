@@ -17,7 +17,7 @@ from bundler import limits
 from bundler.digest import sha256_of
 from bundler.errors import MalformedError, RejectedError, SealiftError
 from bundler.evidence.kind import SbomFormat
-from bundler.evidence.sbom import Package, Sbom, media_type_format, parse_sbom, read_sbom
+from bundler.evidence.sbom import Package, Sbom, media_type_format, parse_sbom, read_sbom, sbom_document
 from bundler.evidence.statement import parse_statement
 from bundler.moment import parse_moment
 from tests.simulators.images import SPDX, statement
@@ -490,6 +490,23 @@ def test_in_the_predicate_of_cosign_1(kind: str, document: dict[str, Any]) -> No
         with pytest.raises(RejectedError) as error:
             read_sbom(parse_statement(statement(sha256_of(b""), kind, other)))
         assert error.value.code in ("sbom-format", "field-type")
+
+
+@pytest.mark.parametrize(("kind", "document"), [(SPDX, spdx2()), (CYCLONEDX, cyclonedx())])
+def test_a_predicate_that_is_one_text(kind: str, document: dict[str, Any]) -> None:
+    """`cosign attest --type spdx` writes the file's text."""
+    text = json.dumps(document)
+    for predicate in (text, f"\n{text}\n", {"Data": text, "Timestamp": ""}):
+        held = parse_statement(statement(sha256_of(b""), kind, predicate))
+        assert read_sbom(held) == parse(document)
+        assert parse_sbom(sbom_document(held)) == parse(document)
+    for predicate, code in (
+        ("SPDXVersion: SPDX-2.3", "sbom-format"), ("", "sbom-format"), (json.dumps(text), "sbom-format"),
+        (text[:-1], "json"), (text.replace("{", '{"a":1,"a":2,', 1), "json-duplicate-key"),
+    ):  # fmt: skip
+        with pytest.raises(RejectedError) as error:
+            read_sbom(parse_statement(statement(sha256_of(b""), kind, predicate)))
+        assert error.value.code == code
 
 
 def test_media_types_of_bare_ones() -> None:
