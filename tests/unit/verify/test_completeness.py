@@ -258,6 +258,17 @@ def test_an_image_marked_here_and_plain_there_does_not_hide(claims: Claims, nest
     assert hiding(claims, as_itself, marked(NOWHERE), nested=nested) == "platforms-mismatch"
 
 
+@pytest.mark.parametrize("first", [0, 1])
+def test_marked_once_is_marked_everywhere(claims: Claims, first: int) -> None:
+    """The other entry runs nowhere either; two readers could still disagree on what it is."""
+
+    def unmarked(layout: Layout, good: Descriptor, stranger: Descriptor) -> Descriptor:
+        return replace(stranger, platform=NOWHERE)
+
+    entries = (marked(NOWHERE), unmarked)
+    assert hiding(claims, entries[first], entries[1 - first]) == "platforms-mismatch"
+
+
 def test_the_image_itself_marked_as_attestation_does_not_hide(claims: Claims) -> None:
     assert hiding(claims, marked(NOWHERE, bad=False)) == "platforms-mismatch"
 
