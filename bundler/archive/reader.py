@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Self
@@ -33,6 +33,7 @@ from bundler.archive.source import FileSource, StreamSource
 from bundler.archive.ustar import format_header, padding_bytes
 from bundler.digest import Digest, sha256_of
 from bundler.errors import DamagedError, EnvError, MalformedError, RejectedError, TrustError
+from bundler.value import replace
 
 __all__ = ["ArchiveReader", "Damage", "Integrity", "open_archive"]
 
@@ -161,6 +162,30 @@ class ArchiveReader:
             return scan_headers(self._source, plan)
         wanted = self._choose_kept(keep) if keep else frozenset()
         return scan_stream(self._source, plan, lambda member: self._header_sink(member, wanted), progress=None)
+
+    def prove_blobs(self, wanted: Collection[Digest]) -> frozenset[Digest]:
+        """Read and check these blobs only, so that `proved_blob` can hand them out (files only).
+
+        Returns:
+            those that are damaged.
+
+        Raises:
+            EnvError: the bundle came through a pipe (``pipe``).
+        """
+        plan = self._require_plan()
+        members = tuple(member for member in plan.members if member.blob is not None and member.blob.digest in wanted)
+        if not members:
+            return frozenset()
+        if isinstance(self._source, StreamSource):
+            raise _read_once(next(iter(wanted)))
+
+        def sink_for(member: Member) -> Sink:
+            return self._sink(member, frozenset(), prove=True)
+
+        some = replace(plan, members=members)
+        done = scan_file(self._source, some, sink_for, threads=default_threads(), progress=None)
+        self._proved |= {member.blob.digest for member in members if member.blob is not None} - done.damaged
+        return done.damaged
 
     def read_blob(self, digest: Digest, max_bytes: int) -> bytes:
         """The content of a blob, hashed before it is used.

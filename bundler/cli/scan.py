@@ -309,7 +309,7 @@ def _documents(
     upstream = [{"image": name, **carried_document(carried, at)} for name, carried in found.upstream]
     document = {
         **(state_document(file) if found.head is None else head_document(found.head)),
-        **scan_document(found.results, data, found.notes, found.failures, at, upstream),
+        **scan_document(found.results, data, found.notes, found.failures, at, upstream=upstream),
         "scanner": options.scanner or "",
     }
     least = _least(options.fail_on)

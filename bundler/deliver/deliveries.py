@@ -122,7 +122,7 @@ def _image(image: Image, result: ImageResult | None, bundle: ImageInspections, d
         "" if result is None else result.reason,
         _signers(result),
         scans,
-        tuple(sorted({*map(_gap, found.failures), *notes})),
+        tuple(sorted({*map(_gap, found.failures), *found.notes, *notes})),
     )
 
 

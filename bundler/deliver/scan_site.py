@@ -12,9 +12,11 @@ from collections.abc import Iterator, Sequence
 
 from bundler import limits
 from bundler.deliver.remembered_deliveries import Memory
-from bundler.deliver.scanning import BundleScan
+from bundler.deliver.scanning import BundleScan, nothing_to_scan
 from bundler.digest import Digest
 from bundler.errors import MalformedError, RejectedError, SealiftError, UsageError
+from bundler.oci.descriptor import Platform, parse_platform
+from bundler.oci.platforms import UNKNOWN
 from bundler.oci.reference import parse_reference
 from bundler.vulnerability.findings import Note, ScanResult
 from bundler.vulnerability.history import DeliveredImage, Delivery
@@ -32,9 +34,10 @@ def scan_site(memory: Memory, *, wanted: str | None = None, platform: str | None
         platform: of this platform only.
 
     Raises:
-        UsageError: no such image (``image-choice``).
+        UsageError: no such image (``image-choice``), or no platform at all (``platform``).
         TrustError: ``state-damaged``, ``state-changed``. EnvError: the disk, a damaged index.
     """
+    meant = None if platform is None else _read_platform(platform)
     images = list(_newest(list(memory.deliveries())))
     chosen = [image for image in images if wanted is None or _is_meant(image, wanted)]
     if wanted is not None and not chosen:
@@ -46,14 +49,37 @@ def scan_site(memory: Memory, *, wanted: str | None = None, platform: str | None
     failures: list[SealiftError] = []
     notes: set[Note] = set(data_notes(memory.matcher))
     for image in chosen:
-        results += [scan for scan in image.scans if platform in (None, scan.platform)]
+        scans = [scan for scan in image.scans if _covers(meant, scan)]
+        results += scans
+        if meant is not None and not scans:
+            failures.append(_without_sbom(image, f"SBOM about {platform}", "none that this site has kept"))
         for note in image.gaps:
-            if note.code in _LACKING:
-                failures.append(RejectedError(note.code, note.subject, f"of {image.name}", got=note.detail, want="one"))
-            else:
+            if note.code not in _LACKING:
                 notes.add(note)
+            elif meant is None:
+                failures.append(_without_sbom(image, note.subject, note.detail))
+    if not chosen:
+        failures.append(nothing_to_scan("this site", "it remembers none"))
     tops = tuple((image.name, image.digest) for image in chosen)
     return BundleScan(None, tuple(results), tuple(failures), tuple(sorted(notes)), tops)
+
+
+def _read_platform(text: str) -> Platform:
+    try:
+        return parse_platform(text)
+    except MalformedError as error:
+        raise UsageError(error.code, "platform", text[:80], got=error.got, want=error.want) from error
+
+
+def _covers(meant: Platform | None, scan: ScanResult) -> bool:
+    """Whether an SBOM is about the platform that somebody means, or about all of them."""
+    if meant is None or scan.platform in ("", UNKNOWN):
+        return meant is None or not scan.platform
+    return meant.covers(parse_platform(scan.platform))
+
+
+def _without_sbom(image: DeliveredImage, what: str, got: str) -> RejectedError:
+    return RejectedError("sbom-missing", what, f"of {image.name}", got=got, want="one")
 
 
 def _newest(deliveries: Sequence[Delivery]) -> Iterator[DeliveredImage]:

@@ -7,12 +7,17 @@ Rules of this module:
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
+from bundler.deliver.readings import Judged
 from bundler.digest import Digest
+from bundler.errors import RejectedError, UnsupportedError
 from bundler.value import replace
+from bundler.verify.keepsakes import gather_papers
 from bundler.verify.policy import Policy
 from bundler.vulnerability.findings import Note, ScanResult
+from bundler.vulnerability.recollection import read_paper_vex
+from bundler.vulnerability.remembered import VEX
 from bundler.vulnerability.shelf import Owner, ShelfDocument
 from bundler.vulnerability.vex import Subject, VexBook, VexSource
 
@@ -28,6 +33,27 @@ def carried_vex(documents: Iterable[ShelfDocument], owner: Owner, authors: tuple
     for item in documents:
         accepted = item.owner == owner and item.document.author in authors
         yield VexSource(item.document, item.place, f"unsigned, as stream {item.owner.stream} had it", accepted)
+
+
+def attached_vex(judged: Judged, read_blob: Callable[[Digest], bytes]) -> Iterator[VexSource | Note]:
+    """VEX of an image itself, to be shown: none of it settles anything here. What cannot be read is a note.
+
+    Args:
+        judged: the image's evidence.
+        read_blob: reads a document of the bundle, hashed.
+    """
+    for paper in gather_papers(judged.complete, judged.evidence, judged.facts):
+        if paper.kind != VEX:
+            continue
+        about = f"VEX about {paper.platform or 'the whole image'}"
+        try:
+            document = read_paper_vex(read_blob(paper.content), paper)
+        except (RejectedError, UnsupportedError) as error:
+            yield Note("vex-unread", about, f"[{error.code}] {error}")
+            continue
+        yield VexSource(
+            document, f"of {judged.complete.image.name}", paper.strength, accepted=False, signer=paper.signer
+        )
 
 
 def apply_vex(

@@ -213,6 +213,65 @@ def test_scan_of_a_bundle_by_what_the_site_keeps(site: Site) -> None:
     assert [item["source"] for item in json.loads(done.out)["data"]] == ["osv/PyPI of stream main"]
 
 
+def test_scan_of_a_bundle_by_what_it_brings_itself(site: Site) -> None:
+    """Neither accepted nor typed: the data in the file is used, and its VEX is shown and settles nothing."""
+    bundle = site.deliver(site.image())
+    done = scan(site, bundle, "--state", site.state, "--json")
+    assert done.code == 1
+    document = json.loads(done.out)
+    assert [item["source"] for item in document["data"]] == ["osv/PyPI of stream main"]
+    assert document["failing"] == 2
+    assert site.verify(site.deliver(days=50)).code == 0
+    again = json.loads(scan(site, bundle, "--state", site.state, "--json").out)
+    assert [item["age_days"] for item in again["data"]] == [43]  # the newer of the two
+
+
+def test_vex_that_comes_with_a_bundle_is_shown(site: Site) -> None:
+    about = {
+        "vulnerability": {"name": "CVE-2026-1"}, "products": [{"@id": "pkg:pypi/flask"}], "status": "not_affected",
+        "justification": "vulnerable_code_not_present",
+    }  # fmt: skip
+    layout, top, _ = scannable(NAME, more={"https://openvex.dev/ns/v0.2.0": openvex(about)})
+    site.claims.sign(layout, top, site.claims.release)
+    image = LayoutSource("oci", layout.write(site.folder / "vexed"), NAME)
+    dump, vex = site.folder / "osv.zip", site.folder / "about.json"
+    dump.write_bytes(osv_zip([osv_record(aliases=["CVE-2026-1"])]))
+    vex.write_bytes(raw(openvex(about, **{"@id": "https://example.org/vex/2"})))
+    carried = [DataRequest("openvex", str(vex), "vex")]
+    bundle = site.exporter.deliver(image, at=site.now, data=carried)
+    document = json.loads(scan(site, bundle, "--data", dump, "--state", site.state, "--json").out)
+    (finding, _) = [finding for image in document["images"] for finding in image["findings"]]
+    assert [(item["document"], item["accepted"]) for item in finding["vex"]] == [
+        ("https://example.org/vex/1", False),
+        ("https://example.org/vex/2", False),
+    ]
+    assert (finding["excused"], document["failing"]) == (False, 2)
+
+
+def test_data_in_a_bundle_that_is_damaged_is_not_used(site: Site) -> None:
+    bundle = site.deliver(site.image())
+    whole = bundle.read_bytes()
+    content = (site.folder / "43.zip").read_bytes()
+    bundle.write_bytes(whole.replace(content, content[:-30] + bytes(30)))
+    done = scan(site, bundle, "--state", site.state)
+    assert done.code == 2
+    assert "[no-vulnerability-data]" in done.err
+    assert "osv/PyPI: [" in done.err
+
+
+def test_nothing_to_scan_is_no_success(site: Site) -> None:
+    bundle = site.deliver()
+    done = scan(site, bundle, "--state", site.state)
+    assert (done.code, "[no-images]" in done.err, "NOT SCANNED" in done.out) == (1, True, True)
+    assert site.verify(bundle).code == 0
+    done = scan(site, site.state)
+    assert (done.code, "[no-images]" in done.err) == (1, True)
+    assert site.verify(site.deliver(site.image(), data=False)).code == 0
+    done = scan(site, site.state, "--platform", "linux/s390x")
+    assert (done.code, "[sbom-missing]" in done.err) == (1, True)
+    assert scan(site, site.state, "--platform", "bad").code == 2
+
+
 def test_typed_vex_settles_and_is_shown(site: Site) -> None:
     assert site.verify(site.deliver(site.image())).code == 0
     statement = {
