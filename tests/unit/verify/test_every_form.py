@@ -313,6 +313,16 @@ def test_a_log_entry_fetched_at_export(claims: Claims, whole: WholeSigstore) -> 
             assert listed == ["unchecked"]
 
 
+def test_a_log_entry_about_another_subject_than_what_it_completes(claims: Claims, whole: WholeSigstore) -> None:
+    layout, top, children = two_platforms(NAME, attested=False)
+    signature, entry = fetched(claims, whole, layout, top)
+    raw = format_log_entry(entry)
+    layout.blob(raw, LOG_ENTRY)
+    more = {"augments": signature.digest, "log": entry.log_id.hex(), "fetched_at": datetime(2026, 11, 1, tzinfo=UTC)}
+    change = with_blob(raw, LOG_ENTRY, "log-entry", children[0], **more)
+    assert claims.judge(layout, SIGNED, change=change).reason == "evidence-subject"
+
+
 def test_a_time_after_the_verification(claims: Claims) -> None:
     layout, top, _ = two_platforms(NAME, attested=False)
     claims.sign(layout, top, claims.release)
