@@ -28,6 +28,7 @@ from bundler.verify.images import judge_image
 from bundler.verify.result import EvidenceFact, ImageResult
 from bundler.verify.strength import FETCHED, LOGGED, NOT_LOGGED, PROVED, STAMPED
 from tests.simulators.claims import IDENTITY, NAME, ROOT, Claims, add_blob, demand, on_image, policy, told, verdict
+from tests.simulators.deliveries import Change
 from tests.simulators.images import SLSA, Layout, provenance_statement, sbom_statement, two_platforms
 from tests.simulators.sigstore import SignedLayer
 from tests.simulators.sigstore_bundles import V03_NEW, WholeSigstore, ed25519_key, statement_bytes
@@ -234,7 +235,7 @@ def test_what_nobody_checks_is_listed(claims: Claims, artifact_type: str, named:
 # -- blobs of ours -----------------------------------------------------------------------------------------------------
 
 
-def with_blob(raw: bytes, media_type: str, kind: str, subject: Descriptor, **more: object) -> object:
+def with_blob(raw: bytes, media_type: str, kind: str, subject: Descriptor, **more: object) -> Change:
     """An inventory with one more piece of evidence, which is a blob."""
 
     def change(inventory: Inventory) -> Inventory:
@@ -311,6 +312,19 @@ def test_a_log_entry_fetched_at_export(claims: Claims, whole: WholeSigstore) -> 
             assert listed == ["log-entry"]
         else:
             assert listed == ["unchecked"]
+
+
+def test_evidence_about_a_blob_is_about_nothing(claims: Claims) -> None:
+    """A manifest can be a subject, its image's or that of other evidence; a signature file cannot."""
+    layout, top, _ = two_platforms(NAME, attested=False)
+    claims.sign(layout, top, claims.release)
+    first = layout.blob(b"one", files.MEDIA_TYPE)
+    layout.blob(b"two", files.MEDIA_TYPE)
+    about_image = with_blob(b"one", files.MEDIA_TYPE, CONTAINERS_SIGNATURE, top)
+    about_blob = with_blob(b"two", files.MEDIA_TYPE, CONTAINERS_SIGNATURE, first)
+    assert claims.judge(layout, SIGNED, change=about_image).reason == ""
+    result = claims.judge(layout, SIGNED, change=lambda inventory: about_blob(about_image(inventory)))
+    assert result.reason == "evidence-subject"
 
 
 def test_a_log_entry_about_another_subject_than_what_it_completes(claims: Claims, whole: WholeSigstore) -> None:
