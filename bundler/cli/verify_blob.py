@@ -69,8 +69,11 @@ class AcceptedRoots:
 @click.option("--trusted-root", metavar="FILE", help="trusted_root.json [the one among this site's accepted targets].")
 @click.option("--trusted-root-name", metavar="NAME", help="Which of these to take, where there are several.")
 @click.option("--state", metavar="DIR", help="State folder [SEALIFT_STATE, or the XDG state folder].")
+@click.option(
+    "--allow-root-certificate", is_flag=True, help="Weaker: take a Sigstore bundle with a root certificate inside."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
-def verify_blob(artifact: str, bundle_file: str, as_json: bool, **typed: Any) -> int:
+def verify_blob(artifact: str, bundle_file: str, as_json: bool, allow_root_certificate: bool, **typed: Any) -> int:
     """Verify that a Sigstore bundle signs ARTIFACT: a file, or the digest of one. Offline."""
     from bundler.verify import blob
 
@@ -79,7 +82,10 @@ def verify_blob(artifact: str, bundle_file: str, as_json: bool, **typed: Any) ->
     material = _material(options)
     raw = _read(bundle_file)
     try:
-        verified = blob.verify_blob(raw, _artifact(artifact), signer=signer, material=material, at=clock())
+        verified = blob.verify_blob(
+            raw, _artifact(artifact), signer=signer, material=material, at=clock(),
+            allow_root_certificate=allow_root_certificate,
+        )  # fmt: skip
     except RejectedError as error:
         if material is not None or error.code not in _NEED_A_ROOT:
             raise
@@ -216,6 +222,7 @@ def _facts(verified: VerifiedBlob) -> dict[str, Any]:
         "times": [{"at": time.at.isoformat(), "source": time.source} for time in verified.times],
         "logs": [{"log": fact.log_url, "log_index": fact.log_index, "kind": fact.entry_kind} for fact in verified.logs],
         "predicate_type": verified.statement.predicate_type if verified.statement else "",
+        "weakened": list(verified.weakened),
     }
 
 
@@ -233,4 +240,5 @@ def _as_text(verified: VerifiedBlob) -> str:
     if facts["predicate_type"]:
         lines.append(f"  statement {escape(facts['predicate_type'])}")
     lines += [f"  at {time['at']} by {escape(time['source'])}" for time in facts["times"]]
+    lines += [f"  weaker: {phrase}" for phrase in facts["weakened"]]
     return "\n".join(lines)

@@ -6,7 +6,7 @@ Rules of this module:
   with a checkpoint in every one; 0.3 one certificate instead of a chain, and only 0.3.
 - At most 32 log entries and 32 timestamps, none of them twice (``duplicate-evidence``): nobody counts one as two.
 - No root certificate travels inside (``bundle-root-cert``). Of a chain only the leaf is used: intermediates come from
-  the trusted root.
+  the trusted root. npm's and SLSA's first bundles (0.1) hold one all the same: a caller who says so may read them.
 - `publicKey.hint` and `messageDigest` are not signed. The hint is never used; the digest must agree, proving nothing.
 """
 
@@ -73,13 +73,22 @@ class SigstoreBundle:
     content: MessageSignature | Envelope
 
     @property
+    def holds_root(self) -> bool:
+        """Whether a root certificate travels inside, against the specification."""
+        return any(certificate.is_root for certificate in self.chain)
+
+    @property
     def version(self) -> str:
         """`0.1`, `0.2` or `0.3`."""
         return VERSIONS[self.media_type]
 
 
-def parse_bundle(raw: bytes) -> SigstoreBundle:
+def parse_bundle(raw: bytes, *, allow_root: bool = False) -> SigstoreBundle:
     """Read a Sigstore bundle.
+
+    Args:
+        raw: the document.
+        allow_root: take a root certificate above the signer's; like the rest of the chain it is not used.
 
     Raises:
         RejectedError: ``bundle-version``, ``duplicate-evidence`` or ``bundle-root-cert``.
@@ -95,7 +104,7 @@ def parse_bundle(raw: bytes) -> SigstoreBundle:
     material.only(
         "certificate", "x509CertificateChain", "publicKey", "tlogEntries", "timestampVerificationData"
     )  # fmt: skip
-    certificates, hint = _parse_key_material(material)
+    certificates, hint = _parse_key_material(material, allow_root=allow_root)
     bundle = SigstoreBundle(
         raw=raw,
         media_type=media_type,
@@ -168,7 +177,7 @@ def _content_value(content: MessageSignature | Envelope) -> dict[str, Any]:
     return {"messageSignature": value}
 
 
-def _parse_key_material(material: Fields) -> tuple[tuple[Certificate, ...], str | None]:
+def _parse_key_material(material: Fields, *, allow_root: bool) -> tuple[tuple[Certificate, ...], str | None]:
     """The certificates, leaf first; or none, and the hint of a key."""
     named = [name for name in ("certificate", "x509CertificateChain", "publicKey") if name in material]
     if len(named) != 1:
@@ -188,8 +197,8 @@ def _parse_key_material(material: Fields) -> tuple[tuple[Certificate, ...], str 
     if not items:
         raise MalformedError("key-material", _WHAT, got="an empty chain", want="at least the signer's certificate")
     certificates = tuple(_parse_certificate(item) for item in items)
-    for certificate in certificates:
-        if certificate.issuer == certificate.subject:
+    for certificate in certificates[:1] if allow_root else certificates:
+        if certificate.is_root:
             raise RejectedError(
                 "bundle-root-cert", _WHAT, str(certificate.fingerprint), got="a root certificate inside", want="none"
             )

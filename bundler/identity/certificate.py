@@ -106,6 +106,11 @@ class Certificate:
         return sha256_of(self.der)
 
     @property
+    def is_root(self) -> bool:
+        """Whether it names itself as its issuer."""
+        return self.issuer == self.subject
+
+    @property
     def spki_sha256(self) -> bytes:
         """SHA-256 of the key as it stands in the certificate (RFC 6962 "issuer_key_hash")."""
         return sha256(self.spki).digest()

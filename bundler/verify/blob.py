@@ -5,6 +5,8 @@ Rules of this module:
   bytes themselves (Ed25519) or a longer hash: these need the file (code ``artifact-needed``).
 - An envelope must hold a statement about the file. What its predicate says is not judged here.
 - The signer is named in full: identity and issuer, or a key. There is no default.
+- A root certificate inside, which old Sigstore bundles hold against the specification, is refused unless the caller
+  allows it by name; then it is told among what is weaker (EVIDENCE: parse). It is never used.
 """
 
 from __future__ import annotations
@@ -29,6 +31,7 @@ from bundler.verify.signers import check_signer
 
 _ALGORITHMS = ("sha256", "sha384", "sha512")
 _SUBJECT_HASHES = ("sha256", "sha512")
+_ROOT_INSIDE = "a root certificate is inside, which must not be; allowed, not used (--allow-root-certificate)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +41,7 @@ class VerifiedBlob:
     Attributes:
         digest: SHA-256 of the file.
         statement: what was said about it, when it was said in an envelope.
+        weakened: what was allowed that is refused otherwise, one phrase each.
     """
 
     digest: Digest
@@ -46,6 +50,7 @@ class VerifiedBlob:
     logs: tuple[LogFact, ...]
     strength: Strength
     statement: Statement | None = field(repr=False)
+    weakened: tuple[str, ...] = ()
 
 
 def hash_artifact(stream: BinaryIO) -> Content:
@@ -78,6 +83,7 @@ def verify_blob(
     signer: KeylessSigner | PublicKey,
     material: TrustedMaterial | None,
     at: datetime | None = None,
+    allow_root_certificate: bool = False,
 ) -> VerifiedBlob:
     """Verify one Sigstore bundle for one file.
 
@@ -87,11 +93,12 @@ def verify_blob(
         signer: who must have signed: identity and issuer, or the key.
         material: the trusted root.
         at: the time of the verification, beyond which no verified time may lie.
+        allow_root_certificate: take a Sigstore bundle that carries a root certificate.
 
     Raises:
         RejectedError: the first check that does not hold; the code names it.
     """
-    bundle = parse_bundle(bundle_raw)
+    bundle = parse_bundle(bundle_raw, allow_root=allow_root_certificate)
     key = signer if isinstance(signer, PublicKey) else None
     signed = take_bundle_apart(bundle, artifact)
     statement, vouched = verify_signed(signed, Trust(material, key, at=at), lambda: _read(bundle, artifact))
@@ -104,6 +111,7 @@ def verify_blob(
         vouched.logs,
         vouched.strength,
         statement,
+        (_ROOT_INSIDE,) if bundle.holds_root else (),
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -11,13 +11,15 @@ import pytest
 
 from bundler.digest import sha256_of
 from bundler.evidence.sigstore_bundle import format_bundle
+from bundler.identity.certificate import parse_certificate
 from scripts.sigstore_conformance_client import run
 from tests.cli.session import call
 from tests.simulators.claims import NAME, demand, policy
 from tests.simulators.deliveries import Exporter, LayoutSource, make_site
 from tests.simulators.images import two_platforms
 from tests.simulators.judging import IDENTITY
-from tests.simulators.sigstore_bundles import FILE, WholeSigstore
+from tests.simulators.sigstore_bundles import FILE, V01, WholeSigstore
+from tests.simulators.sigstore_certificates import der
 from tests.simulators.sigstore_keys import GITHUB, to_json
 from tests.simulators.tuf_repository import TufRepository
 from trust_root.pin import pin_root
@@ -72,6 +74,28 @@ def test_json(files: Files) -> None:
     assert value["logs"][0]["kind"] == "hashedrekord 0.0.1"
     failed = call(*files.words("sha256:" + "0" * 64), *WHO, "--trusted-root", files.root, "--json")
     assert (failed.code, json.loads(failed.out)["error"]["reason"]) == (1, "digest-mismatch")
+
+
+def test_a_root_certificate_inside(files: Files, tmp_path: Path) -> None:
+    """As in npm's and SLSA's first Sigstore bundles: refused, unless typed in full, and then it shows."""
+    signer = SIGSTORE.keyless(IDENTITY)
+    chain = tuple(parse_certificate(der(each)) for each in SIGSTORE.authority.chain)
+    made = {
+        "chain": replace(SIGSTORE.bundle(FILE, signer, media_type=V01), chain=chain),
+        "self-signed": replace(SIGSTORE.bundle(FILE, signer, media_type=V01), certificate=chain[-1]),
+    }
+    for name, bundle in made.items():
+        (tmp_path / name).write_bytes(format_bundle(bundle))
+    words = (*files.words(bundle=str(tmp_path / "chain")), *WHO, "--trusted-root", files.root)
+    assert "bundle-root-cert" in call(*words).err
+    allowed = call(*words, "--allow-root-certificate", "--json")
+    assert allowed.code == 0
+    assert ["root certificate" in phrase for phrase in json.loads(allowed.out)["weakened"]] == [True]
+    assert "weaker: a root certificate" in call(*words, "--allow-root-certificate").out
+    fine = call(*files.words(), *WHO, "--trusted-root", files.root, "--allow-root-certificate", "--json")
+    assert json.loads(fine.out)["weakened"] == []
+    itself = (*files.words(bundle=str(tmp_path / "self-signed")), *WHO, "--trusted-root", files.root)
+    assert "bundle-root-cert" in call(*itself, "--allow-root-certificate").err
 
 
 def test_a_pattern_for_the_identity(files: Files) -> None:
