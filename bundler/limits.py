@@ -237,6 +237,7 @@ OSV_FOLDER_DEPTH = 6
 OSV_REFUSED_NAMED = 100  # records that could not be read, by name; all are counted
 ZIP_CENTRAL_BYTES = 1 * GIB  # 4 million entries with long names; read piece by piece
 VECTOR_CHARACTERS = 512  # the longest CVSS 4 vector with everything has some 200
+SARIF_TAGS = 20  # of one rule; GitHub refuses files with more
 SCAN_FIXES_TRIED = 32  # fixed versions of one finding that are held against its records; real ones have some ten
 SCAN_CACHED_FINDINGS = 200_000  # some 1 kB each; those of a hundred large images
 SCAN_CACHED_PACKAGES = 50_000  # packages of many SBOMs are mostly the same ones
