@@ -19,6 +19,7 @@ from bundler.vulnerability.recollection import recall
 from tests.simulators.campaign import (
     DAY,
     KEYED,
+    KEYLESS,
     NOW,
     START,
     TEAM_KEY,
@@ -454,8 +455,8 @@ def test_a_state_copied_to_another_site_keeps_its_name(world: Campaign, tmp_path
     bundle = world.deliver("alpha", audience=["harbour"])
     assert verdict(verify(bundle, copy, None).report) == (4, "audience")
     own, bundle = load_site(copy).name, world.deliver("alpha")
-    assert verdict(verify(bundle, copy, f'site = "{own}-2"\n{KEYED}').report) == (4, "policy-site")
-    assert verdict(verify(bundle, copy, f'site = "{own}"\n{KEYED}').report) == (0, "")
+    assert verdict(verify(bundle, copy, f'site = "{own}-2"\n{KEYLESS}').report) == (4, "policy-site")
+    assert verdict(verify(bundle, copy, f'site = "{own}"\n{KEYLESS}').report) == (0, "")
 
 
 def test_relinked_metadata_by_the_exporter_alone_cannot_change_targets(world: Campaign) -> None:
