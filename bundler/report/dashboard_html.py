@@ -13,7 +13,7 @@ from typing import Any
 
 from bundler import limits
 from bundler.report.charts import Chart, draw_chart, told_counts
-from bundler.report.html_page import render
+from bundler.report.html_page import render, told_number
 from bundler.vulnerability.findings import Severity, severity_rank
 from bundler.vulnerability.history import SHOWN
 
@@ -23,7 +23,7 @@ _LARGE_PLOT, _MIDDLE_PLOT, _SMALL_PLOT = 150, 84, 26
 TONES = {"verified": "good", "not judged": "note", "intact-not-verified": "warn"}  # all others are bad
 HEADS = ("Vulnerability", "Severity", "Package", "Installed", "Fixed in", "Known days", "Summary")
 KINDS = ("", "severity", "", "", "", "right", "")
-_GRAVE = severity_rank("high")
+_GRAVE_ONES = tuple(severity for severity in SHOWN if severity_rank(severity) >= severity_rank("high"))
 
 
 def format_dashboard(document: Mapping[str, Any]) -> str:
@@ -70,13 +70,8 @@ def headline_of(totals: Mapping[str, Any]) -> tuple[str, str]:
         totals: with `images`, `unscanned`, `incomplete` and `open`.
     """
     counts = totals["open"]
-    grave = [f"{counts[severity]:,} {severity}" for severity in SHOWN[:2] if counts[severity]]
-    if grave:
-        return "bad", f"{' and '.join(grave)} open"
     if counts["total"]:
-        return "warn", f"{counts['total']:,} open, none above medium" if not counts["unknown"] else (
-            f"{counts['total']:,} open, {counts['unknown']:,} of unknown severity"
-        )  # fmt: skip
+        return _headline_of_open(counts)
     if not totals["images"]:
         return "note", "No image to judge"
     if totals["unscanned"] == totals["images"]:
@@ -84,6 +79,16 @@ def headline_of(totals: Mapping[str, Any]) -> tuple[str, str]:
     if totals["unscanned"] or totals["incomplete"]:
         return "warn", "None known, not all judged"
     return "good", "None known"
+
+
+def _headline_of_open(counts: Mapping[str, int]) -> tuple[str, str]:
+    grave = [f"{told_number(counts[severity])} {severity}" for severity in SHOWN[:2] if counts[severity]]
+    if grave:
+        return "bad", f"{' and '.join(grave)} open"
+    total = told_number(counts["total"])
+    if counts["unknown"]:  # counts as high wherever something is decided by severity
+        return "bad", f"{total} open, {told_number(counts['unknown'])} of unknown severity"
+    return "warn", f"{total} open, none above medium"
 
 
 def _untrusted(deliveries: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, str]]:
@@ -100,8 +105,8 @@ def _warnings(totals: Mapping[str, Any]) -> list[tuple[str, str]]:
     if totals["unscanned"]:
         said.append(("Not judged.", f"{_images(totals['unscanned'])} without an SBOM that could be read: not counted."))
     if left := totals["packages"] - totals["judged"]:
-        all_packages = f"{totals['packages']:,} packages"
-        said.append(("Not all packages judged.", f"{left:,} of {all_packages} could not be looked up or compared."))
+        told = f"{told_number(left)} of {told_number(totals['packages'])} packages"
+        said.append(("Not all packages judged.", f"{told} could not be looked up or compared."))
     return said
 
 
@@ -132,7 +137,7 @@ def told_data(data: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _images(number: int) -> str:
-    return f"{number:,} image{'' if number == 1 else 's'}"
+    return f"{told_number(number)} image{'' if number == 1 else 's'}"
 
 
 def _charts(deliveries: Sequence[Mapping[str, Any]]) -> Iterator[tuple[str, Chart, int]]:
@@ -162,7 +167,7 @@ def _image(image: Mapping[str, Any], number: int) -> dict[str, Any]:
         **finding_tables(image["findings"], [sbom["platform"] for sbom in image["sboms"]]),
         "number": number,
         "tone": TONES.get(image["verdict"], "bad"),
-        "grave": counts is None or image["verdict"] != "verified" or bool(counts["critical"] or counts["high"]),
+        "grave": counts is None or image["verdict"] != "verified" or any(counts[key] for key in _GRAVE_ONES),
         "told": told_counts(counts),
         "small": draw_chart(history, _SMALL_PLOT, labels=False),
         "chart": draw_chart(history, _MIDDLE_PLOT),

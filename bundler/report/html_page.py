@@ -80,7 +80,7 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters.update(time=_time, size=readable_size, short=short, number=_number, shown_json=_shown_json)
+    environment.filters.update(time=_time, size=readable_size, short=short, number=told_number, shown_json=_shown_json)
 
     def ours(text: str) -> Markup:
         return Markup(text)  # noqa: S704  only for this package's own files, and for JSON made safe by embedded_json
@@ -144,6 +144,6 @@ def _time(moment: datetime | None) -> str:
     return "" if moment is None else format_moment(moment.replace(microsecond=0)).replace("T", " ").replace("Z", " UTC")
 
 
-def _number(value: int) -> str:
+def told_number(value: int) -> str:
     """12 345 with narrow spaces that do not break."""
     return f"{value:,}".replace(",", "\u202f")

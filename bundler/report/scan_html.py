@@ -24,7 +24,7 @@ from bundler.report.dashboard_html import (
     search_index,
     told_data,
 )
-from bundler.report.html_page import render
+from bundler.report.html_page import render, told_number
 from bundler.vulnerability.dashboard import counts_document, exposure_document
 from bundler.vulnerability.findings import ScanResult
 from bundler.vulnerability.history import SHOWN, add_counts, count, merge_findings
@@ -75,8 +75,8 @@ def _warnings(document: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     for failure in document["not_scanned"]:
         yield "Not scanned.", f"{failure['message']} [{failure['reason']}]"
     if left := document["packages"] - document["judged"]:
-        told = f"{left:,} of {document['packages']:,} packages could not be looked up or compared."
-        yield "Not all packages judged.", told
+        told = f"{told_number(left)} of {told_number(document['packages'])} packages"
+        yield "Not all packages judged.", f"{told} could not be looked up or compared."
 
 
 def _images(results: Sequence[ScanResult], at: datetime) -> Iterator[dict[str, Any]]:

@@ -57,7 +57,7 @@ def headline(html: str) -> tuple[str, str]:
         ((2, 3, 0, 0, 0), {}, ("bad", "2 critical and 3 high open")),
         ((0, 1, 9, 0, 0), {}, ("bad", "1 high open")),
         ((0, 0, 1, 2, 0), {}, ("warn", "3 open, none above medium")),
-        ((0, 0, 1, 0, 2), {}, ("warn", "3 open, 2 of unknown severity")),
+        ((0, 0, 1, 0, 2), {}, ("bad", "3 open, 2 of unknown severity")),
         ((0, 0, 0, 0, 0), {"unscanned": 1}, ("warn", "None known, not all judged")),
         ((0, 0, 0, 0, 0), {"incomplete": 1}, ("warn", "None known, not all judged")),
         ((0, 0, 0, 0, 0), {"unscanned": 4}, ("warn", "Nothing could be judged")),
