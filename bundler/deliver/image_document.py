@@ -5,6 +5,7 @@ Rules: every key is always there, empty where there is nothing to say; strengths
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
@@ -15,8 +16,9 @@ from bundler.errors import RejectedError, SealiftError
 from bundler.evidence.provenance_details import ProvenanceDetails
 from bundler.evidence.sbom import Sbom
 from bundler.moment import format_moment
+from bundler.verify.completeness import CompleteImage
 from bundler.verify.result import EvidenceFact
-from bundler.verify.scan_facts import carried_document
+from bundler.verify.scan_facts import CarriedScan, carried_document
 
 _WORDS = {"sbom": "SBOM", "provenance": "provenance"}
 _SIGNATURES = frozenset({"signature", "attestation"})
@@ -58,7 +60,7 @@ def signatures_document(inspection: ImageInspection) -> tuple[dict[str, Any], Se
 def scans_document(inspection: ImageInspection) -> tuple[dict[str, Any], SealiftError | None]:
     """Scan reports, and why the command fails, if it does: absent for a platform, or unreadable."""
     scans = inspection.scans()
-    missing = missing_platforms(scans, inspection.judged.complete)
+    missing = _unscanned(scans, inspection.judged.complete)
     failure = next((scan.failure for scan in scans if scan.failure is not None), None)
     if not scans or missing:
         failure = RejectedError(
@@ -71,6 +73,19 @@ def scans_document(inspection: ImageInspection) -> tuple[dict[str, Any], Sealift
     document["missing"] = list(missing)
     document["scans"] = [carried_document(scan, inspection.at) for scan in scans]
     return document, failure
+
+
+def _unscanned(scans: Sequence[CarriedScan], complete: CompleteImage) -> tuple[str, ...]:
+    """Platforms that no scan report is about, neither by themselves nor by an index over them."""
+    return tuple(
+        platform
+        for platform, digest in complete.platforms
+        if not any(
+            scan.subject == digest
+            or (scan.subject in complete.indexes_over[digest] and (not scan.covers or platform in scan.covers))
+            for scan in scans
+        )
+    )
 
 
 def tree_document(inspection: ImageInspection) -> dict[str, Any]:

@@ -67,7 +67,12 @@ class ImageInspection:
 
         judged = self.judged
         found = gather_scans(judged.complete, judged.evidence, judged.facts, self.read_blob, hold=hold)
-        return tuple(scan for scan in found if self.platform is None or scan.platform in ("", self.platform))
+        about = self.platform
+        if about is None:
+            return found
+        return tuple(
+            scan for scan in found if scan.platform in ("", about) and (not scan.covers or about in scan.covers)
+        )
 
 
 @contextmanager

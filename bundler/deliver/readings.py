@@ -16,7 +16,7 @@ Rules of this module:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import Literal
 
 from bundler.digest import Digest
@@ -41,7 +41,6 @@ from bundler.verify.facts import signers_of
 from bundler.verify.opened import FoundStatement, ImageEvidence
 from bundler.verify.requirements import UNSIGNED
 from bundler.verify.result import EvidenceFact
-from bundler.verify.scan_facts import CarriedScan
 from bundler.verify.strength import AS_REFERRER_SIGNED, BY_TAG, BY_TAG_SIGNED
 
 ReadingKind = Literal["sbom", "provenance"]
@@ -123,7 +122,7 @@ def signed_subjects(evidence: ImageEvidence) -> set[Digest]:
     return found
 
 
-def missing_platforms(readings: Sequence[Reading | CarriedScan], complete: CompleteImage) -> tuple[str, ...]:
+def missing_platforms(readings: tuple[Reading, ...], complete: CompleteImage) -> tuple[str, ...]:
     """Platforms that no reading is about, neither by themselves nor by an index over them."""
     told = {reading.subject for reading in readings}
     return tuple(

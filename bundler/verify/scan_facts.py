@@ -23,7 +23,7 @@ from bundler.wording import counted
 _DAY = timedelta(days=1)
 _BOUND = {
     "statement": "its statement names this image",
-    "layers": "it names exactly these layers",
+    "layers": "it names exactly the layers",
     "digest": "it names this image by digest",
     "derivation": "the derivation statement names it",
     "place": "it does not say which image it is about; only its place does",
@@ -45,6 +45,8 @@ class CarriedScan:
         code: why it is not verified; empty when it is, or when nobody signed it.
         bound_by: what ties its content to the subject: `statement`, `layers`, `digest`, `derivation`, `place`; empty
             when it could not be read.
+        covers: platforms whose layers or digests it names, where it is about an index: a scanner looks at one platform,
+            whatever it is attached to. Empty where it does not say, and for what is about one platform anyway.
         role: `before the patch` or `after the patch`, for reports that a derivation statement names.
         failure: why it could not be read; then `scan` is not set.
         held: its bytes, where they were asked for.
@@ -60,6 +62,7 @@ class CarriedScan:
     signers: tuple[str, ...] = ()
     code: str = ""
     bound_by: str = ""
+    covers: tuple[str, ...] = ()
     role: str = ""
     scan: UpstreamScan | None = None
     failure: SealiftError | None = None
@@ -90,6 +93,7 @@ def carried_document(carried: CarriedScan, at: datetime | None) -> dict[str, Any
         "reason": carried.reason,
         "message": str(carried.failure) if carried.failure is not None else "",
         "bound_by": carried.bound_by,
+        "covers": list(carried.covers),
         "role": carried.role,
         "scan": None if carried.scan is None else _scan_document(carried.scan, at),
         "told": list(told(carried, at)),
@@ -128,7 +132,8 @@ def told(carried: CarriedScan, at: datetime | None) -> Iterator[str]:
     data = f" ({scan.database})" if scan.database else ""
     yield f"its database{data}: {_when('of', scan.database_at, at)}"
     yield _found(scan)
-    yield "; ".join(word for word in (carried.role, _BOUND[carried.bound_by]) if word)
+    alone = f"by what it names it is about {', '.join(carried.covers)} alone" if carried.covers else ""
+    yield "; ".join(word for word in (carried.role, _BOUND[carried.bound_by], alone) if word)
 
 
 def _found(scan: UpstreamScan) -> str:

@@ -12,7 +12,8 @@ Rules of this module:
 - Nothing here decides anything. Strengths come from the facts of evidence; a report is listed, not believed.
 - A statement's subject was checked, or is checked here. Beyond that, a scanner's document that names an image, or
   layers, has to name this one (``scan-report-subject``): whoever attached it may have taken the wrong file. Layers
-  decide where they are named; a digest may be that of the manifest, its config, or an index over it.
+  decide where they are named; a digest may be that of the manifest, its config, or an index over it. A report that is
+  attached to an index and names one platform is about that platform, not about the others.
 - What cannot be read stands with its reason. A plain JSON file that does not say that it is a scan report is none.
 """
 
@@ -182,36 +183,42 @@ class _Gathering:
             scan = read()
             if bound_by == "derivation":
                 return replace(base, scan=scan, bound_by=bound_by)
-            named = self._named_by(scan, base.subject)
+            named, covers = self._named_by(scan, base.subject)
         except ITEM_FAILURES as error:
             return replace(base, failure=error)
-        return replace(base, scan=scan, bound_by=bound_by or named or "place")
+        return replace(base, scan=scan, bound_by=bound_by or named, covers=() if base.platform else covers)
 
-    def _named_by(self, scan: UpstreamScan, subject: Digest) -> str:
-        """How the scanner's document names this subject; empty when it names nothing.
+    def _named_by(self, scan: UpstreamScan, subject: Digest) -> tuple[str, tuple[str, ...]]:
+        """How the scanner's document names this subject, and which platforms of it.
 
         Raises:
             RejectedError: it names another image, or another platform of this one (code ``scan-report-subject``).
         """
         document = self.complete.graph.documents.get(subject)
         if document is None:
-            return ""  # about other evidence, an SBOM for instance: what it names is what that is about
+            return "place", ()  # about other evidence, an SBOM for instance: what it names is what that is about
         manifests = self._manifests(document)
-        layers = [self._layers_of(manifest) for manifest in manifests]
-        if scan.layers and all(found is not None for found in layers) and self._is_whole(document):
-            if scan.layers in layers:
-                return "layers"
+        layers = {manifest.digest: self._layers_of(manifest) for manifest in manifests} if scan.layers else {}
+        if scan.layers and None not in layers.values() and self._is_whole(document):
+            meant = [manifest for manifest in manifests if layers[manifest.digest] == scan.layers]
+            if meant:
+                return "layers", self._names(meant)
             raise _other("an image with other layers", subject)
-        own = {name for manifest in manifests for name in (str(manifest.digest), str(manifest.config.digest))}
+        meant = [manifest for manifest in manifests if scan.digests & _own(manifest)]
+        if meant:
+            return "digest", self._names(meant)
         over = {str(subject), *map(str, self.complete.indexes_over[subject])}
-        others = {
-            name for manifest in self._platforms() for name in (str(manifest.digest), str(manifest.config.digest))
-        } - own
-        if scan.digests & own or (scan.digests & over and not scan.digests & others):
-            return "digest"
+        others = scan.digests & {name for manifest in self._platforms() for name in _own(manifest)}
+        if scan.digests & over and not others:
+            return "digest", ()
         if scan.digests:
-            raise _other(min(scan.digests & others or scan.digests)[:160], subject)
-        return ""
+            raise _other(min(others or scan.digests)[:160], subject)
+        return "place", ()
+
+    def _names(self, manifests: list[ImageManifest]) -> tuple[str, ...]:
+        """The platforms of these manifests."""
+        meant = {manifest.digest for manifest in manifests}
+        return tuple(child.platform for child in self.complete.image.platforms if child.digest in meant)
 
     def _manifests(self, document: ImageManifest | ImageIndex) -> list[ImageManifest]:
         """The image manifests that a document is or leads to, as far as they are here."""
@@ -242,6 +249,11 @@ class _Gathering:
         return CarriedScan(
             fact.subject, fact.platform, form, fact.digest, None, declared, fact.strength, signers, fact.code
         )
+
+
+def _own(manifest: ImageManifest) -> frozenset[str]:
+    """What a scanner may name an image of one platform by: its manifest, or its config."""
+    return frozenset((str(manifest.digest), str(manifest.config.digest)))
 
 
 def _roles(each: PatchedPlatform) -> tuple[tuple[Digest, Digest, str], ...]:

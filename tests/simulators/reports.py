@@ -33,7 +33,7 @@ def full_scans(text: str) -> tuple[CarriedScan, ...]:
     """A scan report that was read, and one that was not."""
     counts = dict.fromkeys(SEVERITIES, 3)
     scan = UpstreamScan(text, text, text, text, text, AT, AT, counts, 2, 1, text, frozenset({text}), (text,))
-    read = CarriedScan(DIGEST, text, text, DIGEST, DIGEST, text, text, (text, text), "", "statement", "", scan)
+    read = CarriedScan(DIGEST, text, text, DIGEST, DIGEST, text, text, (text, text), "", "statement", (text,), "", scan)
     failure = MalformedError("some-code", text, text, got=text, want=text)
     return read, CarriedScan(DIGEST, "", text, DIGEST, None, text, text, failure=failure)
 

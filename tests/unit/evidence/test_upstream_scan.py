@@ -84,7 +84,7 @@ def test_grype(newer: bool) -> None:
     assert (scan.database_at, scan.scanned_at) == (DATED, AT.replace(microsecond=500000))
     assert scan.database == ("https://grype.example.org/v6.tar.zst" if newer else "/cache/5")
     assert some(scan) == {"critical": 1, "negligible": 1, "unknown": 1}
-    assert (scan.suppressed, scan.digests) == (2, {"sha256:aa", "sha256:bb", "sha256:cc"})
+    assert (scan.suppressed, scan.digests) == (2, frozenset({"sha256:aa", "sha256:bb", "sha256:cc"}))
 
 
 def test_grype_of_a_folder_names_it() -> None:
@@ -133,7 +133,7 @@ def test_the_bare_predicate_as_a_file() -> None:
 
 @pytest.mark.parametrize("predicate_type", [VULNS_01, VULNS_02])
 def test_in_toto(predicate_type: str) -> None:
-    ratings = (
+    ratings: tuple[list[dict[str, Any]], ...] = (
         [{"method": "nvd", "score": "9.8"}, {"method": "vendor", "score": "low"}],
         [],
         [{"method": "epss", "score": "0.9"}],
@@ -273,7 +273,7 @@ def test_files_are_refused(raw: bytes, code: str) -> None:
 
 def test_too_much_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "SCAN_FINDINGS", 3)
-    two = [{"Vulnerabilities": [{}, {}]}] * 2
+    two: list[dict[str, Any]] = [{"Vulnerabilities": [{}, {}]}] * 2
     with pytest.raises(MalformedError) as caught:
         file(trivy(Results=two))
     assert caught.value.code == "limits"
