@@ -62,6 +62,17 @@ def other_bytes(exchange: Exchange) -> None:
     altered(change)(exchange)
 
 
+def other_spelling(exchange: Exchange) -> None:
+    """The same document with a space behind it, and the digest header told to fit."""
+
+    def change(reply: Reply) -> None:
+        assert isinstance(reply.body, bytes)
+        reply.body += b" "
+        reply.headers["Docker-Content-Digest"] = str(sha256_of(reply.body))
+
+    altered(change)(exchange)
+
+
 def truncated_document(exchange: Exchange) -> None:
     """Half of the document, with a length and digest that fit."""
 

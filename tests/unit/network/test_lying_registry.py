@@ -156,6 +156,7 @@ LIES = [
         "registry-answer",
     ),
     Lie("other bytes for a digest", lies.other_bytes, (by_digest,), "registry-answer"),
+    Lie("another spelling for a digest", lies.other_spelling, (by_digest,), "registry-answer"),
     Lie("truncated document", lies.truncated_document, (by_tag, by_digest, referrers, tags), "registry-answer"),
     Lie(
         "a document with a key twice",
