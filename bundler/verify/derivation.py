@@ -33,6 +33,7 @@ from bundler.verify.patterns import ImagePattern
 from trust_root.stream_signature import StreamKeys
 
 if TYPE_CHECKING:
+    from bundler.verify.vulnerabilities import VulnerabilityData
     from bundler.vulnerability.lineage import Lineage, PlatformImage
     from bundler.vulnerability.scan_report import Change, ScanReport
 
@@ -47,6 +48,7 @@ class Surroundings:
     Attributes:
         keys: those that signed this bundle's stream; None where nobody knows them.
         at: the time of the verification.
+        vulnerabilities: data to hold images against, where a rule asks for it.
     """
 
     inventory: Inventory
@@ -54,6 +56,7 @@ class Surroundings:
     read_blob: ReadBlob
     keys: StreamKeys | None
     at: datetime | None
+    vulnerabilities: VulnerabilityData | None = None
 
 
 @dataclass(frozen=True, slots=True)

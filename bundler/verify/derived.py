@@ -12,6 +12,7 @@ Rules of this module:
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 from bundler.digest import Digest
 from bundler.errors import DamagedError, SealiftError
@@ -24,7 +25,13 @@ from bundler.verify.demands import check_demands, check_platforms
 from bundler.verify.derivation import Claim, FoundClaims, Proved, ProvedPlatform, Surroundings, find_claims, prove
 from bundler.verify.opened import ImageEvidence, open_evidence
 from bundler.verify.policy import Rule
+from bundler.verify.requirements import Met
 from bundler.verify.result import Check, EvidenceFact, Outcome
+
+if TYPE_CHECKING:
+    from bundler.verify.patch_vex import PatchVex
+    from bundler.verify.policy_vulnerabilities import VulnerabilityRule
+    from bundler.verify.vulnerabilities import VulnerabilityData
 
 _NAME = "derivation"
 _SHOWN_IDS = 20
@@ -66,12 +73,30 @@ def check_derived(
     if proved is None:
         return (_unproved(derived.failures), *check_platforms(complete, rule))
     old = open_evidence(proved.original, around.keyring, around.read_blob, around.at)
-    demands, _ = check_demands(proved.original, old, rule)
+    demands, met = check_demands(proved.original, old, rule)
+    if around.vulnerabilities is not None and rule.vulnerabilities is not None:
+        patch = _mended(proved, around, around.vulnerabilities, rule.vulnerabilities)
+        demands = (*demands, *_open_findings(around.vulnerabilities, patch, old, rule, met))
     return (
         *_told(proved, evidence, old, allow_lost=rule.allow_omitted),
         *(replace(check, detail=_OF_THE_ORIGINAL + check.detail) for check in demands),
         *check_platforms(complete, rule),
     )
+
+
+def _mended(proved: Proved, around: Surroundings, data: VulnerabilityData, wanted: VulnerabilityRule) -> PatchVex:
+    from bundler.verify.patch_vex import PatchVex  # noqa: PLC0415  few runs need it
+
+    return PatchVex(proved, around.read_blob, wanted.vex_authors, data.matcher.at)
+
+
+def _open_findings(
+    data: VulnerabilityData, patch: PatchVex, old: ImageEvidence, rule: Rule, met: Met
+) -> Iterator[Check]:
+    """The original's SBOMs against the data, with what the patch mended beside the findings."""
+    from bundler.verify.vulnerabilities import check_vulnerabilities  # noqa: PLC0415  few runs need it
+
+    return check_vulnerabilities(data, patch.proved.original, old, rule, met, patch=patch)
 
 
 def note_derivation(derived: Derived, evidence: ImageEvidence, around: Surroundings) -> tuple[Check, ...]:
@@ -85,10 +110,21 @@ def note_derivation(derived: Derived, evidence: ImageEvidence, around: Surroundi
 
 
 def with_claims(facts: Sequence[EvidenceFact], derived: Derived) -> tuple[EvidenceFact, ...]:
-    """Facts of evidence, in which verified statements are told as what they are, and others with their reason."""
+    """Facts of evidence, in which verified statements are told as what they are, and others with their reason.
+
+    One fact for each statement: what else its referrer holds are the documents that it names.
+    """
     claims = {claim.manifest.digest: claim for claim in derived.found.claims}
     failures = {evidence.digest: error for evidence, error in derived.found.failures}
-    return tuple(_fact(fact, claims.get(fact.digest), failures.get(fact.digest)) for fact in facts)
+    told: set[Digest] = set()
+    kept: list[EvidenceFact] = []
+    for fact in facts:
+        if fact.digest not in told:
+            kept.append(_fact(fact, claims.get(fact.digest), failures.get(fact.digest)))
+        elif fact.digest not in claims:
+            kept.append(fact)
+        told.add(fact.digest)
+    return tuple(kept)
 
 
 def _fact(fact: EvidenceFact, claim: Claim | None, failure: SealiftError | None) -> EvidenceFact:

@@ -264,9 +264,6 @@ def _parse_rule(fields: Fields, number: int) -> Rule:
 def _vulnerabilities(fields: Fields) -> VulnerabilityRule | None:
     if "vulnerabilities" not in fields:
         return None
-    if "derived_from" in fields:
-        want = "one of the two: the SBOM of a patched image is the original's"
-        raise wrong(f"{fields.where}.vulnerabilities", "beside derived_from", want)
     from bundler.verify.policy_vulnerabilities import parse_vulnerability_rule  # noqa: PLC0415  few rules need it
 
     return parse_vulnerability_rule(fields.fields("vulnerabilities"))

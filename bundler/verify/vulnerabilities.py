@@ -27,6 +27,7 @@ from bundler.verify.appraisal import ITEM_FAILURES, Appraisal
 from bundler.verify.completeness import CompleteImage
 from bundler.verify.data import age_days
 from bundler.verify.opened import ImageEvidence
+from bundler.verify.patch_vex import PatchVex
 from bundler.verify.policy import Demand, Rule
 from bundler.verify.policy_signer import Signer
 from bundler.verify.policy_vulnerabilities import VulnerabilityRule
@@ -98,9 +99,21 @@ class Platform:
 
 
 def check_vulnerabilities(
-    data: VulnerabilityData, complete: CompleteImage, evidence: ImageEvidence, rule: Rule, met: Met
+    data: VulnerabilityData,
+    complete: CompleteImage,
+    evidence: ImageEvidence,
+    rule: Rule,
+    met: Met,
+    *,
+    patch: PatchVex | None = None,
 ) -> Iterator[Check]:
     """The checks of one image under a rule with `vulnerabilities`.
+
+    Args:
+        data: what it is held against.
+        complete, evidence, met: the image; of a patched one, the original.
+        rule: the rule.
+        patch: of a patched image, what was mended of the original.
 
     Raises:
         EnvError: a damaged index, or a package of the extra `scan` is absent.
@@ -112,12 +125,12 @@ def check_vulnerabilities(
         detail = "neither this bundle nor this site has OSV data; carry some ([[vulnerability-data]])"
         yield Check(NAME, Outcome.MISSING, "vulnerability-data-missing", detail=detail)
         return
-    work = _Work(data, complete, evidence, rule, wanted, met)
+    work = _Work(data, complete, evidence, rule, wanted, met, patch)
     yield from work.age()
     book = VexBook(work.vex(), data.matcher.at)
-    for platform, digest in complete.platforms:
+    for platform, digest in complete.platforms if patch is None else patch.platforms:
         yield from work.check(work.scan(platform, digest, book))
-    for note in (*data.notes, *data.misdated(), *book.notes, *work.unread):
+    for note in (*data.notes, *data.misdated(), *book.notes, *(patch.notes if patch else ()), *work.unread):
         yield Check(NAME, Outcome.NOTE, note.code, note.subject, note.detail)
 
 
@@ -157,6 +170,7 @@ class _Work:
     rule: Rule
     wanted: VulnerabilityRule
     met: Met
+    patch: PatchVex | None = None
     unread: list[Note] = field(default_factory=list)
 
     @property
@@ -179,7 +193,8 @@ class _Work:
         """All SBOMs of one platform that are vouched for, with VEX beside their findings."""
         scans: list[ScanResult] = []
         notes: set[Note] = set()
-        subject = Subject(self.complete.image.name, frozenset({digest, self.complete.image.digest}))
+        own = frozenset({digest, self.complete.image.digest})
+        subject = Subject(self.complete.image.name, own if self.patch is None else self.patch.digests(digest))
         vouched = vouched_sboms(self.rule, digest, self.complete, self.evidence, self.met)
         for statement, strength in {item.raw: (item, strength) for item, strength in vouched}.values():
             try:
@@ -191,7 +206,8 @@ class _Work:
             place = SbomPlace(self.complete.image.name, digest, platform, manifest, strength)
             scanned = scan_sbom(sbom, place, self.data.matcher)
             applied = book.apply(scanned.findings, subject)
-            scans.append(replace(scanned, findings=applied.findings))
+            findings = applied.findings if self.patch is None else self.patch.apply(digest, applied.findings)
+            scans.append(replace(scanned, findings=findings))
             notes |= set(applied.notes)
         return Platform(platform, tuple(scans), tuple(sorted(notes)))
 

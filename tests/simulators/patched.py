@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -82,6 +82,7 @@ class Scene:
     before: dict[str, bytes] = field(default_factory=dict)
     after: dict[str, bytes] = field(default_factory=dict)
     vex: dict[str, bytes] = field(default_factory=dict)
+    papers: Callable[[Descriptor], list[bytes]] | None = None  # statements about each platform of the original
 
     # What `build` made.
     layout: Layout = field(default_factory=Layout)
@@ -96,7 +97,7 @@ class Scene:
         old = {name: part.add(layout) for name, part in self.original.items()}
         new = {name: part.add(layout) for name, part in self.patched.items()}
         self.children = old
-        self.original_top = next(iter(old.values())) if single else layout.index(list(old.values()))
+        self.original_top = next(iter(old.values())) if single else layout.index(list(self._with_papers(old)))
         self.patched_top = next(iter(new.values())) if single else layout.index(list(new.values()))
         layout.name(self.original_top, NAME)
         layout.name(self.patched_top, PATCHED_NAME)
@@ -105,6 +106,12 @@ class Scene:
         subject = replace(self.patched_top, platform=None)
         self.referrer = make_referrer(derivation, documents, subject, signer or self.key)
         return self.carry(self.referrer)
+
+    def _with_papers(self, children: dict[str, Descriptor]) -> Iterator[Descriptor]:
+        for child in children.values():
+            yield child
+            if self.papers is not None:
+                yield self.layout.attestation(child, self.papers(child))
 
     def carry(self, referrer: MadeReferrer) -> Layout:
         """Put a referrer into the layout."""

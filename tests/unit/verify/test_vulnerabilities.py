@@ -282,7 +282,6 @@ def test_an_sbom_is_always_required() -> None:
         rule(SIGNED + "\nunsigned_author = 'x'"),
         rule(vex="[]"),
         policy(demand(), "[rule.vulnerabilities]"),
-        policy(demand(), "[rule.vulnerabilities]\nat_most = 'low'", derived_from='["registry.example.org/x"]'),
     ],
 )
 def test_policies_that_make_no_sense(text: str) -> None:
