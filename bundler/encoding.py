@@ -3,6 +3,8 @@ r"""Base64 and PEM with one spelling (RFC 4648 section 3.5; RFC 7468).
 Rules of this module:
 - Decode, then encode, gives back the same text: no white space, no missing padding, no stray trailing bits.
 - One PEM block at a time: a label, lines of 64 characters, one kind of line end. Only the last line end may be absent.
+- Some PEM comes from where nobody minds its lines (key files of publishers; what clients gave a log): `parse_loose_pem`
+  takes lines of any length. What it gives is DER, which has one spelling again.
 - Text that came over a path known to add white space is stripped by the caller, who says why.
 """
 
@@ -18,6 +20,9 @@ ASCII_SPACE = " \t\r\n\v\f"
 
 _PEM = re.compile(
     r"-----BEGIN ([A-Z0-9]+(?: [A-Z0-9]+)*)-----(\r?\n)((?:[A-Za-z0-9+/=]{1,64}\2)+)-----END \1-----(?:\2)?", re.ASCII
+)
+_LOOSE_PEM = re.compile(
+    r"-----BEGIN ([A-Z0-9]+(?: [A-Z0-9]+)*)-----\r?\n([A-Za-z0-9+/=\r\n]+)\r?\n-----END \1-----[\r\n]*", re.ASCII
 )
 _PEM_COLUMNS = 64
 
@@ -63,3 +68,16 @@ def parse_pem(text: str, what: str) -> tuple[str, bytes]:
     if format_pem(label, der).rstrip("\n") != text.replace(line_end, "\n").rstrip("\n"):
         raise MalformedError("pem", what, got="another spelling", want="lines of 64 characters")
     return label, der
+
+
+def parse_loose_pem(text: str, what: str) -> tuple[str, bytes]:
+    """Like `parse_pem`, with lines of any length; base64 itself stays strict.
+
+    Raises:
+        MalformedError: none, several, something around it (code ``pem``), or another spelling (``base64``).
+    """
+    match = _LOOSE_PEM.fullmatch(text)
+    if match is None:
+        raise MalformedError("pem", what, got="something else", want="exactly one PEM block")
+    label, body = match.groups()
+    return label, decode_base64(body.replace("\r", "").replace("\n", ""), what)

@@ -29,6 +29,10 @@ class Fields:
     def __contains__(self, key: str) -> bool:
         return key in self._values
 
+    def holds(self, key: str) -> bool:
+        """Whether something stands there: neither absent nor null, which are one in protobuf's JSON."""
+        return self._values.get(key) is not None
+
     def only(self, *allowed: str) -> None:
         """Refuse any key that is not named."""
         unknown = sorted(set(self._values) - set(allowed))

@@ -2,6 +2,7 @@
 
 Rules of this module:
 - Strict: unknown fields, duplicate keys, other spellings of base64, none or two of what stands for one thing: refused.
+  Null is the same as absent (ProtoJSON): npm's registry and older sigstore-js write it.
 - The version says what must be there (code ``bundle-version``): 0.1 a promise in every log entry; from 0.2 on a proof
   with a checkpoint in every one; 0.3 one certificate instead of a chain, and only 0.3.
 - At most 32 log entries and 32 timestamps, none of them twice (``duplicate-evidence``): nobody counts one as two.
@@ -115,7 +116,7 @@ def parse_bundle(raw: bytes, *, allow_root: bool = False) -> SigstoreBundle:
         timestamps=_parse_timestamps(material),
         content=_parse_content(fields),
     )
-    _check_version(bundle, in_chain="x509CertificateChain" in material, alone="certificate" in material)
+    _check_version(bundle, in_chain=material.holds("x509CertificateChain"), alone=material.holds("certificate"))
     _check_duplicates(bundle)
     return bundle
 
@@ -179,7 +180,7 @@ def _content_value(content: MessageSignature | Envelope) -> dict[str, Any]:
 
 def _parse_key_material(material: Fields, *, allow_root: bool) -> tuple[tuple[Certificate, ...], str | None]:
     """The certificates, leaf first; or none, and the hint of a key."""
-    named = [name for name in ("certificate", "x509CertificateChain", "publicKey") if name in material]
+    named = [name for name in ("certificate", "x509CertificateChain", "publicKey") if material.holds(name)]
     if len(named) != 1:
         raise MalformedError(
             "key-material", _WHAT, got=f"{len(named)} of certificate, chain and key", want="exactly one"
@@ -187,7 +188,7 @@ def _parse_key_material(material: Fields, *, allow_root: bool) -> tuple[tuple[Ce
     if named == ["publicKey"]:
         key = material.fields("publicKey")
         key.only("hint")
-        return (), key.optional_text("hint") or ""
+        return (), key.text("hint") if key.holds("hint") else ""
     if named == ["certificate"]:
         items = [material.fields("certificate")]
     else:
@@ -211,17 +212,17 @@ def _parse_certificate(fields: Fields) -> Certificate:
 
 
 def _parse_entries(material: Fields) -> tuple[TransparencyLogEntry, ...]:
-    if "tlogEntries" not in material:
+    if not material.holds("tlogEntries"):
         return ()
     return tuple(parse_log_entry(item) for item in material.each("tlogEntries", maximum=limits.LOG_ENTRIES))
 
 
 def _parse_timestamps(material: Fields) -> tuple[bytes, ...]:
-    if material.raw("timestampVerificationData") is None:  # some clients write null, as protobuf JSON lets them
+    if not material.holds("timestampVerificationData"):
         return ()
     data = material.fields("timestampVerificationData")
     data.only("rfc3161Timestamps")
-    if "rfc3161Timestamps" not in data:
+    if not data.holds("rfc3161Timestamps"):
         return ()
     stamps = []
     for item in data.each("rfc3161Timestamps", maximum=limits.TIMESTAMPS):
@@ -231,7 +232,7 @@ def _parse_timestamps(material: Fields) -> tuple[bytes, ...]:
 
 
 def _parse_content(fields: Fields) -> MessageSignature | Envelope:
-    named = [name for name in ("messageSignature", "dsseEnvelope") if name in fields]
+    named = [name for name in ("messageSignature", "dsseEnvelope") if fields.holds(name)]
     if len(named) != 1:
         raise MalformedError("signature", _WHAT, got=f"{len(named)} of message signature and envelope", want="one")
     if named == ["dsseEnvelope"]:
@@ -253,7 +254,7 @@ def _with_signature(content: MessageSignature | Envelope) -> MessageSignature | 
 
 
 def _parse_message_digest(message: Fields) -> tuple[str | None, bytes]:
-    if "messageDigest" not in message:
+    if not message.holds("messageDigest"):
         return None, b""
     claimed = message.fields("messageDigest")
     claimed.exactly("algorithm", "digest")

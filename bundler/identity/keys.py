@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat,
 
 from bundler import limits
 from bundler.digest import Content, Digest
-from bundler.encoding import ASCII_SPACE, parse_pem
+from bundler.encoding import ASCII_SPACE, parse_loose_pem
 from bundler.errors import MalformedError, RejectedError
 from bundler.value import dataclass, field
 
@@ -155,7 +155,9 @@ class KeyIdentity:
 
 
 def parse_public_key(raw: bytes, what: str = "public key") -> PublicKey:
-    """Read a key file: one PEM block `PUBLIC KEY` (white space around it is allowed), or DER.
+    """Read a key file: one PEM block `PUBLIC KEY`, or DER.
+
+    White space around the block is allowed, and lines of any length: npm's registry publishes its key on one line.
 
     Raises:
         MalformedError: anything else, or a key that is too weak (code ``key``, ``pem`` or ``base64``).
@@ -168,7 +170,7 @@ def parse_public_key(raw: bytes, what: str = "public key") -> PublicKey:
         text = raw.decode("ascii").strip(ASCII_SPACE)
     except UnicodeDecodeError as error:
         raise _malformed(what, "bytes that are not ASCII", "PEM or DER") from error
-    label, der = parse_pem(text, what)
+    label, der = parse_loose_pem(text, what)
     if label != "PUBLIC KEY":
         raise _malformed(what, f"PEM {label}", "PEM PUBLIC KEY")
     return parse_spki(der, what)

@@ -11,12 +11,11 @@ Rules of this module:
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from typing import Literal
 
 from bundler import limits
-from bundler.encoding import decode_base64
+from bundler.encoding import decode_base64, parse_loose_pem
 from bundler.errors import MalformedError, RejectedError
 from bundler.fields import Fields
 from bundler.strict_json import parse_foreign
@@ -25,8 +24,6 @@ from bundler.value import dataclass
 
 _WHAT = "log entry"
 _HASH_BYTES = {"sha256": 32, "sha384": 48, "sha512": 64}
-# Any line length: what a log holds is proved byte for byte, and compared as DER.
-_PEM = re.compile(r"-----BEGIN ([A-Z ]{1,40})-----\r?\n([A-Za-z0-9+/=\r\n]+)\r?\n-----END \1-----[\r\n]*", re.ASCII)
 _LABELS: dict[str, Literal["certificate", "key"]] = {"CERTIFICATE": "certificate", "PUBLIC KEY": "key"}
 
 
@@ -200,17 +197,17 @@ def _parse_hash(fields: Fields) -> LoggedHash:
 
 
 def _parse_verifier(text: str, *, encoded_twice: bool = False) -> LoggedVerifier:
-    """A PEM block in base64: a certificate or a key. The log keeps the block as the client wrote it."""
+    """A PEM block in base64: a certificate or a key.
+
+    The log keeps the block as the client wrote it, lines of any length; it is proved byte for byte and compared as DER.
+    """
     raw = decode_base64(text, _WHAT, "verifier")
     if encoded_twice and not raw.startswith(b"-----"):
         raw = _decode_twice(text, "verifier")
     try:
-        match = _PEM.fullmatch(raw.decode("ascii"))
+        label, der = parse_loose_pem(raw.decode("ascii"), _WHAT)
     except UnicodeDecodeError as error:
         raise MalformedError("log-entry", _WHAT, "verifier", got="not ASCII", want="PEM") from error
-    if match is None:
-        raise MalformedError("pem", _WHAT, "verifier", got="something else", want="exactly one PEM block")
-    label, body = match.groups()
     if label not in _LABELS:
         raise MalformedError("log-entry", _WHAT, "verifier", got=f"PEM {label}"[:80], want="CERTIFICATE or PUBLIC KEY")
-    return LoggedVerifier(_LABELS[label], decode_base64(body.replace("\r", "").replace("\n", ""), _WHAT, "verifier"))
+    return LoggedVerifier(_LABELS[label], der)

@@ -3,7 +3,8 @@ as a blob of its own (`application/vnd.sealift.log-entry.v1+json`) for proofs th
 
 Rules of this module:
 - Numbers are 64-bit: decimal strings as protobuf JSON writes them, or JSON integers as it lets writers do. Fields that
-  it leaves out at their default (0, empty list) may be absent. Anything unknown or null is refused.
+  it leaves out at their default (0, empty list) may be absent. Null means absent (ProtoJSON; npm's registry writes it
+  for a proof). Anything unknown is refused.
 - A blob of ours has one spelling: RFC 8785 (sorted keys, no white space, shortest escapes), numbers as strings, time
   and promise left out when there are none. Checkpoints hold newlines, so it is not the canonical form of what we sign.
 - Nothing is verified here: promise.py and proof.py do that, entry.py says what the body is about.
@@ -89,7 +90,7 @@ def parse_log_entry(fields: Fields) -> TransparencyLogEntry:
         version=_name(kind, "version"),
         integrated_time=_integer(fields, "integratedTime", maximum=_LATEST) or None,
         signed_entry_timestamp=_parse_promise(fields),
-        proof=_parse_proof(fields.fields("inclusionProof")) if "inclusionProof" in fields else None,
+        proof=_parse_proof(fields.fields("inclusionProof")) if fields.holds("inclusionProof") else None,
         body=_bytes(fields, "canonicalizedBody", maximum=limits.LOG_ENTRY_BYTES),
     )
 
@@ -136,7 +137,7 @@ def _proof_value(proof: InclusionProof) -> dict[str, Any]:
 
 
 def _parse_promise(fields: Fields) -> bytes | None:
-    if "inclusionPromise" not in fields:
+    if not fields.holds("inclusionPromise"):
         return None
     promise = fields.fields("inclusionPromise")
     promise.exactly("signedEntryTimestamp")
@@ -145,13 +146,13 @@ def _parse_promise(fields: Fields) -> bytes | None:
 
 def _parse_proof(fields: Fields) -> InclusionProof:
     fields.only("logIndex", "rootHash", "treeSize", "hashes", "checkpoint")
-    hashes = fields.texts("hashes", maximum=PATH_MAX) if "hashes" in fields else ()
+    hashes = fields.texts("hashes", maximum=PATH_MAX) if fields.holds("hashes") else ()
     return InclusionProof(
         log_index=_integer(fields, "logIndex"),
         root_hash=_hash(fields.text("rootHash"), f"{fields.where}.rootHash"),
         tree_size=_integer(fields, "treeSize"),
         hashes=tuple(_hash(text, f"{fields.where}.hashes") for text in hashes),
-        checkpoint=_parse_envelope(fields.fields("checkpoint")) if "checkpoint" in fields else None,
+        checkpoint=_parse_envelope(fields.fields("checkpoint")) if fields.holds("checkpoint") else None,
     )
 
 
@@ -162,7 +163,7 @@ def _parse_envelope(fields: Fields) -> bytes:
 
 def _integer(fields: Fields, key: str, *, maximum: int = _INT64_MAX) -> int:
     """A 64-bit number of protobuf JSON; 0 when absent."""
-    if key not in fields:
+    if not fields.holds(key):
         return 0
     value = fields.raw(key)
     if isinstance(value, int):

@@ -8,10 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bundler.encoding import decode_base64, encode_base64, format_pem, parse_pem
+from bundler.encoding import decode_base64, encode_base64, format_pem, parse_loose_pem, parse_pem
 from bundler.errors import MalformedError
 
 PEM = format_pem("CERTIFICATE", bytes(range(100)))
+ONE_LINE = "\n".join((PEM.splitlines()[0], "".join(PEM.splitlines()[1:-1]), PEM.splitlines()[-1]))
 
 
 @settings(derandomize=True, deadline=None)
@@ -78,3 +79,31 @@ def test_pem_lines_of_another_length_are_refused() -> None:
     with pytest.raises(MalformedError) as error:
         parse_pem(f"-----BEGIN X-----\n{body[:60]}\n{body[60:124]}\n{body[124:]}\n-----END X-----\n", "x")
     assert error.value.code == "pem"
+
+
+@pytest.mark.parametrize("text", [PEM, f"{PEM}\n\n", PEM.replace("\n", "\r\n"), ONE_LINE])
+def test_loose_pem_has_lines_of_any_length(text: str) -> None:
+    assert parse_loose_pem(text, "key") == ("CERTIFICATE", bytes(range(100)))
+
+
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        *(
+            ("", "pem"),
+            (PEM + PEM, "pem"),
+            (f"x{PEM}", "pem"),
+            (f" {PEM}", "pem"),
+            (PEM.replace("END CERT", "END"), "pem"),
+        ),
+        *(
+            (PEM.replace("AAEC", "A AEC"), "pem"),
+            (PEM.replace("AAEC", "AAE"), "base64"),
+            (PEM.replace("=", ""), "base64"),
+        ),
+    ],
+)
+def test_loose_pem_is_still_one_block_of_strict_base64(text: str, code: str) -> None:
+    with pytest.raises(MalformedError) as error:
+        parse_loose_pem(text, "key")
+    assert error.value.code == code

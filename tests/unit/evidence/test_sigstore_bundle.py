@@ -136,6 +136,34 @@ def test_absent_timestamps() -> None:
         assert parse_bundle(json.dumps({**value, "verificationMaterial": material}).encode()) == KEYED
 
 
+def test_null_is_absent() -> None:
+    """npm's registry writes `"inclusionProof":null`; ProtoJSON lets it do so with any field."""
+    for bundle in (ENVELOPE, MESSAGE, KEYED):
+        value = value_of(bundle)
+        material = value["verificationMaterial"]
+        absent = {"messageSignature", "dsseEnvelope"} - set(value)
+        unused = {"certificate", "x509CertificateChain", "publicKey"} - set(material)
+        spelled = {**dict.fromkeys(unused), **material}
+        assert parse_bundle(
+            json.dumps({**dict.fromkeys(absent), **value, "verificationMaterial": spelled}).encode()
+        ) == (bundle)
+        assert code({**value, "verificationMaterial": {**material, "unknown": None}}) == "field-unknown"
+        assert code({**value, "verificationMaterial": dict.fromkeys(material)}) == "key-material"
+        assert code({**value, "mediaType": None}) == "field-type"
+    old = replace(ENVELOPE, media_type=V01)
+    value = value_of(old)
+    (entry,) = value["verificationMaterial"]["tlogEntries"]
+    unproved = parse_bundle(json.dumps(value).replace(json.dumps(entry["inclusionProof"]), "null").encode())
+    assert unproved == replace(old, entries=(replace(old.entries[0], proof=None),))
+    assert code({**value, "mediaType": V02} | _with_entry(value, inclusionProof=None)) == "bundle-version"
+    assert code(value | _with_entry(value, inclusionPromise=None)) == "bundle-version"
+
+
+def _with_entry(value: dict[str, Any], **fields: Any) -> dict[str, Any]:
+    material = value["verificationMaterial"]
+    return {"verificationMaterial": {**material, "tlogEntries": [{**material["tlogEntries"][0], **fields}]}}
+
+
 def test_dsse() -> None:
     value = value_of(ENVELOPE)
     signature = value["dsseEnvelope"]["signatures"][0]

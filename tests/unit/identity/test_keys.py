@@ -30,6 +30,13 @@ def refused(work: object, code: str = "key") -> None:
 
 
 @pytest.mark.parametrize("key", [P256, ED25519, RSA_2048], ids=["p256", "ed25519", "rsa"])
+def test_a_pem_on_one_line(key: ec.EllipticCurvePrivateKey) -> None:
+    """As npm's registry publishes its key."""
+    head, *body, foot = pem(key).decode().splitlines()
+    assert parse_public_key("\n".join((head, "".join(body), foot)).encode()) == parse_public_key(pem(key))
+
+
+@pytest.mark.parametrize("key", [P256, ED25519, RSA_2048], ids=["p256", "ed25519", "rsa"])
 def test_pem_and_der_are_the_same_key(key: ec.EllipticCurvePrivateKey) -> None:
     der = key.public_key().public_bytes(Encoding.DER, SPKI)
     parsed = parse_public_key(pem(key))
