@@ -74,6 +74,7 @@ def good_records() -> Iterator[tuple[str, Json]]:
     yield "good--only-commits", record("X-1", {"ranges": [span("introduced 0", "GIT")]})
     yield "good--no-package-null", record("X-1", {**plain, "package": None})
     yield "good--odd-specifics", record("X-1", {**plain, "ecosystem_specific": 7}, database_specific=[1])
+    yield "good--alias-of-another-kind", record("X-1", plain, aliases=["VU#1", "a/b(c)"])
     yield "good--details-for-summary", record("X-1", plain, details="  first line\n\nsecond \x1b[31mline")
 
 
