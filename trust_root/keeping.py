@@ -59,13 +59,13 @@ def kept_path(folder: Path, digest: Digest) -> Path:
 
 
 def write_kept(folder: Path, digest: Digest, pieces: Iterable[bytes | memoryview]) -> None:
-    """Write a content unless it is there; the caller holds the state's lock.
+    """Write a content unless it is there, whole; what is damaged is written anew. The caller holds the state's lock.
 
     Raises:
         TrustError: the pieces are another content (``state-damaged``). EnvError: the disk.
     """
     path = kept_path(folder, digest)
-    if path.exists():
+    if _is_whole(path, digest):
         return
     with disk_errors(_WHAT, path.parent):
         path.parent.mkdir(mode=0o700, exist_ok=True)
@@ -78,6 +78,20 @@ def write_kept(folder: Path, digest: Digest, pieces: Iterable[bytes | memoryview
             raise state_damaged(f"{_FOLDER}/{digest.hex}", "other bytes, while it was written")
 
 
+def _is_whole(path: Path, digest: Digest) -> bool:
+    if not path.is_file():
+        return False
+    with disk_errors(_WHAT, path), path.open("rb") as source:
+        return _hash(source) == digest.hex
+
+
+def _hash(source: BinaryIO) -> str:
+    state = hashlib.sha256()
+    while piece := source.read(limits.READ_BUFFER_BYTES):
+        state.update(piece)
+    return state.hexdigest()
+
+
 @contextlib.contextmanager
 def open_kept(folder: Path, digest: Digest) -> Iterator[BinaryIO]:
     """A content, hashed, at its beginning.
@@ -87,13 +101,10 @@ def open_kept(folder: Path, digest: Digest) -> Iterator[BinaryIO]:
     """
     path = kept_path(folder, digest)
     if not path.is_file():
-        raise state_damaged(f"{_FOLDER}/{path.name}", "absent")
+        raise _content_damaged(path, "absent")
     with disk_errors(_WHAT, path), path.open("rb") as source:
-        state = hashlib.sha256()
-        while piece := source.read(limits.READ_BUFFER_BYTES):
-            state.update(piece)
-        if state.hexdigest() != digest.hex:
-            raise state_damaged(f"{_FOLDER}/{path.name}", "other bytes")
+        if _hash(source) != digest.hex:
+            raise _content_damaged(path, "other bytes")
         source.seek(0)
         yield source
 
@@ -142,3 +153,12 @@ def anonymous_file(folder: Path) -> Iterator[BinaryIO]:
 
 def _list_damaged(path: Path, got: str) -> TrustError:
     return state_damaged(f"content/{path.name}", got)
+
+
+def _content_damaged(path: Path, got: str) -> TrustError:
+    error = state_damaged(f"{_FOLDER}/{path.name}", got)
+    again = (
+        "verify the bundle that brought it once more (an older one with --historic): what it brought is written again"
+    )
+    error.hints = (again, *error.hints)
+    return error

@@ -140,10 +140,25 @@ class Keeper:
         after = cut_to_fit(merged, added, limits.KEPT_LIST_BYTES)
         self._told = [*self._replaced(remembered, data), *_forgotten(merged, after)]
         wanted = after.contents
-        for digest, size_bytes in self._contents(added, data):
+        for digest, size_bytes in self._contents(added.images, data):
             if digest in wanted:
                 write_kept(folder, digest, self._pieces(digest, size_bytes))
         return KeptNow(format_remembered(after), wanted)
+
+    def mend(self, folder: Path, before: bytes | None) -> None:
+        """Write again what the list names and this bundle brings, where it was lost or damaged; nothing else changes.
+
+        Args:
+            folder: the state folder.
+            before: the list.
+
+        Raises:
+            TrustError: ``state-damaged``. EnvError: the disk. DamagedError: the bundle changed.
+        """
+        wanted = parse_remembered(before).contents
+        for digest, size_bytes in self._contents(tuple(self._images()), tuple(self._data())):
+            if digest in wanted:
+                write_kept(folder, digest, self._pieces(digest, size_bytes))
 
     def left_out(self) -> tuple[Note, ...]:
         """What is not kept, and why; asked after `keep`."""
@@ -194,9 +209,11 @@ class Keeper:
                 detail = f"{item.records} records take the place of {known.records}: was all of it exported?"
                 yield Note("data-shrank", item.source, detail)
 
-    def _contents(self, added: RememberedDelivery, data: Sequence[RememberedData]) -> Iterator[tuple[Digest, int]]:
+    def _contents(
+        self, images: Sequence[RememberedImage], data: Sequence[RememberedData]
+    ) -> Iterator[tuple[Digest, int]]:
         sizes = {blob.digest: blob.size_bytes for blob in self.inventory.blobs}
-        for image in added.images:
+        for image in images:
             for paper in image.papers:
                 if paper.content in sizes:
                     yield paper.content, sizes[paper.content]

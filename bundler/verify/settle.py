@@ -41,6 +41,10 @@ def settle(run: Verification, site: Site, archive: ArchiveReader | None = None) 
         keeper = _keeper(run, site, archive)
         keep = keeper.keep if keeper is not None else _drop_all(site)
         standing = site.record(head.opened, head.delivery, head.standing, run.times, weigh=weigh, keep=keep)
+        if keeper is not None and standing.recorded and standing.status == "historic":
+            from trust_root.kept import kept_list  # noqa: PLC0415  seldom
+
+            keeper.mend(site.folder, kept_list(site))
     except SealiftError as error:
         report.failure = error
         return

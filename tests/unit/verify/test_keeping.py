@@ -261,6 +261,30 @@ def test_damage_is_noticed_when_it_is_read(house: House) -> None:
     assert error.value.code == "state-damaged"
 
 
+@pytest.mark.parametrize("lost", [False, True])
+def test_what_rotted_is_written_again_by_its_bundle(house: House, lost: bool) -> None:
+    first = house.exporter.deliver(house.image(), data=[house.data()])
+    accepted(verify(first, house.state, POLICY))
+    whole = {path: path.read_bytes() for path in (house.state / "kept").iterdir()}
+
+    def rot() -> None:
+        for path in whole:
+            path.unlink() if lost else path.write_bytes(b"rotten")
+
+    rot()
+    with pytest.raises(TrustError) as error:
+        recall_sbom(load_site(house.state), house.recall().deliveries[0].images[0].papers[0])
+    assert "verify the bundle that brought it once more" in error.value.hints[0]
+    accepted(verify(first, house.state, POLICY))
+    assert {path: path.read_bytes() for path in whole} == whole
+    accepted(verify(house.exporter.deliver(house.image(2)), house.state, POLICY))
+    rot()
+    state = load_site(house.state).loaded.digest
+    accepted(verify(first, house.state, POLICY, historic=True))
+    assert {path: path.read_bytes() for path in whole} == whole
+    assert load_site(house.state).loaded.digest == state
+
+
 def test_a_list_that_was_changed_or_lost(house: House) -> None:
     accepted(verify(house.exporter.deliver(house.image()), house.state, POLICY))
     site = load_site(house.state)
