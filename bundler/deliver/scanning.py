@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 
@@ -113,7 +114,7 @@ def scan_bundle_with(
     """
     version = scanner.version()
     with tempfile.TemporaryDirectory(prefix="sealift-scan-") as folder:
-        scan = partial(_by_scanner, scanner, f"{scanner.name} {version}", Path(folder))
+        scan = partial(_by_scanner, _ScannerRun(scanner, f"{scanner.name} {version}", Path(folder), basis.at))
         found = _scan_images(source, site, basis, scan, wanted=wanted, platform=platform)
     note = Note("scanner-silent", f"{scanner.name} {version}", "does not say which packages it could not judge")
     return replace(found, notes=(note, *found.notes))
@@ -197,7 +198,17 @@ def _by_data(matcher: Matcher, reading: Reading, place: SbomPlace) -> ScanResult
     return scan_sbom(reading.sbom, place, matcher)
 
 
-def _by_scanner(scanner: SbomScanner, name: str, folder: Path, reading: Reading, place: SbomPlace) -> ScanResult:
+@dataclass(frozen=True, slots=True)
+class _ScannerRun:
+    """A scanner, its name with its version, a folder for its files, and as of when ages count."""
+
+    scanner: SbomScanner
+    name: str
+    folder: Path
+    at: datetime
+
+
+def _by_scanner(run: _ScannerRun, reading: Reading, place: SbomPlace) -> ScanResult:
     """What trivy or grype say of one SBOM.
 
     Raises:
@@ -206,14 +217,14 @@ def _by_scanner(scanner: SbomScanner, name: str, folder: Path, reading: Reading,
     if reading.sbom is None or reading.held is None:
         raise TypeError(reading.form)  # whoever calls has left those out
     which = f"SBOM about {place.platform or place.digest} of {place.image}"
-    work = Path(tempfile.mkdtemp(dir=folder)) / "run"
-    raw = scanner.scan(sbom_document(reading.held), work, which)
-    parse = parse_trivy_report if scanner.name == "trivy" else parse_grype_report
+    work = Path(tempfile.mkdtemp(dir=run.folder)) / "run"
+    raw = run.scanner.scan(sbom_document(reading.held), work, which)
+    parse = parse_trivy_report if run.scanner.name == "trivy" else parse_grype_report
     try:
         word = parse(raw, place.platform or str(place.digest))
     except MalformedError as error:
-        raise scanner.lied(which, str(error)[: limits.PROGRAM_CHARACTERS_SHOWN]) from error
-    findings = tuple(replace(finding, sources=(name,)) for finding in word.findings)
+        raise run.scanner.lied(which, str(error)[: limits.PROGRAM_CHARACTERS_SHOWN]) from error
+    findings = tuple(replace(finding, sources=(run.name,)) for finding in word.findings)
     return ScanResult(
         image=place.image,
         digest=place.digest,
@@ -224,7 +235,7 @@ def _by_scanner(scanner: SbomScanner, name: str, folder: Path, reading: Reading,
         packages=len(reading.sbom.packages),
         judged=0,
         findings=tuple(sorted(findings, key=finding_order)),
-        notes=word.notes(reading.sbom.packages, name),
+        notes=word.notes(reading.sbom.packages, run.name, run.at),
         data=(),
     )
 

@@ -37,7 +37,8 @@ GRYPE = Tool(
     "install grype 0.70 or later (https://github.com/anchore/grype), or scan with --data",
 )
 _TRIVY = ("--quiet", "--format", "json", "--output", _REPORT, "--offline-scan", "--skip-db-update", "--list-all-pkgs")
-_GRYPE = ("--quiet", "--output", "json", "--file", _REPORT)
+# Not `--quiet`: that keeps grype from saying why it failed. Trivy says it all the same.
+_GRYPE = ("--output", "json", "--file", _REPORT)
 _SETTINGS: dict[ScannerName, dict[str, str]] = {
     "trivy": {
         "TRIVY_SKIP_JAVA_DB_UPDATE": "true",
@@ -111,7 +112,13 @@ class SbomScanner:
         timeout = ("--timeout", format_timeout(self._seconds))
         arguments = ["sbom", *_TRIVY, *timeout, _SBOM] if self.name == "trivy" else [f"sbom:{_SBOM}", *_GRYPE]
         arguments += ["--config", SETTINGS]
-        self._program.run(arguments, folder, which, seconds=self._seconds, settings=self._settings, stop=stop)
+        try:
+            self._program.run(arguments, folder, which, seconds=self._seconds, settings=self._settings, stop=stop)
+        except EnvError as error:
+            if error.code != f"{self.name}-failed":
+                raise
+            hint = "it fetches no database here; --scanner-db names the folder of one"
+            raise EnvError(error.code, error.what, error.which, got=error.got, want=error.want, hints=[hint]) from error
         return self._program.read_output(folder / _REPORT, limits.SCAN_REPORT_BYTES, which)
 
     def lied(self, which: str, got: str) -> EnvError:

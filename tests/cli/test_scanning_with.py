@@ -24,6 +24,7 @@ from tests.simulators.scanner_stub import (
     trivy_finding,
     trivy_report,
 )
+from tests.simulators.vulnerability_data import AT
 
 REPORTS: dict[str, Any] = {"trivy": trivy_report(trivy_finding()), "grype": grype_report(grype_finding())}
 NAMES: tuple[ScannerName, ...] = ("trivy", "grype")
@@ -69,6 +70,7 @@ def test_each_sbom_is_given_to_the_scanner(
             assert environment["TRIVY_CACHE_DIR"] == str(tmp_path / "db")
         else:
             assert environment["GRYPE_DB_AUTO_UPDATE"] == "false"
+            assert "--quiet" not in arguments  # it would not say why it failed
             assert environment["GRYPE_DB_CACHE_DIR"] == str(tmp_path / "db")
 
 
@@ -167,7 +169,7 @@ def test_a_trivy_finding() -> None:
 
 def notes(word: ScannerWord, *purls: str) -> list[tuple[str, str, str]]:
     packages = [SbomPackage(purl or "x", "1", purl) for purl in purls]
-    return [(note.code, note.subject, note.detail) for note in word.notes(packages, "it 1")]
+    return [(note.code, note.subject, note.detail) for note in word.notes(packages, "it 1", AT)]
 
 
 def test_what_trivy_did_not_look_at_is_told() -> None:
@@ -186,6 +188,19 @@ def test_what_grype_left_out_is_told() -> None:
     raw = json.dumps(grype_report() | {"ignoredMatches": [grype_finding(), grype_finding()]}).encode()
     told = [("scanner-ignored", "it 1", "2 findings left out by its own rules")]
     assert notes(parse_grype_report(raw, "here"), "pkg:pypi/a@1") == told
+
+
+@pytest.mark.parametrize("below", ["status", ""])
+def test_how_old_grypes_database_is(below: str) -> None:
+    built = {"built": "2026-09-30T01:00:00Z", "path": "/x"}
+    told = {"name": "grype", "version": "1", "db": {"status": built} if below else built}
+    raw = json.dumps(grype_report() | {"descriptor": told}).encode()
+    assert notes(parse_grype_report(raw, "here")) == [
+        ("scanner-data", "it 1", "its database is of 2026-09-30, 31 days old")
+    ]
+    for other in ({"db": 1}, {"db": {"status": None}}, {}):
+        raw = json.dumps(grype_report() | {"descriptor": other}).encode()
+        assert notes(parse_grype_report(raw, "here")) == []
 
 
 def test_a_grype_finding() -> None:
