@@ -15,24 +15,25 @@ from typing import TYPE_CHECKING
 from bundler.archive.inventory import Image, Inventory
 from bundler.digest import Digest
 from bundler.errors import DamagedError
+from bundler.evidence.kind import COSIGN_SBOM, REFERRER, scan_form
 from bundler.value import dataclass, field, replace
 from bundler.verify.appraisal import ITEM_FAILURES
 from bundler.verify.completeness import CompleteImage, open_image
 from bundler.verify.demands import check_image
 from bundler.verify.derivation import Surroundings
 from bundler.verify.derived import check_derived, judge_derivation, note_derivation, with_claims
-from bundler.verify.exhibits import Exhibits, gather_exhibits
 from bundler.verify.facts import evidence_facts, signed_times
 from bundler.verify.keyring import Keyring
 from bundler.verify.opened import ImageEvidence, open_evidence
 from bundler.verify.policy import Policy, Rule
 from bundler.verify.requirements import Met
 from bundler.verify.result import Check, EvidenceFact, Explanation, ImageResult, Outcome
-from bundler.verify.scans import gather_scans
+from bundler.verify.scan_facts import CarriedScan
 from bundler.verify.sightings import SeenLogs, seen_logs
 from trust_root.stream_signature import StreamKeys
 
 if TYPE_CHECKING:
+    from bundler.verify.exhibits import Exhibits
     from bundler.verify.vulnerabilities import VulnerabilityData
     from bundler.vulnerability.remembered import Paper
 
@@ -108,12 +109,34 @@ def judge_image(image: Image, bench: Bench) -> Judged:
     checks = (*_damage(complete, bench.damaged), *checks)
     facts = with_claims(evidence_facts(complete, evidence, met), derived)
     size_bytes = sum(node.size_bytes for node in complete.graph.nodes)
-    exhibits = gather_exhibits(complete, evidence, facts, bench.read_blob) if bench.exhibit else None
+    exhibits = _exhibits(complete, evidence, facts, bench.read_blob) if bench.exhibit else None
     seen = seen_logs(evidence, bench.inventory.created_at)
     papers = _papers(complete, evidence, facts) if bench.keep else ()
-    scans = gather_scans(complete, evidence, facts, bench.read_blob)
+    scans = _scans(complete, evidence, facts, bench.read_blob)
     result = replace(_result(image, bench, checks, facts, size_bytes), scans=scans)
     return Judged(result, complete, signed_times(evidence), exhibits, seen, papers)
+
+
+def _exhibits(
+    complete: CompleteImage, evidence: ImageEvidence, facts: tuple[EvidenceFact, ...], read_blob: ReadBlob
+) -> Exhibits:
+    from bundler.verify.exhibits import gather_exhibits  # noqa: PLC0415  only pages and comparisons show them
+
+    return gather_exhibits(complete, evidence, facts, read_blob)
+
+
+def _scans(
+    complete: CompleteImage, evidence: ImageEvidence, facts: tuple[EvidenceFact, ...], read_blob: ReadBlob
+) -> tuple[CarriedScan, ...]:
+    """Scan reports that came with the image; most have none, and their runs need no reader of them."""
+    types = [appraisal.claimed_type for appraisal in evidence.appraisals if appraisal.kind == "attestation"]
+    types += [found.predicate_type for found in evidence.statements]
+    files = any(found.kind in (REFERRER, COSIGN_SBOM) for found, _ in complete.evidence)
+    if not files and not any(map(scan_form, types)):
+        return ()
+    from bundler.verify.scans import gather_scans  # noqa: PLC0415
+
+    return gather_scans(complete, evidence, facts, read_blob)
 
 
 def _papers(complete: CompleteImage, evidence: ImageEvidence, facts: tuple[EvidenceFact, ...]) -> tuple[Paper, ...]:

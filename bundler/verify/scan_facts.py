@@ -11,14 +11,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bundler.digest import Digest
 from bundler.errors import SealiftError
-from bundler.evidence.scan_parts import UpstreamScan
 from bundler.moment import format_moment
 from bundler.value import dataclass, field
 from bundler.wording import counted
+
+if TYPE_CHECKING:
+    from bundler.evidence.scan_parts import UpstreamScan
 
 _DAY = timedelta(days=1)
 _BOUND = {

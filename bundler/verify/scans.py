@@ -25,7 +25,7 @@ from functools import partial
 from bundler import limits
 from bundler.archive.inventory import Evidence
 from bundler.digest import Digest, sha256_of
-from bundler.errors import EnvError, MalformedError, RejectedError, SealiftError
+from bundler.errors import EnvError, MalformedError, RejectedError
 from bundler.evidence.cosign import is_envelope, read_layer
 from bundler.evidence.derivation import ARTIFACT_TYPE, REPORT_TYPE, PatchedPlatform, parse_derivation
 from bundler.evidence.envelope import parse_envelope
@@ -138,10 +138,10 @@ class _Gathering:
             if not must and layer.size_bytes > limits.SCAN_REPORT_BYTES:
                 return
             raw = self._read_layer(layer)
-        except SealiftError as error:
-            if not _is_of_the_item(error):
+        except (*ITEM_FAILURES, EnvError) as error:
+            if isinstance(error, EnvError) and error.code != "pipe":
                 raise
-            yield replace(base, failure=error)
+            yield replace(base, failure=error)  # one that went by in a pipe leaves the others standing, too
             return
         if not must and not may_be_scan(raw):
             return
@@ -261,11 +261,6 @@ def _roles(each: PatchedPlatform) -> tuple[tuple[Digest, Digest, str], ...]:
     if each.original == each.patched:
         return ((each.patched, each.after, ""),)
     return (each.original, each.before, _BEFORE), (each.patched, each.after, _AFTER)
-
-
-def _is_of_the_item(error: SealiftError) -> bool:
-    """Whether an error leaves the others standing; so does a blob that went by in a pipe."""
-    return isinstance(error, ITEM_FAILURES) or (isinstance(error, EnvError) and error.code == "pipe")
 
 
 def _other(got: str, subject: Digest) -> RejectedError:
