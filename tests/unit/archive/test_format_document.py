@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 import re
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from bundler.archive.names import STREAM_GRAMMAR
 from bundler.archive.ustar import format_header
 from bundler.oci.manifest import INDEX_TYPES, MANIFEST_TYPES
 from tests.simulators.bad_inventories import bad_inventories
+from tests.simulators.tuf_repository import TufRepository
 
 
 @pytest.fixture(scope="module")
@@ -104,3 +106,22 @@ def test_the_table_of_the_header(document: str) -> None:
 def tokens(told: str) -> list[tuple[bool, str]]:
     """`literal` and NUL, in order."""
     return [(bool(literal), literal) for literal in re.findall(r"`([^`]*)`|NUL", told)]
+
+
+def test_the_fields_of_the_trust_metadata(document: str) -> None:
+    """The table says what `trust_root` writes and reads, field by field."""
+    table = re.findall(r"^\| (?:the )?(\w+) \| `(\w+)` \| (.*) \|$", document, re.MULTILINE)
+    told = {role: (kind, re.findall(r"`([^`]+)`", fields)) for role, kind, fields in table[1:]}  # less the heading
+    assert list(told) == ["root", "timestamp", "snapshot", "targets", "stream"]
+    repository = TufRepository("main", development=True, targets={"keys/a.pub": b"a key"})
+    repository.export("main", b"an inventory")
+    for name, raw in repository.files().items():
+        role = name.removeprefix("metadata/").removesuffix(".json").rpartition(".")[2].replace("main", "stream")
+        if name.startswith("metadata/"):
+            signed = json.loads(raw)["signed"]
+            kind, fields = told[role]
+            own = set(signed) - {"_type", "spec_version", "version", "expires"}
+            assert signed["_type"] == kind
+            assert own <= set(fields), name
+            assert {place.replace("main", "<stream>") for place in signed.get("meta", {})} <= set(fields), name
+            assert {key for role in signed.get("delegations", {}).get("roles", []) for key in role} <= set(fields)
