@@ -250,6 +250,7 @@ VEX_PRODUCTS = 200_000  # of one document, and products of one statement
 VEX_GROUP_NAMES = 2_000_000  # products that entries of one document name by groups, all together
 VEX_IDENTIFIERS = 64  # package URLs and hashes of one product
 VEX_TEXT_CHARACTERS = 2_000  # kept of an impact or action statement; the whole stands in the document
+VEX_REVISION_DIGITS = 9  # of a document's version
 VEX_TREE_DEPTH = 32  # branches in branches of a CSAF product tree; real ones have five
 VEX_AUTHORS = 256  # named in one rule of a policy
 
