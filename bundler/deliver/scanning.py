@@ -29,6 +29,7 @@ from bundler.deliver.readings import Reading, missing_platforms, read_all
 from bundler.deliver.vex_beside import apply_vex, attached_vex
 from bundler.digest import Digest
 from bundler.errors import MalformedError, RejectedError, SealiftError, TrustError, UsageError
+from bundler.evidence.derivation import PREDICATE_TYPE as DERIVATION
 from bundler.evidence.sbom import sbom_document
 from bundler.network.sbom_scanner import SbomScanner
 from bundler.value import dataclass, field, replace
@@ -40,6 +41,8 @@ from bundler.vulnerability.scanner_report import parse_grype_report, parse_trivy
 from bundler.vulnerability.vex import VexBook, VexSource
 from trust_root.delivery import TimeBasis
 from trust_root.site import Site
+
+_PATCHED = "it was patched: the SBOM in this bundle is of its original, and lists what was there before"
 
 ScanReading = Callable[[Reading, SbomPlace], ScanResult]
 
@@ -247,7 +250,8 @@ def _missing(inspection: ImageInspection, missing: tuple[str, ...], readings: tu
         if reading.code
     ]
     about = ", ".join(missing) or inspection.platform or "it"
+    patched = any(fact.predicate_type == DERIVATION for fact in inspection.judged.facts)
     return RejectedError(
         "sbom-missing", "SBOM", f"of {inspection.image.name}", got=f"none that can be relied on about {about}",
-        want="one", hints=[f"not relied on: {text}" for text in unproved],
+        want="one", hints=[*(f"not relied on: {text}" for text in unproved), *([_PATCHED] if patched else [])],
     )  # fmt: skip

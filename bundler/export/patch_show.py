@@ -64,7 +64,7 @@ def planned_json(planned: Sequence[PlannedImage]) -> str:
 def _plan_lines(image: PlannedImage) -> Iterator[str]:
     yield f"{'would patch' if any(each.mendable for each in image.platforms) else 'nothing to patch in'} {image.name}"
     for each in image.platforms:
-        yield f"  {each.platform}: {each.found} vulnerabilities, {len(each.mendable) or 'none'} that copa could mend"
+        yield f"  {each.platform}: vulnerabilities: {each.found}, {len(each.mendable) or 'none'} that copa could mend"
 
 
 def _image_lines(image: PatchedImage) -> list[str]:
@@ -79,8 +79,8 @@ def _platform_line(each: PlatformPatch) -> str:
     if each.refused:
         return f"{each.fact.platform}: UNPATCHED, {mendable}, by trivy's word: {each.refused}"
     if each.fact.original == each.fact.patched:
-        return f"{each.fact.platform}: as it was, {each.left} vulnerabilities, {mendable}, by trivy's word"
-    return f"{each.fact.platform}: {each.gone} vulnerabilities went, {each.left} are left, {mendable}, by trivy's word"
+        return f"{each.fact.platform}: as it was; vulnerabilities: {each.left}, {mendable}, by trivy's word"
+    return f"{each.fact.platform}: vulnerabilities: {each.gone} gone, {each.left} left, {mendable}, by trivy's word"
 
 
 def _image_json(image: PatchedImage) -> dict[str, Any]:

@@ -134,6 +134,16 @@ def test_patched_exported_and_verified_by_the_original(stage: Stage) -> None:
     assert stage.station.litter() == []
 
 
+def test_a_scan_says_whose_sbom_there_is(stage: Stage) -> None:
+    assert stage.patch().code == 0
+    data = stage.folder / "osv"
+    data.mkdir()
+    write_record(data, "1")
+    words = ["--state", stage.station.state, "--data", str(data), "--untrusted"]
+    done = call("scan", stage.station.bundle, f"{stage.name}-patched", *words)
+    assert (done.code, "[sbom-missing]" in done.err, "of its original" in done.err) == (1, True, True), done.err
+
+
 def test_what_the_two_share_travels_once(stage: Stage) -> None:
     assert stage.patch().code == 0
     inventory = stage.station.inventory()
