@@ -5,13 +5,15 @@ Rules of this module:
   fingerprint is their SHA-256. Only the canonical encoding is read, so one key has one fingerprint.
 - `verify` returns nothing or raises. A key has a short list of schemes, first the one that fits its size. cosign 1 and
   2 sign with SHA-256 on every curve, so SHA-256 stands second for P-384 and P-521. A trusted root names one scheme.
+- Ed25519ph is taken from publishers' keys only (`for_publishers`): cosign signs with it what it logs. Everything else
+  that Ed25519 keys sign (logs, witnesses, certificates, timestamps) is plain.
 - Keys that are too weak (RSA below 2048 bits, other curves) or so large that checking them is an attack are refused.
 """
 
 from __future__ import annotations
 
 from enum import Enum
-from hashlib import sha256
+from hashlib import sha256, sha512
 
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
@@ -37,6 +39,7 @@ class Scheme(Enum):
     ECDSA_SHA384 = "ECDSA SHA-384"
     ECDSA_SHA512 = "ECDSA SHA-512"
     ED25519 = "Ed25519"
+    ED25519_PH = "Ed25519 prehashed"
     RSA_PKCS1_SHA256 = "RSA PKCS #1 v1.5 SHA-256"
     RSA_PKCS1_SHA384 = "RSA PKCS #1 v1.5 SHA-384"
     RSA_PKCS1_SHA512 = "RSA PKCS #1 v1.5 SHA-512"
@@ -49,6 +52,7 @@ class Scheme(Enum):
 
 
 _HASHES: dict[Scheme, hashes.HashAlgorithm] = {
+    Scheme.ED25519_PH: hashes.SHA512(),
     Scheme.ECDSA_SHA256: hashes.SHA256(),
     Scheme.ECDSA_SHA384: hashes.SHA384(),
     Scheme.ECDSA_SHA512: hashes.SHA512(),
@@ -132,6 +136,12 @@ class PublicKey:
         if scheme not in self.schemes:
             raise _malformed("public key", f"{self.algorithm} for {scheme.value}", "a scheme of this key")
         return PublicKey(self.spki, self.algorithm, (scheme,), self._key)
+
+    def for_publishers(self) -> PublicKey:
+        """The same key, as publishers use theirs: an Ed25519 key may have signed Ed25519ph too."""
+        if self.schemes != (Scheme.ED25519,):
+            return self
+        return PublicKey(self.spki, self.algorithm, (Scheme.ED25519, Scheme.ED25519_PH), self._key)
 
     def accepting(self, scheme: Scheme) -> PublicKey:
         """The same key for a protocol that names its scheme itself (CMS): that one and no other.
@@ -225,7 +235,10 @@ def _signed(key: _Key, scheme: Scheme, signature: bytes, message: bytes, *, hash
     """Whether one scheme holds; `hashed` says that `message` is a hash. Private: what leaves this module raises."""
     try:
         if isinstance(key, ed25519.Ed25519PublicKey):
-            key.verify(signature, message)
+            if scheme is Scheme.ED25519_PH:
+                _verify_prehashed(key, signature, message if hashed else sha512(message).digest())
+            else:
+                key.verify(signature, message)
             return True
         algorithm = _HASHES[scheme]
         how = Prehashed(algorithm) if hashed else algorithm
@@ -235,9 +248,15 @@ def _signed(key: _Key, scheme: Scheme, signature: bytes, message: bytes, *, hash
             key.verify(signature, message, padding.PSS(padding.MGF1(algorithm), padding.PSS.AUTO), how)
         else:
             key.verify(signature, message, padding.PKCS1v15(), how)
-    except InvalidSignature:
+    except (InvalidSignature, RejectedError):
         return False
     return True
+
+
+def _verify_prehashed(key: ed25519.Ed25519PublicKey, signature: bytes, prehash: bytes) -> None:
+    from bundler.identity.ed25519ph import verify_prehashed  # noqa: PLC0415  few signatures are of this kind
+
+    verify_prehashed(key.public_bytes_raw(), signature, prehash)
 
 
 def _load(der: bytes, what: str) -> object:

@@ -28,6 +28,7 @@ KEY_DETAILS = {
     "PKIX_ECDSA_P521_SHA_512": "ECDSA P-521",
     "PKIX_ECDSA_P521_SHA_256": "ECDSA P-521",
     "PKIX_ED25519": "Ed25519",
+    "PKIX_ED25519_PH": "Ed25519",
     **{
         f"PKIX_RSA_{padding}_{bits}_SHA256": f"RSA {bits}"
         for bits in (2048, 3072, 4096)

@@ -121,7 +121,7 @@ def verify_signed(signed: Signed, trust: Trust, read: Callable[[], _Meaning]) ->
 def _signing_key(signed: Signed, trust: Trust) -> PublicKey:
     """The key of the certificate, or the one given: whichever the caller demanded."""
     if signed.certificate is None and trust.key is not None:
-        return trust.key
+        return trust.key.for_publishers()
     if signed.certificate is not None and trust.key is None:
         return signed.certificate.key
     got, want = (

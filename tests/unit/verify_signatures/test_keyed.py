@@ -11,6 +11,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from bundler.identity.keys import KeyIdentity, PublicKey, parse_public_key
 from bundler.transparency.promise import format_promise, parse_promise
 from bundler.verify.material import TrustedMaterial, parse_trusted_root
+from tests.simulators.ed25519ph import PrehashingSigner
 from tests.simulators.judging import HELD, IDENTITY, SUBJECT, code_of, judge
 from tests.simulators.sigstore import SignedLayer, Signer, Sigstore
 from tests.simulators.sigstore_keys import AT, START
@@ -109,9 +110,10 @@ def test_the_entry_must_not_name_a_certificate() -> None:
         Signer(ec.generate_private_key(ec.SECP384R1())),
         Signer(ec.generate_private_key(ec.SECP521R1())),
         Signer(ed25519.Ed25519PrivateKey.generate()),
+        PrehashingSigner(ed25519.Ed25519PrivateKey.generate()),
         Signer(rsa.generate_private_key(65537, 2048)),
     ],
-    ids=["p384", "p521", "ed25519", "rsa"],
+    ids=["p384", "p521", "ed25519", "ed25519ph", "rsa"],
 )
 def test_other_kinds_of_keys(signer: Signer) -> None:
     key: PublicKey = parse_public_key(signer.public_pem.encode())

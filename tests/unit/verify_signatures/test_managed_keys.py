@@ -15,6 +15,7 @@ from bundler.evidence.sigstore_bundle import SigstoreBundle, format_bundle
 from bundler.identity.keys import parse_public_key
 from bundler.verify.blob import hash_artifact, known_digest, verify_blob
 from bundler.verify.material import parse_trusted_root
+from tests.simulators.ed25519ph import PrehashingSigner
 from tests.simulators.good_bundles import statement
 from tests.simulators.sigstore import Signer
 from tests.simulators.sigstore_bundles import FILE, FILE_DIGEST, WholeSigstore
@@ -79,6 +80,24 @@ def test_files(name: str) -> None:
     assert verdicts(SIGSTORE.bundle(FILE, Signer(key)), key) == ["proof", by_digest]
     longer = "tlog-binding" if name in ("P-384", "P-521") else by_digest
     assert verdicts(in_rekor_2(name, FILE, "hashedrekord 0.0.2"), key) == ["proof", longer]
+
+
+def test_ed25519_prehashed() -> None:
+    """How cosign signs what it logs with an Ed25519 key: Rekor knows hashes only."""
+    key, _, algorithm = KEYS["Ed25519"]
+    signer = PrehashingSigner(key)
+    for content in (FILE, ABOUT):
+        assert verdicts(SIGSTORE.bundle(content, signer, log="none"), key)[0] == "time"
+    bundle = SIGSTORE.bundle(FILE, signer, log="none")
+    spki = key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    knobs = {"algorithm": algorithm, "details": "PKIX_ED25519_PH", "certificate": False}
+    body = hashedrekord_v2_body(FILE, bundle.content.signature, spki, **knobs)
+    logged = replace(bundle, entries=(SIGSTORE.entry_2(body, "hashedrekord 0.0.2"),))
+    assert verdicts(logged, key) == ["proof", "artifact-needed"]
+    assert verdicts(logged, SIGSTORE.new_key()) == ["signature"] * 2
+    plain = SIGSTORE.bundle(FILE, Signer(key), log="none")
+    mixed = replace(logged, content=plain.content)
+    assert verdicts(mixed, key)[0] == "timestamp-imprint"
 
 
 @pytest.mark.parametrize("name", KEYS)
