@@ -35,7 +35,7 @@ from bundler.evidence.sbom import Sbom, media_type_format, parse_sbom, read_sbom
 from bundler.evidence.statement import Statement
 from bundler.oci.manifest import ImageManifest
 from bundler.value import dataclass, field
-from bundler.verify.appraisal import ITEM_FAILURES, Appraisal, ReadBlob, claimed_statement
+from bundler.verify.appraisal import FILE_FAILURES, ITEM_FAILURES, Appraisal, ReadBlob, claimed_statement, file_failure
 from bundler.verify.completeness import CompleteImage
 from bundler.verify.facts import signers_of
 from bundler.verify.opened import FoundStatement, ImageEvidence
@@ -188,8 +188,8 @@ def _bare(judged: Judged, read_blob: ReadBlob) -> Iterator[Reading]:
                 declared = media_type_format(media_type)
                 raw = read_layer(layer, read_blob)
                 sbom = parse_sbom(raw, declared)
-            except ITEM_FAILURES as error:
-                yield base.failed(error)
+            except FILE_FAILURES as error:
+                yield base.failed(file_failure(error))
                 continue
             yield base.reading(sbom=sbom, held=raw)
 

@@ -13,7 +13,7 @@ from datetime import datetime
 
 from bundler.archive.inventory import Evidence
 from bundler.digest import Digest
-from bundler.errors import DamagedError, MalformedError, RejectedError, SealiftError, UnsupportedError
+from bundler.errors import DamagedError, EnvError, MalformedError, RejectedError, SealiftError, UnsupportedError
 from bundler.evidence.envelope import Envelope, parse_envelope
 from bundler.evidence.referrer import BundleItem, Item
 from bundler.evidence.statement import Statement, parse_statement
@@ -28,6 +28,8 @@ from bundler.verify.signers import check_signer
 ReadBlob = Callable[[Digest], bytes]
 # What may be wrong with one item and leave the others standing. Trust, disk and usage errors end the run instead.
 ITEM_FAILURES = (RejectedError, DamagedError, UnsupportedError)
+# Likewise with one file, whose bytes may have gone by in a pipe; see `file_failure`.
+FILE_FAILURES = (*ITEM_FAILURES, EnvError)
 
 
 @dataclass(slots=True)
@@ -145,6 +147,19 @@ class Appraisal:
         material = self.keyring.trusted_root(root) if key is None else self.keyring.any_trusted_root(root)
         trust = Trust(material, key, ignore_tlog, self.proofs, self.keyring.witnesses, self.at)
         return verify_against(self.item, self.subject, trust, self.subject_raw)
+
+
+def file_failure(error: SealiftError) -> SealiftError:
+    """What is wrong with one file, when that leaves the others standing.
+
+    Files may have the media type of an image layer (`oras attach`), and of a pipe such blobs are not kept.
+
+    Raises:
+        EnvError: the disk, or anything else than a blob that went by in a pipe (``pipe``).
+    """
+    if isinstance(error, EnvError) and error.code != "pipe":
+        raise error
+    return error
 
 
 def claimed_statement(appraisal: Appraisal) -> Statement:

@@ -22,7 +22,7 @@ from bundler.evidence.statement import Statement
 from bundler.identity.keys import KeyIdentity
 from bundler.oci.manifest import ImageManifest
 from bundler.value import dataclass
-from bundler.verify.appraisal import ITEM_FAILURES, Appraisal, ReadBlob
+from bundler.verify.appraisal import FILE_FAILURES, ITEM_FAILURES, Appraisal, ReadBlob, file_failure
 from bundler.verify.completeness import CompleteImage
 from bundler.verify.opened import FoundStatement, ImageEvidence
 from bundler.verify.requirements import UNSIGNED
@@ -157,8 +157,8 @@ def _bare(complete: CompleteImage, read_blob: ReadBlob) -> Iterator[Paper]:
             sbom, failure = None, None
             try:
                 sbom = parse_sbom(read_blob(layer.digest), media_type_format(media_type))
-            except ITEM_FAILURES as error:
-                failure = error
+            except FILE_FAILURES as error:
+                failure = file_failure(error)
             yield Paper(
                 "sbom", found.subject, complete.platform_of(found.subject), found.digest, media_type, UNSIGNED,
                 sbom=sbom, failure=failure,

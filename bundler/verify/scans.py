@@ -25,7 +25,7 @@ from functools import partial
 from bundler import limits
 from bundler.archive.inventory import Evidence
 from bundler.digest import Digest, sha256_of
-from bundler.errors import EnvError, MalformedError, RejectedError
+from bundler.errors import MalformedError, RejectedError
 from bundler.evidence.cosign import is_envelope, read_layer
 from bundler.evidence.derivation import ARTIFACT_TYPE, REPORT_TYPE, PatchedPlatform, parse_derivation
 from bundler.evidence.envelope import parse_envelope
@@ -37,7 +37,7 @@ from bundler.oci.descriptor import Descriptor
 from bundler.oci.manifest import ImageIndex, ImageManifest
 from bundler.strict_json import parse_foreign
 from bundler.value import dataclass, replace
-from bundler.verify.appraisal import ITEM_FAILURES, ReadBlob, claimed_statement
+from bundler.verify.appraisal import FILE_FAILURES, ITEM_FAILURES, ReadBlob, claimed_statement, file_failure
 from bundler.verify.completeness import CompleteImage
 from bundler.verify.facts import signers_of
 from bundler.verify.opened import ImageEvidence
@@ -138,10 +138,8 @@ class _Gathering:
             if not must and layer.size_bytes > limits.SCAN_REPORT_BYTES:
                 return
             raw = self._read_layer(layer)
-        except (*ITEM_FAILURES, EnvError) as error:
-            if isinstance(error, EnvError) and error.code != "pipe":
-                raise
-            yield replace(base, failure=error)  # one that went by in a pipe leaves the others standing, too
+        except FILE_FAILURES as error:
+            yield replace(base, failure=file_failure(error))
             return
         if not must and not may_be_scan(raw):
             return

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from bundler.digest import Digest
+from bundler.errors import EnvError
 from bundler.oci.manifest import EMPTY_CONFIG
 from bundler.report.chain_picture import WIDTH, draw_chain
 from bundler.verify.exhibits import Exhibits
@@ -155,3 +157,27 @@ def test_the_picture_holds_together(claims: Claims) -> None:
         assert weak == [box.label for box in picture.boxes if box.label == "Transparency log"]
     unproved = draw_chain(found.chains[0], result, None)
     assert unproved.boxes[0].label == "No pinned root"
+
+
+def test_an_sbom_that_went_by_in_a_pipe_is_shown_with_its_reason(claims: Claims) -> None:
+    """`oras attach` gives a file the media type of an image layer, and such blobs are not kept of a pipe."""
+    layout, top, _ = two_platforms(NAME)
+    blob = layout.blob(to_json(cyclonedx()), "application/vnd.oci.image.layer.v1.tar")
+    config = layout.blob(b"{}", EMPTY_CONFIG)
+    layout.name(layout.manifest(config, [blob], artifact_type="application/vnd.cyclonedx+json", subject=top))
+    inventory = claims.inventory((layout, NAME))
+    bench = claims.bench(inventory, None, {digest: layout.read(digest) for digest in layout.blobs})
+
+    def read(digest: Digest, code: str) -> bytes:
+        if digest == blob.digest:
+            raise EnvError(code, "blob", str(digest), got="a pipe that is read only once", want="a file")
+        return bench.read_blob(digest)
+
+    piped = replace(bench, exhibit=True, read_blob=lambda digest: read(digest, "pipe"))
+    found = judge_image(inventory.images[0], piped).exhibits
+    assert found is not None
+    (paper,) = (paper for paper in found.papers if paper.predicate_type == "application/vnd.cyclonedx+json")
+    assert paper.failure is not None
+    assert paper.failure.code == "pipe"
+    with pytest.raises(EnvError):
+        judge_image(inventory.images[0], replace(piped, read_blob=lambda digest: read(digest, "disk")))
