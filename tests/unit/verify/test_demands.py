@@ -8,7 +8,10 @@ from pathlib import Path
 import pytest
 
 from bundler.digest import sha256_of
+from bundler.errors import RejectedError
 from bundler.oci.descriptor import Descriptor
+from bundler.verify.completeness import open_image
+from bundler.verify.opened import open_evidence
 from bundler.verify.result import Outcome
 from tests.simulators.claims import (
     IDENTITY,
@@ -63,6 +66,24 @@ def test_an_image_without_an_index_is_its_own_top(claims: Claims) -> None:
     assert verdict(claims.judge(layout, SIGNED)) == ("rejected", "signature-missing")
     claims.sign(layout, top, claims.release)
     assert verdict(claims.judge(layout, SIGNED)) == ("verified", "")
+
+
+@pytest.mark.parametrize("wanted", ["signature", "attestation"])
+def test_what_was_verified_decides_not_what_was_claimed(claims: Claims, wanted: str) -> None:
+    """Candidates are chosen by what they claim; the verified statement is held against the demand once more."""
+    layout, top, _ = plain()
+    claims.beside(layout, top, "att", claims.sigstore.attest(top.digest, claims.release, predicate_type=SLSA))
+    text = policy(demand("attestation", SLSA), demand("attestation", SPDX), demand("signature"))
+    contents = {digest: layout.read(digest) for digest in layout.blobs}
+    bench = claims.bench(claims.inventory((layout, NAME)), text, contents)
+    complete = open_image(bench.inventory.images[0], bench.inventory, bench.read_blob)
+    (appraisal,) = open_evidence(complete, bench.keyring, bench.read_blob).appraisals
+    assert bench.policy is not None
+    signature, slsa, spdx = bench.policy.rules[0].demands
+    assert appraisal.meet(slsa).predicate_type == SLSA
+    with pytest.raises(RejectedError) as error:
+        appraisal.meet(signature if wanted == "signature" else spdx)
+    assert error.value.code == "predicate-mismatch"
 
 
 @pytest.mark.parametrize("predicate_type", [SLSA, "https://sigstore.dev/cosign/sign/v1"])
