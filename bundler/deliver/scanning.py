@@ -117,7 +117,8 @@ def scan_bundle_with(
     """
     version = scanner.version()
     with tempfile.TemporaryDirectory(prefix="sealift-scan-") as folder:
-        scan = partial(_by_scanner, _ScannerRun(scanner, f"{scanner.name} {version}", Path(folder), basis.at))
+        run = _ScannerRun(scanner, f"{scanner.name} {version}", Path(folder), scanner.database_at(), basis.at)
+        scan = partial(_by_scanner, run)
         found = _scan_images(source, site, basis, scan, wanted=wanted, platform=platform)
     note = Note("scanner-silent", f"{scanner.name} {version}", "does not say which packages it could not judge")
     return replace(found, notes=(note, *found.notes))
@@ -203,11 +204,12 @@ def _by_data(matcher: Matcher, reading: Reading, place: SbomPlace) -> ScanResult
 
 @dataclass(frozen=True, slots=True)
 class _ScannerRun:
-    """A scanner, its name with its version, a folder for its files, and as of when ages count."""
+    """A scanner, its name with its version, a folder for its files, of when its database is, as of when ages count."""
 
     scanner: SbomScanner
     name: str
     folder: Path
+    database_at: datetime | None
     at: datetime
 
 
@@ -227,6 +229,7 @@ def _by_scanner(run: _ScannerRun, reading: Reading, place: SbomPlace) -> ScanRes
         word = parse(raw, place.platform or str(place.digest))
     except MalformedError as error:
         raise run.scanner.lied(which, str(error)[: limits.PROGRAM_CHARACTERS_SHOWN]) from error
+    word = replace(word, database_at=word.database_at or run.database_at)
     findings = tuple(replace(finding, sources=(run.name,)) for finding in word.findings)
     return ScanResult(
         image=place.image,

@@ -15,12 +15,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from datetime import datetime
 from pathlib import Path
 from threading import Event
 from typing import Literal
 
 from bundler import limits
-from bundler.errors import EnvError
+from bundler.errors import EnvError, MalformedError
+from bundler.moment import parse_foreign_moment
 from bundler.network.scanner import NO_SETTINGS, SETTINGS, TRIVY, format_timeout
 from bundler.network.tool import Program, Tool, make_folder
 from bundler.safe_file import disk_errors, write_atomically
@@ -51,6 +53,10 @@ _SETTINGS: dict[ScannerName, dict[str, str]] = {
         "GRYPE_DB_VALIDATE_AGE": "false",  # the age is told by us, not refused by it
     },
 }
+_TRIVY_DATABASE = re.compile(
+    r"^Vulnerability DB:\n(?:  \w+: .*\n)*?  UpdatedAt: (\d{4}-\d\d-\d\d) (\d\d:\d\d:\d\d)(?:\.\d+)? \+0000 UTC$",
+    re.ASCII | re.MULTILINE,
+)
 _CACHES: dict[ScannerName, str] = {"trivy": "TRIVY_CACHE_DIR", "grype": "GRYPE_DB_CACHE_DIR"}
 
 
@@ -89,6 +95,22 @@ class SbomScanner:
             EnvError: ``trivy-absent``, ``grype-absent``, ``…-failed``, ``…-version`` or ``…-stalled``.
         """
         return self._program.ask_version(["--version"])
+
+    def database_at(self) -> datetime | None:
+        """Of when trivy's database is; None where it does not say. Grype says it in each report.
+
+        Raises:
+            EnvError: as `version`.
+        """
+        if self.name != "trivy":
+            return None
+        match = _TRIVY_DATABASE.search(self._program.ask(["--version"], self._settings))
+        if match is None:
+            return None
+        try:
+            return parse_foreign_moment(f"{match[1]}T{match[2]}Z")
+        except MalformedError:
+            return None
 
     def scan(self, sbom: bytes, folder: Path, which: str, *, stop: Event | None = None) -> bytes:
         """Scan one SBOM.

@@ -71,20 +71,28 @@ class Program:
         self._program = program or tool.name
         self._environ = os.environ if environ is None else environ
 
+    def ask(self, arguments: Sequence[str], settings: Mapping[str, str] | None = None) -> str:
+        """What it prints in a short run.
+
+        Raises:
+            EnvError: absent (``trivy-absent``, ``copa-absent``), or does not run (``…-failed``, ``…-stalled``).
+        """
+        finished = self._run(arguments, Path("/"), settings or {}, limits.TOOL_VERSION_SECONDS, None)
+        self.check_ended(finished, " ".join(arguments))
+        return finished.output.decode("utf-8", "replace")
+
     def ask_version(self, arguments: Sequence[str]) -> str:
         """What it says of its version.
 
         Raises:
-            EnvError: absent (``trivy-absent``, ``copa-absent``), does not run (``…-failed``), or too old, or another
-                program (``…-version``).
+            EnvError: as `ask`, or too old, or another program (``…-version``).
         """
         tool = self.tool
-        finished = self._run(arguments, Path("/"), {}, limits.TOOL_VERSION_SECONDS, None)
-        self.check_ended(finished, " ".join(arguments))
-        match = tool.version.search(finished.output.decode("utf-8", "replace"))
+        output = self.ask(arguments)
+        match = tool.version.search(output)
         if match is None or (int(match[2]), int(match[3])) < tool.oldest:
             raise EnvError(
-                f"{tool.name}-version", tool.name, self._program, got=readable_tail(finished.output) or "no answer",
+                f"{tool.name}-version", tool.name, self._program, got=readable_tail(output.encode()) or "no answer",
                 want=f"{tool.name} {tool.oldest[0]}.{tool.oldest[1]} or later", hints=[tool.install],
             )  # fmt: skip
         return match[1]

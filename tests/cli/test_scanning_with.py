@@ -18,6 +18,7 @@ from bundler.vulnerability.scanner_report import ScannerWord, parse_grype_report
 from tests.cli.session import Result, call
 from tests.cli.test_scanning import PURLS, Scene, sbom
 from tests.simulators.scanner_stub import (
+    VERSIONS,
     ScannerStub,
     grype_finding,
     grype_report,
@@ -60,6 +61,8 @@ def test_each_sbom_is_given_to_the_scanner(
     assert (finding["id"], finding["severity"], finding["score"]) == ("CVE-2023-30861", "high", "7.5")
     assert finding["package"]["purl"] == "pkg:pypi/flask@2.2.2"
     assert [note["reason"] for note in document["data_notes"]] == ["scanner-silent"]
+    told = [note["detail"] for note in document["images"][0]["notes"] if note["reason"] == "scanner-data"]
+    assert told == (["its database is of 2026-10-20, 11 days old"] if name == "trivy" else [])
     assert finding["sources"][0].startswith(f"{name} 0.")
     assert len(stub.calls) == 2
     for arguments, environment in stub.calls:
@@ -188,6 +191,23 @@ def test_what_grype_left_out_is_told() -> None:
     raw = json.dumps(grype_report() | {"ignoredMatches": [grype_finding(), grype_finding()]}).encode()
     told = [("scanner-ignored", "it 1", "2 findings left out by its own rules")]
     assert notes(parse_grype_report(raw, "here"), "pkg:pypi/a@1") == told
+
+
+@pytest.mark.parametrize(
+    ("said", "day"),
+    [
+        (VERSIONS["trivy"], "2026-10-20"),
+        ("Version: 0.58.1\nVulnerability DB:\n  UpdatedAt: 2026-10-01 00:00:00 +0000 UTC\n", "2026-10-01"),
+        ("Version: 0.58.1\nJava DB:\n  Version: 1\n  UpdatedAt: 2026-01-01 00:00:00 +0000 UTC\n", ""),
+        ("Version: 0.58.1\nVulnerability DB:\n  UpdatedAt: 2026-13-41 00:00:00 +0000 UTC\n", ""),
+        ("Version: 0.58.1\nVulnerability DB:\n  UpdatedAt: never\n", ""),
+        ("Version: 0.58.1", ""),
+    ],
+)
+def test_how_old_trivys_database_is(tmp_path: Path, said: str, day: str) -> None:
+    stub = ScannerStub(tmp_path / "bin", "trivy", b"", version=said)
+    at = SbomScanner("trivy", str(stub.path)).database_at()
+    assert (at.date().isoformat() if at else "") == day
 
 
 @pytest.mark.parametrize("below", ["status", ""])

@@ -110,7 +110,7 @@ def known(item: Any) -> Iterable[Any]:
     return locate(item).targets if item.purl.startswith(kinds) else ()
 
 
-def shown(findings: Iterable[Finding]) -> set[tuple[str, ...]]:
+def shown(findings: Iterable[Finding]) -> set[tuple[str, str, str, str]]:
     """Kind, name and version of the package, and the vulnerability."""
     found = set()
     for finding in findings:

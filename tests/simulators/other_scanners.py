@@ -40,6 +40,7 @@ def trivy_cache(folder: Path, records: Iterable[Json], *, schema: int = 2) -> Pa
         ecosystem, name, spans = _parts(record)
         bucket = _TRIVY[ecosystem]
         buckets["data-source"][bucket] = {"ID": "debian" if "::" not in bucket else "ghsa", "Name": bucket, "URL": ""}
+        row: Json
         if "::" in bucket:
             row = {
                 "VulnerableVersions": [_words(*span, ", ") for span in spans],

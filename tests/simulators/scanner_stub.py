@@ -11,7 +11,19 @@ import sys
 from pathlib import Path
 from typing import Any
 
-VERSIONS = {"trivy": "Version: 0.58.1", "grype": "grype 0.87.0"}
+VERSIONS = {
+    "trivy": """Version: 0.58.1
+Vulnerability DB:
+  Version: 2
+  UpdatedAt: 2026-10-20 06:12:54.103 +0000 UTC
+  NextUpdate: 2026-10-21 06:12:54.103 +0000 UTC
+  DownloadedAt: 2026-10-20 07:00:00 +0000 UTC
+Java DB:
+  Version: 1
+  UpdatedAt: 2026-01-01 00:00:00 +0000 UTC
+""",
+    "grype": "grype 0.87.0",
+}
 _SCRIPT = """#!{python} -SE
 import json, os, sys, time
 if sys.argv[1:] == ["--version"]:
