@@ -66,7 +66,7 @@ class ScannerStub:
     def calls(self) -> list[tuple[list[str], dict[str, str | None]]]:
         """Arguments and environment of each scan."""
         lines = self._log.read_text().splitlines() if self._log.exists() else []
-        return [tuple(json.loads(line)) for line in lines]  # type: ignore[misc]
+        return [tuple(json.loads(line)) for line in lines]
 
 
 def trivy_report(*found: dict[str, Any]) -> dict[str, Any]:
