@@ -32,5 +32,6 @@ EXTENSION_NAMES: Mapping[str, str] = MappingProxyType(
         f"{ARC}.20": "build-trigger",
         f"{ARC}.21": "run-invocation-uri",
         f"{ARC}.22": "source-repository-visibility-at-signing",
+        f"{ARC}.23": "deployment-environment",
     }
 )

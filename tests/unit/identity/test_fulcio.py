@@ -41,12 +41,13 @@ def test_issuer_in_either_extension(knobs: dict[str, Any]) -> None:
 
 
 def test_extensions_by_name() -> None:
-    found = identity(extensions={1 + 1: "push", 9: "builder", 11: "self-hosted", 22: "public", 99: "newer"})
+    found = identity(extensions={1 + 1: "push", 9: "builder", 11: "self-hosted", 22: "public", 23: "release", 99: "newer"})
     assert dict(found.extensions) == {
         "github-workflow-trigger": "push",
         "build-signer-uri": "builder",
         "runner-environment": "self-hosted",
         "source-repository-visibility-at-signing": "public",
+        "deployment-environment": "release",
         f"{ARC}.99": "newer",
     }
 
