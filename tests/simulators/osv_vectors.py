@@ -67,6 +67,7 @@ def _json(value: object) -> bytes:
 def good_records() -> Iterator[tuple[str, Json]]:
     """Records that must be read."""
     plain = affected("PyPI", "demo", span("introduced 0, fixed 1.2"))
+    yield "good--schema-of-the-future", record("X-1", plain, schema_version="1.99.0")
     yield "good--least", {"id": "X-1", "modified": "2026-01-01T00:00:00Z"}
     yield "good--plain", record("GHSA-aaaa-bbbb-cccc", plain, aliases=["CVE-2026-1"])
     yield "good--nulls-as-go-writes-them", record("X-1", plain, aliases=None, severity=None, withdrawn=None)
@@ -81,6 +82,9 @@ def good_records() -> Iterator[tuple[str, Json]]:
 def bad_records() -> Iterator[tuple[str, Json | bytes]]:
     """Records that must be refused."""
     plain = affected("PyPI", "demo", span("introduced 0"))
+    for title, version in (("two", "2.0.0"), ("a-word", "latest"), ("empty", "")):
+        yield f"osv-version--{title}", record("X-1", plain, schema_version=version)
+    yield "field-type--version-is-a-number", record("X-1", plain, schema_version=1.6)
     yield "json--not-json", b"{"
     yield "json--trailing", b'{"id":"X","modified":"2026-01-01T00:00:00Z"} {}'
     yield "json-duplicate-key--id-twice", b'{"id":"X","id":"Y","modified":"2026-01-01T00:00:00Z"}'
