@@ -41,7 +41,8 @@ def test_issuer_in_either_extension(knobs: dict[str, Any]) -> None:
 
 
 def test_extensions_by_name() -> None:
-    found = identity(extensions={1 + 1: "push", 9: "builder", 11: "self-hosted", 22: "public", 23: "release", 99: "newer"})
+    numbered = {1 + 1: "push", 9: "builder", 11: "self-hosted", 22: "public", 23: "release", 99: "newer"}
+    found = identity(extensions=numbered)
     assert dict(found.extensions) == {
         "github-workflow-trigger": "push",
         "build-signer-uri": "builder",
