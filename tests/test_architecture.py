@@ -56,7 +56,7 @@ TRUST_COMMANDS = tuple(f"trust_root.cli{part}" for part in ("", "_group", "_comm
 COMMANDS = ("bundler.cli", *TRUST_COMMANDS)
 NETWORK = ("bundler.network",)
 DOORS: dict[str, tuple[str, ...]] = {
-    "cryptography": ("bundler.identity", "bundler.verify.material", "trust_root"),
+    "cryptography": ("bundler.archive.seals", "bundler.identity", "bundler.verify.material", "trust_root"),
     "click": COMMANDS,
     "rich": ("bundler.cli.console",),
     "tuf": ("trust_root.tuf_library",),
@@ -317,7 +317,7 @@ def test_a_planted_violation_is_seen(rule: Rule, name: str, text: str) -> None:
         ("bundler.network.skopeo", "import subprocess\nfrom bundler.oci import reference"),
         ("bundler.verify.pipeline", "from urllib.parse import urlsplit\nimport trust_root.client"),
         ("bundler.cli.main", "import click, time\nfrom datetime import datetime\nNOW = datetime.now()"),
-        ("trust_root.client", "from tuf.api.metadata import Root\nfrom bundler.strict_json import parse_canonical"),
+        ("trust_root.tuf_library", "from tuf.api.metadata import Root\nfrom bundler.strict_json import parse_canonical"),
         ("bundler.safe_file", "try:\n    x()\nexcept BaseException:\n    y()\n    raise"),
     ],
 )

@@ -1,12 +1,10 @@
 """Chunks that are proved before they are handed out: what was verified is what is used (THREATS S1, S2, I15).
 
-While the one verification pass hashes a blob's stored bytes, a copy of the hash's state is kept every `CHUNK_BYTES`
-(240 bytes for each copy, so 15 MB for 256 GB). Later a chunk is good if the state before it, updated with the chunk,
-gives the same hash as the state after it.
+While the one verification pass hashes a blob's stored bytes, each `CHUNK_BYTES` of them are sealed (seals.py; 16 bytes
+for each chunk, so 1 MB for 256 GB). Later a chunk is good if its seal holds.
 
 Rules of this module:
-- The states never leave memory, and come only from a pass that ended with the signed hash. A chunk with other bytes and
-  the same hash would be a collision of SHA-256.
+- The seals never leave memory, and count only after a pass that ended with the signed hash.
 - A chunk is proved in the buffer that is then handed out; it is never read again in between.
 - A content that is stored as a frame is decompressed from proved chunks. The pass has shown that this frame gives the
   signed content, and decompression has no choices.
@@ -17,60 +15,52 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator
-from typing import Protocol
 
 from bundler.archive.contents import Blob
 from bundler.archive.frames import FrameReader
+from bundler.archive.seals import Seals
 from bundler.digest import Digest
-from bundler.errors import DamagedError
 
 CHUNK_BYTES = 4 * 1024 * 1024
 
 Fill = Callable[[memoryview, int], int]
 
 
-class _Hash(Protocol):
-    def update(self, data: memoryview, /) -> None: ...
-    def digest(self) -> bytes: ...
-    def hexdigest(self) -> str: ...
-    def copy(self) -> _Hash: ...
-
-
 class StoredHash:
-    """SHA-256 of a member's stored bytes; with `keep_states`, of every chunk's start as well."""
+    """SHA-256 of a member's stored bytes; with `seal`, every chunk is sealed as well."""
 
-    def __init__(self, *, keep_states: bool = False) -> None:
-        self._hash: _Hash = hashlib.sha256()
+    def __init__(self, *, seal: bool = False) -> None:
+        self._hash = hashlib.sha256()
         self._left_bytes = CHUNK_BYTES
-        self.states: list[_Hash] | None = [self._hash.copy()] if keep_states else None
+        self.seals = Seals() if seal else None
 
     def update(self, piece: memoryview) -> None:
         """The next stored bytes."""
-        if self.states is None:
-            self._hash.update(piece)
+        self._hash.update(piece)
+        if self.seals is None:
             return
         while piece:
             part = piece[: self._left_bytes]
-            self._hash.update(part)
+            self.seals.update(part)
             self._left_bytes -= len(part)
             piece = piece[len(part) :]
             if not self._left_bytes:
-                self.states.append(self._hash.copy())
+                self.seals.end_chunk()
                 self._left_bytes = CHUNK_BYTES
 
     def finish(self) -> Digest:
         """The digest of all bytes so far; the last chunk ends here."""
-        if self.states is not None and self._left_bytes < CHUNK_BYTES:
-            self.states.append(self._hash.copy())
+        if self.seals is not None:
+            self.seals.end_chunk()
         return Digest("sha256", self._hash.hexdigest())
 
 
 class ProvedBlob:
     """One blob of a verified file, read in chunks each of which is proved first. Threads may read it at once."""
 
-    def __init__(self, blob: Blob, states: list[_Hash], content_offset: int, fill: Fill) -> None:
+    def __init__(self, blob: Blob, seals: Seals, content_offset: int, fill: Fill) -> None:
         self.blob = blob
-        self._states = states
+        self._seals = seals
         self._offset = content_offset
         self._fill = fill
 
@@ -114,7 +104,7 @@ class ProvedBlob:
     def _read_frame(self, start: int, end: int) -> Iterator[memoryview]:
         reader = FrameReader(self.blob.size_bytes)
         position = 0
-        for number in range(len(self._states) - 1):
+        for number in range(len(self._seals)):
             if position >= end:
                 return
             ready = bytearray()
@@ -134,15 +124,5 @@ class ProvedBlob:
         size_bytes = min(CHUNK_BYTES, self.blob.stored_size_bytes - start)
         view = memoryview(bytearray(size_bytes)) if room is None else room[:size_bytes]
         count = self._fill(view, self._offset + start)
-        state = self._states[number].copy()
-        state.update(view[:count])
-        if count < len(view) or state.digest() != self._states[number + 1].digest():
-            raise DamagedError(
-                "chunk",
-                "blob",
-                str(self.blob.digest),
-                got=f"other bytes at offset {start} than were verified",
-                want="a file that nobody changes",
-                hints=["verify the bundle again; copy it to a medium that nobody else writes"],
-            )
+        self._seals.verify_chunk(number, view[:count], str(self.blob.digest), start)
         return view

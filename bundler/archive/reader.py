@@ -129,7 +129,7 @@ class ArchiveReader:
             threads: how many members of a file are read at once; by default as many as cores, up to a limit.
             keep: blobs whose content `read_blob` will give without reading again. From a file, what does not fit into
                 `limits.KEPT_IN_MEMORY_BYTES` is read again instead.
-            prove: remember the hash's states, so that `proved_blob` can hand out blobs afterwards (files only).
+            prove: seal every chunk, so that `proved_blob` can hand out blobs afterwards (files only).
             progress: told the bytes done so far; may be called from other threads, never from two at once.
 
         Raises:
@@ -225,8 +225,10 @@ class ArchiveReader:
             raise _read_once(digest)
         if digest not in self._proved:
             raise DamagedError("blob-digest", "blob", str(digest), got="other bytes", want="what was signed")
-        states = self._hashes[digest].states or []
-        return ProvedBlob(blob, states, member.content_offset, self._source.fill)
+        seals = self._hashes[digest].seals
+        if seals is None:
+            raise RuntimeError("only what was sealed is remembered")
+        return ProvedBlob(blob, seals, member.content_offset, self._source.fill)
 
     def close(self) -> None:
         """Close the file; a stream is left open."""
@@ -276,7 +278,7 @@ class ArchiveReader:
         blob = member.blob
         if blob is None:
             return DerivedSink(member.derived or b"")
-        stored_hash = StoredHash(keep_states=prove)
+        stored_hash = StoredHash(seal=prove)
         if prove:
             self._hashes[blob.digest] = stored_hash
         if blob.digest in wanted:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import os
 import tracemalloc
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from random import Random
 
@@ -142,16 +142,50 @@ def test_a_pipe_cannot_be_read_again(built: BuiltBundle) -> None:
         assert caught.value.code == "pipe"
 
 
+def sealed(pieces: list[bytes]) -> StoredHash:
+    made = StoredHash(seal=True)
+    for piece in pieces:
+        made.update(memoryview(piece))
+    assert made.finish() == sha256_of(b"".join(pieces))
+    return made
+
+
 @settings(derandomize=True, deadline=None, max_examples=60)
 @given(st.lists(st.binary(max_size=3 * CHUNK), max_size=8))
-def test_states_do_not_depend_on_how_the_bytes_came(pieces: list[bytes]) -> None:
+def test_seals_do_not_depend_on_how_the_bytes_came(pieces: list[bytes]) -> None:
     raw = b"".join(pieces)
-    kept = StoredHash(keep_states=True)
-    for piece in pieces:
-        kept.update(memoryview(piece))
-    assert kept.finish() == sha256_of(raw)
-    ends = [*range(0, len(raw), CHUNK), len(raw)] if raw else [0]
-    assert [state.digest() for state in kept.states or []] == [bytes.fromhex(sha256_of(raw[:end]).hex) for end in ends]
+    seals = sealed(pieces).seals
+    assert seals is not None
+    assert len(seals) == -(-len(raw) // CHUNK)
+    for number in range(len(seals)):
+        seals.verify_chunk(number, memoryview(raw)[number * CHUNK :][:CHUNK], "blob", 0)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        lambda chunk: chunk[:-1], lambda chunk: chunk + b"\0", lambda _: b"", lambda chunk: bytes(len(chunk)),
+        lambda chunk: bytes([chunk[0] ^ 1]) + chunk[1:], lambda chunk: chunk[:-1] + bytes([chunk[-1] ^ 0x80]),
+        lambda chunk: chunk[16:32] + chunk[:16] + chunk[32:],
+    ],
+)  # fmt: skip
+def test_no_other_bytes_fit_a_seal(other: Callable[[bytes], bytes]) -> None:
+    raw = Random(7).randbytes(3 * CHUNK)
+    seals = sealed([raw]).seals
+    assert seals is not None
+    with pytest.raises(DamagedError) as caught:
+        seals.verify_chunk(1, memoryview(other(raw[CHUNK : 2 * CHUNK])), "blob", CHUNK)
+    assert caught.value.code == "chunk"
+
+
+def test_a_seal_holds_for_its_own_chunk_and_blob_only() -> None:
+    """Equal chunks, too, have seals of their own: no number and no key is used twice."""
+    raw = bytes(2 * CHUNK)
+    one, two = sealed([raw]).seals, sealed([raw]).seals
+    assert one is not None
+    assert two is not None
+    assert len({*one._tags, *two._tags}) == 4
+    assert one._key.key != two._key.key
 
 
 def test_memory_holds_one_chunk(opened: ArchiveReader, built: BuiltBundle) -> None:
