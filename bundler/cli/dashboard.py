@@ -2,14 +2,14 @@
 
 no FILE     what this site remembers of accepted deliveries
 FILE…       bundles, each verified
---data      OSV records; else the data that this site keeps
+--data      OSV records; else the newest of what this site keeps and these bundles bring
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,12 +19,12 @@ from bundler.errors import DamagedError, TrustError, UsageError
 from bundler.value import dataclass
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
     from bundler.cli.console import Shown
     from bundler.vulnerability.findings import Note
     from bundler.vulnerability.history import Delivery
     from bundler.vulnerability.match import Matcher
+    from bundler.vulnerability.shelf import ShelfDocument
+    from trust_root.delivery import TimeBasis
     from trust_root.site import Site
 
 _EPILOG = """\b
@@ -47,7 +47,7 @@ _SEVERITIES = _HEADINGS[3:8]
     "--data",
     metavar="PATH",
     multiple=True,
-    help="OSV records: a zip of them, or a folder; repeatable [what this site keeps].",
+    help="OSV records: a zip of them, or a folder; repeatable [what this site keeps, and FILE brings].",
 )
 @click.option("--index", metavar="DIR", help="Where indexes of the data are kept [the cache folder].")
 @click.option("--policy", metavar="FILE", help="This site's demands (sealift help policy) [the one of site.toml].")
@@ -109,16 +109,13 @@ def _gather(files: tuple[str, ...], options: _Options) -> dict[str, Any]:
     from bundler.deliver.deliveries import Desk, gather_delivery
     from bundler.deliver.remembered_deliveries import Memory
     from bundler.vulnerability.dashboard import dashboard_document
-    from bundler.vulnerability.recollection import kept_items
     from bundler.vulnerability.scan import data_notes
-    from bundler.vulnerability.shelf import newest, read_vex
 
     site, basis = site_and_time(options.state, options.at, options.reason)
     if isinstance(site, TrustError):
         raise site
     policy = None if options.without_verifying else load_policy(options.policy, site)
-    documents, unread = read_vex(newest(kept_items(site)))
-    with _data(site, options, basis.at) as (matcher, notes):
+    with _data(files, site, options, basis) as (matcher, documents, notes):
         if files:
             desk = Desk(site, basis, matcher, policy, documents)
             deliveries = [gather_delivery(Path(file), desk) for file in files]
@@ -127,33 +124,52 @@ def _gather(files: tuple[str, ...], options: _Options) -> dict[str, Any]:
             deliveries = list(Memory(site, matcher, documents, policy).deliveries())
             _require_some(deliveries)
         data = [database.described(basis.at) for database in matcher.databases]
-        said = (*unread, *notes, *data_notes(matcher))
+        said = (*notes, *data_notes(matcher))
     return dashboard_document(deliveries, basis.at, site.name or "", data, said)
 
 
 @contextmanager
-def _data(site: Site, options: _Options, at: datetime) -> Iterator[tuple[Matcher, tuple[Note, ...]]]:
-    """What everything is compared with: what was named, else what the site keeps."""
+def _data(
+    files: tuple[str, ...], site: Site, options: _Options, basis: TimeBasis
+) -> Iterator[tuple[Matcher, tuple[ShelfDocument, ...], tuple[Note, ...]]]:
+    """What everything is compared with: what was named, else what the site keeps and trusted bundles bring; and VEX."""
     from bundler.cli.scan import open_matcher
-    from bundler.vulnerability.database import default_index_folder
+    from bundler.deliver.brought_data import open_brought_data
+    from bundler.vulnerability.data_contents import VEX_KINDS
+    from bundler.vulnerability.database import default_index_folder, made_folder
     from bundler.vulnerability.recollection import kept_items
-    from bundler.vulnerability.shelf import newest
-    from bundler.vulnerability.shelf import open_matcher as open_kept
+    from bundler.vulnerability.shelf import newest, read_vex
+    from bundler.vulnerability.shelf import open_matcher as open_items
 
-    if options.data:
-        with open_matcher(options.data, options.index, at) as matcher:
-            yield matcher, ()
-        return
     folder = Path(options.index) if options.index else default_index_folder(os.environ)
-    with open_kept(newest(kept_items(site)), folder, at) as (matcher, notes):
+    kinds = VEX_KINDS if options.data else (*VEX_KINDS, "osv")
+    with ExitStack() as opened:
+        items = list(kept_items(site))
+        unread: list[Note] = []
+        for file in dict.fromkeys(files):
+            brought, notes = opened.enter_context(
+                open_brought_data(file, site, basis, made_folder(folder), kinds, trusted_only=True)
+            )
+            items += brought
+            unread += notes
+        documents, unreadable = read_vex(newest(items))
+        unread += unreadable
+        if options.data:
+            yield opened.enter_context(open_matcher(options.data, options.index, basis.at)), documents, tuple(unread)
+            return
+        matcher, more = opened.enter_context(open_items(newest(items), folder, basis.at))
         if not matcher.databases:
-            raise UsageError(
-                "no-vulnerability-data", "option", "--data", got="none, and this site keeps none that can be read",
-                want="a zip or a folder of OSV records",
-                hints=["sealift dashboard --data osv/PyPI.zip --html dashboard.html",
-                       *(f"{note.subject}: {note.detail}" for note in notes)],
-            )  # fmt: skip
-        yield matcher, notes
+            raise _no_data((*unread, *more))
+        yield matcher, documents, (*unread, *more)
+
+
+def _no_data(notes: tuple[Note, ...]) -> UsageError:
+    return UsageError(
+        "no-vulnerability-data", "option", "--data", got="none; there is none that can be read in bundles or this site",
+        want="a zip or a folder of OSV records",
+        hints=["sealift dashboard --data osv/PyPI.zip --html dashboard.html",
+               *(f"{note.subject}: {note.detail}" for note in notes)],
+    )  # fmt: skip
 
 
 def _require_some(deliveries: list[Delivery]) -> None:
@@ -193,13 +209,17 @@ def _lines(document: dict[str, Any]) -> Iterator[Shown]:
     )
     for source in document["data"]:
         age = "of unknown age" if source["age_days"] is None else f"{source['age_days']} days old"
-        yield from broken("  data: ", f"{source['source']} ({source['kind']}), {source['records']} records, {age}", 4)
+        yield from broken("  data: ", f"{source['source']} ({source['kind']}), {_records(source['records'])}, {age}", 4)
     yield Table(_HEADINGS, [_row(image) for image in document["images"]])
     numbers = ", ".join(f"{counts[severity]} {severity}" for severity in _SEVERITIES)
     yield f"open: {counts['total']} ({numbers}); fixable: {counts['fixable']}; under VEX: {counts['under_vex']}"
     yield f"the last deliveries fixed {totals['fixed']} and brought {totals['brought']}"
     yield f"images verified: {totals['verified']} of {totals['images']}; not judged: {totals['unscanned']}"
     yield f"packages judged: {totals['judged']} of {totals['packages']}"
+
+
+def _records(number: int) -> str:
+    return f"{number} record{'' if number == 1 else 's'}"
 
 
 def _row(image: dict[str, Any]) -> tuple[str, ...]:

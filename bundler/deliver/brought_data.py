@@ -1,8 +1,8 @@
 """Vulnerability data that a bundle brings, ready to be used by a look at the bundle: for `sealift scan FILE`.
 
 Rules of this module:
-- The head is checked as `inspect` does. What leads back to no pin is used all the same; whoever looks says so, as it
-  does of the SBOMs.
+- The head is checked as `inspect` does. What leads back to no pin is used only where whoever looks says so, as it does
+  of the SBOMs.
 - Only the data's own members are read, and hashed before a byte of them is used. What is damaged or incomplete is told
   and not used.
 - A pipe is read once, by those who read the SBOMs: what it brings is told, and not used.
@@ -34,7 +34,13 @@ Brought = tuple[tuple[ShelfItem, ...], tuple[Note, ...]]
 
 @contextmanager
 def open_brought_data(
-    source: Path | str, site: Site | TrustError, basis: TimeBasis, place: Path, kinds: Collection[str]
+    source: Path | str,
+    site: Site | TrustError,
+    basis: TimeBasis,
+    place: Path,
+    kinds: Collection[str],
+    *,
+    trusted_only: bool = False,
 ) -> Iterator[Brought]:
     """What a bundle brings, and notes about what of it cannot be used.
 
@@ -44,6 +50,7 @@ def open_brought_data(
         basis: the time basis.
         place: a folder that large data can go through.
         kinds: of data that is wanted.
+        trusted_only: nothing of a bundle whose head leads back to no pin.
 
     Raises:
         DamagedError, UnsupportedError, EnvError, MalformedError, TrustError: as `open_head`.
@@ -53,6 +60,9 @@ def open_brought_data(
         return
     with open_archive(source) as archive:
         head = open_head(archive, site, basis, str(source))
+        if trusted_only and head.failure is not None:
+            yield (), ()
+            return
 
         def read_blob(digest: Digest) -> bytes:
             return archive.read_blob(digest, limits.EVIDENCE_BLOB_BYTES)

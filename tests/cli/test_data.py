@@ -305,3 +305,18 @@ def test_typed_vex_about_the_index_and_bad_ones(site: Site) -> None:
     (path / "c.json").write_bytes(b"{}")
     done = scan(site, site.state, "--vex", path)
     assert (done.code, "[field-missing]" in done.err) == (2, True)
+
+
+def dashboard(site: Site, *words: str | Path, state: Path | None = None) -> Result:
+    return call("dashboard", *words, "--index", site.folder / "index", "--state", state or site.state, "--json")
+
+
+def test_dashboard_of_bundles_by_what_they_bring(site: Site, tmp_path: Path) -> None:
+    """Nothing was accepted yet: the newest data of the bundles is used, but nothing of one that is not trusted."""
+    image = site.deliver(site.image(), data=False)
+    assert "[no-vulnerability-data]" in dashboard(site, image).err
+    data = site.deliver()
+    document = json.loads(dashboard(site, image, data).out)
+    assert ([item["age_days"] for item in document["data"]], document["totals"]["open"]["critical"]) == ([43], 1)
+    elsewhere = make_site(tmp_path / "elsewhere", TufRepository("main").pin, clock=site.now)
+    assert "[no-vulnerability-data]" in dashboard(site, image, data, state=elsewhere).err
