@@ -20,7 +20,7 @@ from bundler.digest import Content, Digest
 from bundler.errors import RejectedError
 from bundler.evidence.envelope import Envelope
 from bundler.evidence.sigstore_bundle import SigstoreBundle, parse_bundle, take_bundle_apart
-from bundler.evidence.statement import Statement, parse_statement
+from bundler.evidence.statement import Statement, Subject, parse_statement
 from bundler.identity.keys import PublicKey
 from bundler.value import dataclass, field
 from bundler.verify.logged import LogFact
@@ -30,7 +30,6 @@ from bundler.verify.signed import Signer, Strength, Trust, VerifiedTime, verify_
 from bundler.verify.signers import check_signer
 
 _ALGORITHMS = ("sha256", "sha384", "sha512")
-_SUBJECT_HASHES = ("sha256", "sha512")
 _ROOT_INSIDE = "a root certificate is inside, which must not be; allowed, not used (--allow-root-certificate)"
 
 
@@ -116,14 +115,28 @@ def verify_blob(
 
 
 def _read(bundle: SigstoreBundle, artifact: Content) -> Statement | None:
-    """What an envelope says; it must be about the file, by its SHA-256, or by its SHA-512 as npm's are."""
+    """What an envelope says; one of its subjects must be the file."""
     if not isinstance(bundle.content, Envelope):
         return None
     statement = parse_statement(bundle.content.payload)
-    digests = [Digest(name, value.hex()) for name in _SUBJECT_HASHES if (value := artifact.hash(name)) is not None]
-    named = {algorithm for subject in statement.subjects for algorithm in subject.digests}
-    digest = next((digest for digest in digests if digest.algorithm in named), None)
-    if digest is None:
-        raise RejectedError("subject-mismatch", "statement", got=f"digests {sorted(named)}"[:160], want="sha256")
-    statement.check_subject(digest)
-    return statement
+    if any(_names(subject, artifact) for subject in statement.subjects):
+        return statement
+    known = {algorithm for algorithm in _ALGORITHMS if artifact.hash(algorithm) is not None}
+    unknown = set(_ALGORITHMS) - known
+    for subject in statement.subjects:
+        if subject.digests.keys() & unknown and not subject.digests.keys() & known:
+            named = ", ".join(sorted(subject.digests.keys() & unknown))
+            raise RejectedError("artifact-needed", "statement", got=f"about a {named}", want="the file itself")
+    raise RejectedError("subject-mismatch", "statement", got="about something else", want=_told(artifact))
+
+
+def _names(subject: Subject, artifact: Content) -> bool:
+    """Whether a subject is the file: by one digest at least (npm has SHA-512), and by all that can be compared."""
+    computed = ((subject.digests.get(name), artifact.hash(name)) for name in _ALGORITHMS)
+    compared = [said == value.hex() for said, value in computed if said is not None and value is not None]
+    return bool(compared) and all(compared)
+
+
+def _told(artifact: Content) -> str:
+    value = artifact.hash("sha256")
+    return f"sha256:{value.hex()}" if value is not None else "this file"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable
 from dataclasses import replace
@@ -130,6 +131,33 @@ def test_a_statement_about_a_file() -> None:
     assert found.statement is not None
     assert found.statement.predicate_type == SLSA
     assert code_of(lambda: blob(bundle, known_digest(SUBJECT))) == "subject-mismatch"
+
+
+def hashed(*algorithms: str, of: bytes = FILE) -> dict[str, str]:
+    return {name: hashlib.new(name, of).hexdigest() for name in algorithms}
+
+
+@pytest.mark.parametrize(
+    ("subjects", "by_file", "by_digest"),
+    [
+        ([hashed("sha512")], HELD, "artifact-needed"),  # npm's
+        ([hashed("sha384")], HELD, "artifact-needed"),
+        ([hashed("sha256", "sha512")], HELD, HELD),
+        ([{**hashed("sha256"), "gitCommit": "0" * 40}], HELD, HELD),
+        ([hashed("sha256", of=b"x"), hashed("sha512")], HELD, "artifact-needed"),
+        ([hashed("sha256", of=b"x"), hashed("sha256", "sha512")], HELD, HELD),
+        ([hashed("sha256", "sha512", of=b"x")], "subject-mismatch", "subject-mismatch"),
+        ([{**hashed("sha256"), **hashed("sha512", of=b"x")}], "subject-mismatch", HELD),
+        ([hashed("sha512", of=b"x")], "subject-mismatch", "artifact-needed"),
+        ([{"sha512": hashed("sha512")["sha512"].upper()}], "subject-mismatch", "artifact-needed"),
+        ([{"gitCommit": "0" * 40}], "subject-mismatch", "subject-mismatch"),
+    ],
+)
+def test_subjects_of_a_statement_about_a_file(subjects: list[dict[str, str]], by_file: str, by_digest: str) -> None:
+    value = {**json.loads(ABOUT_FILE), "subject": [{"digest": digests} for digests in subjects]}
+    bundle = SIGSTORE.bundle(json.dumps(value, separators=(",", ":")).encode(), SIGNER)
+    assert code_of(lambda: blob(bundle, Content(FILE))) == by_file
+    assert code_of(lambda: blob(bundle, known_digest(FILE_DIGEST))) == by_digest
 
 
 def test_a_plain_signature_over_the_manifest_is_an_image_signature() -> None:
