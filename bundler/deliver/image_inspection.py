@@ -39,8 +39,6 @@ from bundler.verify.scan_facts import CarriedScan
 from trust_root.delivery import TimeBasis
 from trust_root.site import Site
 
-UNPROVED = "by the file's own keys"
-
 
 @dataclass(frozen=True, slots=True)
 class ImageInspection:
@@ -67,6 +65,7 @@ class ImageInspection:
 
         judged = self.judged
         found = gather_scans(judged.complete, judged.evidence, judged.facts, self.read_blob, hold=hold)
+        found = tuple(scan if scan.code else replace(scan, strength=judged.strength(scan.strength)) for scan in found)
         about = self.platform
         if about is None:
             return found
@@ -216,9 +215,9 @@ def _judge(
     evidence = open_evidence(complete, Keyring(head.targets), read_blob, basis.at)
     facts = evidence_facts(complete, evidence, Met(signed_indexes=signed_subjects(evidence)))
     facts = _with_claims(facts, complete, head, read_blob)
-    if head.failure is not None:
-        facts = tuple(fact if fact.code else replace(fact, strength=_unproved(fact.strength)) for fact in facts)
-    return Judged(complete, evidence, facts)
+    judged = Judged(complete, evidence, facts, proved=head.failure is None)
+    facts = tuple(fact if fact.code else replace(fact, strength=judged.strength(fact.strength)) for fact in facts)
+    return replace(judged, facts=facts)
 
 
 def _with_claims(
@@ -235,7 +234,3 @@ def _with_claims(
     from bundler.verify.derived import Derived, with_claims  # noqa: PLC0415
 
     return with_claims(facts, Derived(find_claims(complete, read_blob, head.keys), None, ()))
-
-
-def _unproved(strength: str) -> str:
-    return strength if strength.startswith("unsigned") else f"{strength} ({UNPROVED})"

@@ -44,6 +44,7 @@ from bundler.verify.result import EvidenceFact
 from bundler.verify.strength import AS_REFERRER_SIGNED, BY_TAG, BY_TAG_SIGNED
 
 ReadingKind = Literal["sbom", "provenance"]
+UNPROVED = "by the file's own keys"
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,11 +79,22 @@ class Reading:
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """One image's evidence with a fact for each piece, as `evidence_facts` gave them."""
+    """One image's evidence with a fact for each piece, as `evidence_facts` gave them.
+
+    Attributes:
+        proved: whether the head's trust holds; else strengths are by the file's own keys.
+    """
 
     complete: CompleteImage
     evidence: ImageEvidence
     facts: tuple[EvidenceFact, ...]
+    proved: bool = True
+
+    def strength(self, word: str) -> str:
+        """A strength as it is told: one that rests on keys says when they are the file's own."""
+        if self.proved or word.startswith("unsigned") or word.endswith(f"({UNPROVED})"):
+            return word
+        return f"{word} ({UNPROVED})"
 
     @property
     def appraised(self) -> Iterator[tuple[EvidenceFact, Appraisal]]:
@@ -181,7 +193,7 @@ def _bare(judged: Judged, read_blob: ReadBlob) -> Iterator[Reading]:
         else:
             strength = AS_REFERRER_SIGNED if signers else UNSIGNED
         platform = judged.complete.platform_of(evidence.subject)
-        fact = EvidenceFact(evidence.kind, evidence.subject, evidence.digest, platform, strength)
+        fact = EvidenceFact(evidence.kind, evidence.subject, evidence.digest, platform, judged.strength(strength))
         for layer, media_type in sbom_layers(document, evidence.kind):
             base = _Base("sbom", fact, evidence.kind, media_type, signers)
             try:

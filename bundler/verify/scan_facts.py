@@ -128,7 +128,9 @@ def told(carried: CarriedScan, at: datetime | None) -> Iterator[str]:
     scan = carried.scan
     if scan is None:
         return
-    by = " ".join(word for word in (scan.scanner or "a scanner that it does not name", scan.version) if word)
+    said = not scan.version or scan.scanner.endswith(f"@{scan.version}")  # a package URL says it too
+    version = "" if said else f" {scan.version}"
+    by = f"{scan.scanner or 'a scanner that it does not name'}{version}"
     inside = f" with {scan.result} inside" if scan.result not in ("", "unknown") else ""
     yield f"by its own word: {by}, {_when('scanned', scan.scanned_at, at)} ({scan.form}{inside})"
     data = f" ({scan.database})" if scan.database else ""

@@ -131,6 +131,13 @@ def test_patched_exported_and_verified_by_the_original(stage: Stage) -> None:
     assert "lost" in notes["sbom"]
     assert "lost" in notes["provenance"]
     assert GONE in notes["vulnerabilities"]
+    roles = [(scan["platform"], scan["role"], scan["scan"]["findings"]) for scan in patched["scans"]]
+    assert roles == [
+        (name, f"{word} the patch", count) for name in (AMD, ARM) for word, count in (("before", 2), ("after", 1))
+    ]
+    assert {scan["strength"] for scan in patched["scans"]} == {"asserted by stream main"}
+    looked = call("inspect", stage.station.bundle, f"{stage.name}-patched", "--scans", "--state", stage.station.state)
+    assert looked.out.count(": asserted by stream main") == 4, looked.err
     assert stage.station.litter() == []
 
 

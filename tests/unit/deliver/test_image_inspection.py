@@ -32,6 +32,7 @@ from tests.simulators.sboms import cyclonedx, spdx2, spdx3
 from tests.simulators.sigstore import SignedLayer, Sigstore
 from tests.simulators.sigstore_keys import AT
 from tests.simulators.tuf_repository import START, TufRepository
+from tests.simulators.upstream_scans import attach_file, trivy
 from trust_root.delivery import time_basis
 from trust_root.site import load_site
 
@@ -370,13 +371,22 @@ def test_without_trust_strengths_are_the_files_own(world: World) -> None:
     world.attest(0, sbom_statement(world.children[0]))
     world.finish()
     world.sign()
+    files = [
+        attach_file(world.layout, world.top, spdx2(), "application/spdx+json"),
+        attach_file(world.layout, world.top, trivy("LOW")),
+    ]
+    for file in files:
+        world.sign(file)
     no_pin = TrustError("no-pin", "state")
     with open_image_inspection(world.bundle(), no_pin, time_basis(NOW, None), None) as inspection:
         document, _ = image_document.signatures_document(inspection)
         readings = read_all("sbom", inspection.judged, inspection.read_blob)
+        (scan,) = inspection.scans()
     assert (document["trusted"], document["reason"]) == (False, "no-pin")
-    assert [item["strength"] for item in document["signatures"]] == [f"{SIGNED} (by the file's own keys)"]
-    assert [item.strength for item in readings] == [f"{COVERED} (by the file's own keys)"]
+    assert [item["strength"] for item in document["signatures"]] == [f"{SIGNED} (by the file's own keys)"] * 3
+    in_referrer = "signed, in a referrer of the image (by the file's own keys)"
+    assert [item.strength for item in readings] == [in_referrer, f"{COVERED} (by the file's own keys)"]
+    assert scan.strength == in_referrer
 
 
 # -- which image ------------------------------------------------------------------------------------------------------
