@@ -288,7 +288,10 @@ def _odd_matches() -> Iterator[tuple[str, Json]]:
     )  # fmt: skip
     yield "action-by-its-repository", _case(
         record("X-1", affected("GitHub Actions", "tj-actions/changed-files", span("introduced 0, fixed 46.0.1"))),
-        affected=[["pkg:github/tj-actions/changed-files@v45", "46.0.1"]],
+        affected=[
+            ["pkg:github/tj-actions/changed-files@v45", "46.0.1"],
+            ["pkg:githubactions/tj-actions/changed-files/folder@v45.1", "46.0.1"],
+        ],
         unjudged=[["pkg:github/tj-actions/changed-files@0e58ed8671d6b60d0890c21b07f8835ace038e67", "version-unjudged"]],
     )  # fmt: skip
     yield "maven-words-for-a-release", _case(
