@@ -168,6 +168,8 @@ def test_no_input_gets_another_exception(raw: bytes) -> None:
         b'"\\/"',
         b'"\\n"',
         b'"\x7f"',
+        '"\x80"'.encode(),
+        '"\x9f"'.encode(),
         b"1.0",
         b"1e2",
         b"-1",
@@ -192,6 +194,14 @@ def test_canonical_is_not_written_for_what_it_lacks(value: object) -> None:
     with pytest.raises(MalformedError) as error:
         format_canonical(value)
     assert error.value.code == "not-canonical"
+
+
+def test_what_canonical_text_may_hold() -> None:
+    """Each next to something that it may not: a space, a tilde, U+00A0; and what others escape or normalise."""
+    for text in (" ", "~", "\xa0", "\u2028", "\ufeff", "e\u0301", "\uffff", "\U0001f600", "/", '"', "\\"):
+        assert parse_canonical(format_canonical(text)) == text
+    deepest = b"[" * limits.JSON_DEPTH + b"]" * limits.JSON_DEPTH
+    assert format_canonical(parse_canonical(deepest)) == deepest
 
 
 def test_canonical_depth_is_bounded_when_written() -> None:
