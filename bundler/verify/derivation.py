@@ -23,7 +23,7 @@ from bundler.evidence.cosign import is_envelope, read_layer
 from bundler.evidence.derivation import ARTIFACT_TYPE, Derivation, PatchedPlatform, parse_derivation
 from bundler.evidence.envelope import parse_envelope
 from bundler.evidence.kind import REFERRER
-from bundler.oci.manifest import ImageManifest
+from bundler.oci.manifest import ImageIndex, ImageManifest
 from bundler.oci.platforms import UNKNOWN
 from bundler.value import dataclass, field
 from bundler.verify.appraisal import ITEM_FAILURES
@@ -211,6 +211,7 @@ def _check_platforms(derivation: Derivation, complete: CompleteImage, original: 
             "derivation-platforms", "derivation", which, got=f"about {_listed(name for name, _ in said)}",
             want=f"{_listed(name for name, _ in complete.platforms)}, the image's own manifests in its order",
         )  # fmt: skip
+    _check_one_platform_each(derivation, complete)
     present = {digest: platform for platform, digest in original.platforms}
     for each in derivation.platforms:
         platform = present.get(each.original)
@@ -220,6 +221,19 @@ def _check_platforms(derivation: Derivation, complete: CompleteImage, original: 
                 got=f"{each.platform} made from {each.original}, {platform or 'no platform of the original'}",
                 want="a manifest of the original for the same platform",
             )  # fmt: skip
+
+
+def _check_one_platform_each(derivation: Derivation, complete: CompleteImage) -> None:
+    """Refuse an index that offers a patched manifest for a further platform, which no list of platforms has."""
+    named = {each.patched: each.platform for each in derivation.platforms}
+    for index in complete.graph.documents.values():
+        for entry in index.manifests if isinstance(index, ImageIndex) else ():
+            wanted = named.get(entry.digest)
+            if wanted is not None and entry.platform is not None and str(entry.platform) != wanted:
+                raise RejectedError(
+                    "derivation-platforms", "patched image", str(derivation.image),
+                    got=f"{entry.digest} for {entry.platform} too", want=f"for {wanted}, as the statement says",
+                )  # fmt: skip
 
 
 def _prove_platform(

@@ -82,6 +82,7 @@ class Scene:
     before: dict[str, bytes] = field(default_factory=dict)
     after: dict[str, bytes] = field(default_factory=dict)
     vex: dict[str, bytes] = field(default_factory=dict)
+    further: Callable[[Layout], list[Descriptor]] = lambda _layout: []  # entries of the patched image's index
     papers: Callable[[Descriptor], list[bytes]] | None = None  # statements about each platform of the original
 
     # What `build` made.
@@ -98,7 +99,7 @@ class Scene:
         new = {name: part.add(layout) for name, part in self.patched.items()}
         self.children = old
         self.original_top = next(iter(old.values())) if single else layout.index(list(self._with_papers(old)))
-        self.patched_top = next(iter(new.values())) if single else layout.index(list(new.values()))
+        self.patched_top = next(iter(new.values())) if single else layout.index([*new.values(), *self.further(layout)])
         layout.name(self.original_top, NAME)
         layout.name(self.patched_top, PATCHED_NAME)
         documents = self._documents(new)

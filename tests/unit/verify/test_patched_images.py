@@ -13,6 +13,7 @@ from bundler.digest import sha256_of
 from bundler.errors import UsageError
 from bundler.evidence.derivation import PREDICATE_TYPE, Derivation
 from bundler.export.patch_statement import bind_layers
+from bundler.oci.descriptor import parse_platform
 from bundler.value import replace as replaced
 from bundler.verify.images import judge_image
 from bundler.verify.policy import parse_policy
@@ -328,7 +329,7 @@ def crossed(derivation: Derivation) -> Any:
     return replaced(one, original=two.original), replaced(two, original=one.original)
 
 
-UNTRUTHS: Mapping[str, tuple[Callable[[Scene], None], str]] = {
+UNTRUTHS: Mapping[str, tuple[Callable[[Scene], Any], str]] = {
     "a platform that it hides": (lambda scene: (scene.patched.pop(ARM), say(lost=())(scene)), "derivation-platforms"),
     "a platform that it invents as lost": (say(lost=("linux/s390x",)), "derivation-platforms"),
     "platforms crossed": (say_platforms(crossed), "derivation-platforms"),
@@ -361,6 +362,14 @@ def test_a_statement_that_says_something_else(claims: Claims, untruth: str) -> N
     result = judge(claims, built(bend))
     assert only(result, "derivation").code == code
     assert verdict(result) == ("rejected", code)
+
+
+def test_a_manifest_under_two_platforms_is_refused(claims: Claims) -> None:
+    """The second would run what nobody patched for it, and stands in no list of platforms."""
+    scene = patched_scene()
+    scene.further = lambda layout: [replace(scene.patched[AMD].add(layout), platform=parse_platform("linux/s390x"))]
+    scene.build()
+    assert verdict(judge(claims, scene)) == ("rejected", "derivation-platforms")
 
 
 def test_a_statement_about_another_image(claims: Claims) -> None:
