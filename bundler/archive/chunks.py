@@ -15,11 +15,14 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
 
 from bundler.archive.contents import Blob
 from bundler.archive.frames import FrameReader
-from bundler.archive.seals import Seals
 from bundler.digest import Digest
+
+if TYPE_CHECKING:
+    from bundler.archive.seals import Seals
 
 CHUNK_BYTES = 4 * 1024 * 1024
 
@@ -32,7 +35,11 @@ class StoredHash:
     def __init__(self, *, seal: bool = False) -> None:
         self._hash = hashlib.sha256()
         self._left_bytes = CHUNK_BYTES
-        self.seals = Seals() if seal else None
+        self.seals: Seals | None = None
+        if seal:
+            from bundler.archive.seals import Seals  # noqa: PLC0415  inspect hands nothing on
+
+            self.seals = Seals()
 
     def update(self, piece: memoryview) -> None:
         """The next stored bytes."""

@@ -89,8 +89,34 @@ def test_x509_is_for_certificates() -> None:
     assert "cryptography.x509" not in done.stdout.split()
 
 
+def verify_words(delivered: Delivered) -> tuple[str | Path, ...]:
+    policy = ("--policy", delivered.policy, "--state", delivered.state)
+    return ("verify", delivered.bundle, *policy, "--read-only", "--quiet")
+
+
 def test_verify_neither_connects_nor_draws(delivered: Delivered) -> None:
-    words = ("verify", delivered.bundle, "--policy", delivered.policy, "--state", delivered.state, "--read-only")
-    names = imported(*words, "--quiet")
+    names = imported(*verify_words(delivered))
     assert names & NEVER == set()
     assert len(ours(names)) <= 160, sorted(ours(names))
+
+
+def test_verify_reads_bytes_without_what_judges_evidence(delivered: Delivered) -> None:
+    """What does that is half of our modules; a bundle without trust is refused, and blobs are hashed, without it."""
+    before_the_first_blob = f"""
+from bundler.archive.reader import ArchiveReader
+def stop(*_, **__): raise SystemExit(0)
+ArchiveReader.read_members = stop
+import sys
+try:
+    exec({PROGRAM!r})
+except SystemExit:
+    print("\\n".join(sys.modules), file=sys.stderr)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", before_the_first_blob, *verify_words(delivered)],
+        capture_output=True, text=True, check=True, timeout=120,
+    )  # fmt: skip
+    names = set(done.stderr.split())
+    assert "bundler.verify.pipeline" in names
+    assert names & (NEVER | JUDGING - {"bundler.verify.policy"} | {"bundler.verify.claims"}) == set()
+    assert len(ours(names)) <= 95, sorted(ours(names))
