@@ -1,4 +1,4 @@
-"""`sealift data`: which vulnerability data is there, and how old it is."""
+"""`sealift data`: which vulnerability data is there, how old it is, and one source of it as a file again."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ Examples:
   sealift data show
   sealift data show week-12.bundle.tar
   sealift data show /var/lib/sealift --json | jq -r '.data[] | "\\(.source) \\(.age_days)"'
+  sealift data get grype.tar.zst -o grype.tar.zst && grype db import grype.tar.zst
 
 \b
 Vulnerability data travels in bundles ([[vulnerability-data]] in sealift.toml). A site keeps the newest of each name
@@ -29,7 +30,7 @@ when it accepts a bundle, and the SBOMs of the images; [keep] in site.toml chang
 
 @click.group(epilog=_EPILOG)
 def data() -> None:
-    """Show which vulnerability data is there, and how old it is."""
+    """Show which vulnerability data is there and how old it is, or take it out."""
 
 
 @data.command(epilog=_EPILOG)
@@ -57,6 +58,29 @@ def show(place: str | None, untrusted: bool, state: str | None, as_json: bool) -
     for error in [*failures, *broken]:
         print_error(error)
     return 4 if failures or broken else 0
+
+
+@data.command(epilog=_EPILOG)
+@click.argument("source", metavar="NAME")
+@click.option("-o", "--output", "out", metavar="FILE", required=True, help="The file to write.")
+@click.option("--kind", metavar="KIND", help="Of this kind only, e.g. trivy-db.")
+@click.option("--stream", metavar="NAME", help="Of this stream only.")
+@click.option("--state", metavar="DIR", help="State folder [SEALIFT_STATE, or the XDG state folder].")
+def get(source: str, out: str, kind: str | None, stream: str | None, state: str | None) -> int:
+    """Write data that this site keeps under NAME to FILE, as the bundle brought it.
+
+    It is hashed first. A scanner's database can be given to that scanner: `grype db import FILE`, or for trivy
+    `tar -xzf FILE -C CACHE/db`; then `sealift scan BUNDLE --with trivy --scanner-db CACHE`.
+    """
+    from bundler.deliver.data_taking import take_data
+    from bundler.escaping import escape
+    from trust_root.site import load_site
+
+    site = load_site(state_folder(state), read_only=True)
+    item = take_data(site, source, Path(out), kind=kind, stream=stream)
+    told = f"{item.kind} {item.source} of stream {item.stream} {item.sequence}, {item.contents[0][0]}"
+    click.echo(escape(told), err=True)
+    return 0
 
 
 def _list(place: str | None, state: str | None) -> Listing:

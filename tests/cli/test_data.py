@@ -320,3 +320,29 @@ def test_dashboard_of_bundles_by_what_they_bring(site: Site, tmp_path: Path) -> 
     assert ([item["age_days"] for item in document["data"]], document["totals"]["open"]["critical"]) == ([43], 1)
     elsewhere = make_site(tmp_path / "elsewhere", TufRepository("main").pin, clock=site.now)
     assert "[no-vulnerability-data]" in dashboard(site, image, data, state=elsewhere).err
+
+
+def test_taken_out_again(site: Site, tmp_path: Path) -> None:
+    assert site.verify(site.deliver(site.image())).code in (0, 1)
+    bundle = site.deliver(site.image())
+    path = tmp_path / "plain.toml"
+    path.write_text(policy(demand()))
+    assert call("verify", bundle, "--policy", path, "--state", site.state, "--quiet").code == 0
+    out = tmp_path / "out.zip"
+    done = call("data", "get", "osv/PyPI", "-o", out, "--state", site.state)
+    assert (done.code, done.out, "osv osv/PyPI of stream main 2, sha256:" in done.err) == (0, "", True)
+    assert out.read_bytes() == (tmp_path / "43.zip").read_bytes()
+    for words in (("osv/npm",), ("osv/PyPI", "--kind", "openvex"), ("osv/PyPI", "--stream", "other")):
+        none = call("data", "get", *words, "-o", tmp_path / "none", "--state", site.state)
+        assert (none.code, "[data-choice]" in none.err, (tmp_path / "none").exists()) == (2, True, False)
+        assert "hint: there is osv osv/PyPI of stream main" in none.err
+
+
+def test_what_rotted_is_not_taken_out(site: Site, tmp_path: Path) -> None:
+    assert site.verify(site.deliver(site.image())).code in (0, 1)
+    digest = json.loads(site.show("--json").out)["data"][1]["digest"]
+    (kept,) = [path for path in site.state.rglob("*") if path.name.endswith(digest.partition(":")[2])]
+    kept.chmod(0o600)
+    kept.write_bytes(kept.read_bytes()[:-1] + b"?")
+    done = call("data", "get", "osv/PyPI", "-o", tmp_path / "out", "--state", site.state)
+    assert (done.code, "[state-damaged]" in done.err, (tmp_path / "out").exists()) == (4, True, False)
