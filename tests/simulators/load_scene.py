@@ -10,6 +10,7 @@ found(store)                                              # what a simulated rep
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
@@ -28,7 +29,7 @@ from bundler.verify.pipeline import Request
 from bundler.verify.policy import parse_policy
 from tests.simulators.deliveries import NOW, Exporter, LayoutSource, make_site
 from tests.simulators.evidence_image import IDENTITY, ISSUER, REPOSITORY, EvidenceImage, evidence_image
-from tests.simulators.images import layer, sbom_statement
+from tests.simulators.images import layer, sbom_statement, to_json
 from tests.simulators.registry import Store
 from tests.simulators.sigstore import Sigstore
 from tests.simulators.sigstore_keys import AT
@@ -129,6 +130,20 @@ def small_image() -> EvidenceImage:
     made.attest(made.top)
     referrer = made.refer(made.top, sbom_statement(made.top), IN_TOTO)
     made.refer(referrer, b"about a referrer", "application/vnd.example.note")
+    return made
+
+
+def untyped_image() -> EvidenceImage:
+    """A manifest that does not say what it is, as OCI allows; older builders write such. Signed."""
+    sigstore = Sigstore("untyped image")
+    made = EvidenceImage(sigstore, sigstore.keyless(IDENTITY, at=AT, issuer=ISSUER))
+    typed = made.layout.image("linux/amd64", [layer(b"amd64", seed=1, size_bytes=400)])
+    document = json.loads(made.layout.read(typed.digest))
+    del document["mediaType"], made.layout.blobs[typed.digest]
+    made.top = made.amd64 = made.layout.blob(to_json(document), typed.media_type)
+    made.layout.name(made.top, f"{REPOSITORY}:1")
+    made.sign(made.top)
+    made.attest(made.top)
     return made
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
@@ -19,8 +20,8 @@ from bundler.errors import SealiftError
 from bundler.network.registry import Registries
 from bundler.oci.annotations import format_fallback_tag
 from bundler.oci.descriptor import Platform
-from bundler.oci.manifest import DOCKER_LIST, OCI_INDEX, OCI_MANIFEST, ImageIndex, parse_manifest
-from tests.simulators.load_scene import NAME, QUICK, Delivery, Load, found, small_image
+from bundler.oci.manifest import DOCKER_LIST, DOCKER_MANIFEST, OCI_INDEX, OCI_MANIFEST, ImageIndex, parse_manifest
+from tests.simulators.load_scene import NAME, QUICK, Delivery, Load, found, small_image, untyped_image
 from tests.simulators.registry import Exchange, Registry, Reply
 from tests.simulators.registry_lies import (
     answer,
@@ -320,6 +321,21 @@ def test_what_has_nothing_to_do_with_the_sparse_index_is_told_as_it_is(
     with Registry(writes=Writes(drops_blobs=True)) as registry, pytest.raises(SealiftError) as caught:
         Load(registry.host, sparse, connections=connections).run_all(Terms(derive_sparse=True))
     assert caught.value.code == "push-blob-unknown"
+
+
+def test_a_manifest_that_only_its_type_tells_apart(tmp_path: Path, connections: Registries) -> None:
+    """It holds no type of its own, so the registry's word is the only one, and nothing but a comparison catches it."""
+    made = Delivery.make(tmp_path / "made", image=untyped_image())
+    with made.opened(tmp_path / "state") as bundle, Registry(writes=Writes()) as registry:
+        load = Load(registry.host, bundle, connections=connections)
+        own = f"/manifests/{bundle.images[0].image.digest}"
+        registry.on(own, header("Content-Type", DOCKER_MANIFEST), method="GET")
+        with pytest.raises(SealiftError) as caught:
+            load.run()
+        assert (caught.value.exit_code, caught.value.code) == (1, "load-lost")
+        assert not registry.repository(REPOSITORY).tags
+        registry.reform()
+        assert load.run().tags_set
 
 
 def test_blobs_with_other_bytes(small: VerifiedBundle, connections: Registries) -> None:
