@@ -33,7 +33,6 @@ from bundler.verify.patterns import ImagePattern
 from trust_root.stream_signature import StreamKeys
 
 if TYPE_CHECKING:
-    from bundler.verify.vulnerabilities import VulnerabilityData
     from bundler.vulnerability.lineage import Lineage, PlatformImage
     from bundler.vulnerability.scan_report import Change, ScanReport
 
@@ -48,7 +47,6 @@ class Surroundings:
     Attributes:
         keys: those that signed this bundle's stream; None where nobody knows them.
         at: the time of the verification.
-        vulnerabilities: data to hold images against, where a rule asks for it.
     """
 
     inventory: Inventory
@@ -56,7 +54,6 @@ class Surroundings:
     read_blob: ReadBlob
     keys: StreamKeys | None
     at: datetime | None
-    vulnerabilities: VulnerabilityData | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -66,17 +66,23 @@ def judge_derivation(complete: CompleteImage, rule: Rule | None, around: Surroun
 
 
 def check_derived(
-    derived: Derived, complete: CompleteImage, evidence: ImageEvidence, rule: Rule, around: Surroundings
+    derived: Derived,
+    complete: CompleteImage,
+    evidence: ImageEvidence,
+    rule: Rule,
+    around: Surroundings,
+    *,
+    data: VulnerabilityData | None = None,
 ) -> tuple[Check, ...]:
-    """All checks of an image under a rule with `derived_from`."""
+    """All checks of an image under a rule with `derived_from`; `data` is there when a rule asks for it."""
     proved = derived.proved
     if proved is None:
         return (_unproved(derived.failures), *check_platforms(complete, rule))
     old = open_evidence(proved.original, around.keyring, around.read_blob, around.at)
     demands, met = check_demands(proved.original, old, rule)
-    if around.vulnerabilities is not None and rule.vulnerabilities is not None:
-        patch = _mended(proved, around, around.vulnerabilities, rule.vulnerabilities)
-        demands = (*demands, *_open_findings(around.vulnerabilities, patch, old, rule, met))
+    if data is not None and rule.vulnerabilities is not None:
+        patch = _mended(proved, around, data, rule.vulnerabilities)
+        demands = (*demands, *_open_findings(data, patch, old, rule, met))
     return (
         *_told(proved, evidence, old, allow_lost=rule.allow_omitted),
         *(replace(check, detail=_OF_THE_ORIGINAL + check.detail) for check in demands),

@@ -90,12 +90,10 @@ def judge_image(image: Image, bench: Bench) -> Judged:
     rule = bench.policy.rule_for(image.name, image.digest, bench.inventory.stream) if bench.policy else None
     met = Met()
     checks: tuple[Check, ...]
-    around = Surroundings(
-        bench.inventory, bench.keyring, bench.read_blob, bench.stream_keys, bench.at, bench.vulnerabilities
-    )
+    around = Surroundings(bench.inventory, bench.keyring, bench.read_blob, bench.stream_keys, bench.at)
     derived = judge_derivation(complete, rule, around)
     if rule is not None and rule.derived_from:
-        checks = check_derived(derived, complete, evidence, rule, around)
+        checks = check_derived(derived, complete, evidence, rule, around, data=bench.vulnerabilities)
     elif rule is not None:
         checks, met = check_image(complete, evidence, rule)
         if bench.vulnerabilities is not None:
