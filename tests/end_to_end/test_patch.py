@@ -83,8 +83,8 @@ class Stage:
         if output:
             self.station.exports += 1
         station = self.station
-        ours = ["--repository", station.repository, "--keys", station.keys, "--cache", station.cache]
-        more = ["-o", station.bundle] if output else []
+        ours: list[str | Path] = ["--repository", station.repository, "--keys", station.keys, "--cache", station.cache]
+        more: list[str | Path] = ["-o", station.bundle] if output else []
         what = [] if "-f" in words else [self.name]
         return call(
             "patch", *what, *words, "--tls-verify=false", "--proofs", "none", "--retry-times", "0", *ours, *more
@@ -146,7 +146,7 @@ def test_a_scan_says_whose_sbom_there_is(stage: Stage) -> None:
     data = stage.folder / "osv"
     data.mkdir()
     write_record(data, "1")
-    words = ["--state", stage.station.state, "--data", str(data), "--untrusted"]
+    words: list[str | Path] = ["--state", stage.station.state, "--data", str(data), "--untrusted"]
     done = call("scan", stage.station.bundle, f"{stage.name}-patched", *words)
     assert (done.code, "[sbom-missing]" in done.err, "of its original" in done.err) == (1, True, True), done.err
 
