@@ -99,6 +99,14 @@ def test_bound_without_the_envelopes_bytes() -> None:
     assert code_of(lambda: bind_envelope(INTOTO, b"another", PAYLOAD, SIGNATURE, exact=False)) == "tlog-binding"
 
 
+def test_a_plain_entry_over_what_an_envelope_signs() -> None:
+    """Rekor 1 has kinds of its own for envelopes; the same signature in a plain entry is another claim."""
+    pae = pre_authentication_encoding(IN_TOTO, PAYLOAD)
+    body = hashedrekord_body(pae, SIGNATURE, PEM)
+    assert code_of(lambda: bind_payload(body, pae, SIGNATURE, CERTIFICATE)) == "held"
+    assert code_of(lambda: bind_envelope(body)) == "tlog-binding"
+
+
 def test_the_payload_within_an_entry() -> None:
     value = json.loads(INTOTO_V2)
     envelope = value["spec"]["content"]["envelope"]
