@@ -200,26 +200,25 @@ def _write_page(path: Path, document: dict[str, Any]) -> None:
 def _lines(document: dict[str, Any]) -> Iterator[Shown]:
     from bundler.cli.console import Table
     from bundler.report.columns import broken
+    from bundler.wording import counted
 
     totals, counts = document["totals"], document["totals"]["open"]
     images, deliveries = totals["images"], sum(delivery["trusted"] for delivery in document["deliveries"])
     yield (
-        f"{images} image{'' if images == 1 else 's'} from {deliveries} deliver{'y' if deliveries == 1 else 'ies'}, "
+        f"{counted(images, 'image')} from {deliveries} deliver{'y' if deliveries == 1 else 'ies'}, "
         f"as of {document['at']}"
     )
     for source in document["data"]:
         age = "of unknown age" if source["age_days"] is None else f"{source['age_days']} days old"
-        yield from broken("  data: ", f"{source['source']} ({source['kind']}), {_records(source['records'])}, {age}", 4)
+        yield from broken(
+            "  data: ", f"{source['source']} ({source['kind']}), {counted(source['records'], 'record')}, {age}", 4
+        )
     yield Table(_HEADINGS, [_row(image) for image in document["images"]])
     numbers = ", ".join(f"{counts[severity]} {severity}" for severity in _SEVERITIES)
     yield f"open: {counts['total']} ({numbers}); fixable: {counts['fixable']}; under VEX: {counts['under_vex']}"
     yield f"the last deliveries fixed {totals['fixed']} and brought {totals['brought']}"
     yield f"images verified: {totals['verified']} of {totals['images']}; not judged: {totals['unscanned']}"
     yield f"packages judged: {totals['judged']} of {totals['packages']}"
-
-
-def _records(number: int) -> str:
-    return f"{number} record{'' if number == 1 else 's'}"
 
 
 def _row(image: dict[str, Any]) -> tuple[str, ...]:

@@ -106,6 +106,7 @@ def _list(place: str | None, state: str | None) -> Listing:
 
 def _lines(listing: Listing) -> Iterator[str]:
     from bundler.report.columns import broken
+    from bundler.wording import counted
 
     if listing.failure is None:
         yield from broken("", listing.place, 2)
@@ -116,7 +117,9 @@ def _lines(listing: Listing) -> Iterator[str]:
     for item in listing.data:
         yield from _data_lines(item)
     if listing.deliveries is not None:
-        yield f"  kept of {listing.deliveries} deliveries: {listing.sboms} SBOMs of {listing.images} images"
+        deliveries = "1 delivery" if listing.deliveries == 1 else f"{listing.deliveries} deliveries"
+        sboms, images = counted(listing.sboms or 0, "SBOM"), counted(listing.images or 0, "image")
+        yield f"  kept of {deliveries}: {sboms} of {images}"
 
 
 def _data_lines(item: ListedData) -> Iterator[str]:

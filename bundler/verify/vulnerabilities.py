@@ -40,6 +40,7 @@ from bundler.vulnerability.openvex import read_openvex
 from bundler.vulnerability.scan import SbomPlace, finding_order, scan_sbom
 from bundler.vulnerability.shelf import Owner, ShelfDocument
 from bundler.vulnerability.vex import Subject, VexBook, VexDocument, VexSource, settling
+from bundler.wording import counted
 
 NAME = "vulnerabilities"
 _SHOWN = 5
@@ -232,7 +233,7 @@ class _Work:
             detail = f"{_named(weighed.open)}; {told}"
             yield Check(NAME, Outcome.FAILED, "vulnerability-severity", platform.name, detail, strength)
         else:
-            detail = f"{_count(weighed.within, 'finding')} within bounds; {told}"
+            detail = f"{counted(weighed.within, 'finding')} within bounds; {told}"
             yield Check(NAME, Outcome.HELD, about=platform.name, detail=detail, strength=strength)
 
     def _weigh(self, platform: Platform) -> _Weighed:
@@ -303,10 +304,6 @@ class _Work:
 
     def _by(self) -> str:
         return ", ".join(f"{item.name} ({self.data.told(item)})" for item in self.data.matcher.databases)
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def _identity(finding: Finding) -> tuple[str, str, str]:

@@ -113,7 +113,7 @@ def test_of_a_site(site: Site) -> None:
     done = site.show()
     assert (done.code, done.err) == (0, "")
     assert "osv/PyPI: osv, 2 records, 43 days old" in done.out
-    assert "kept of 2 deliveries: 2 SBOMs of 1 images" in done.out
+    assert "kept of 2 deliveries: 2 SBOMs of 1 image" in done.out
     assert site.show(site.state).out == done.out
     document = json.loads(site.show("--json").out)
     assert (document["deliveries"], document["sboms"], document["images"]) == (2, 2, 1)
