@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from securesystemslib.signer import SIGNER_FOR_URI_SCHEME, Signature
 
 from bundler.errors import SealiftError
-from trust_root import cli_common, tuf_library
+from trust_root import cli_common
 from trust_root.keys import ECDSA_P256, format_public_key, generate_key, verify_key_signature
 from trust_root.kms import open_service_key
 
@@ -93,8 +93,7 @@ def test_a_service_finds_its_library_although_nobody_else_imports_it(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """Without it the service is refused by name; with it, it works in a process that did without it before."""
-    from_tuf = tuf_library.SIGNER_FOR_URI_SCHEME
-    monkeypatch.setitem(from_tuf, "awskms", sys.modules["securesystemslib.signer._aws_signer"].AWSSigner)
+    monkeypatch.setitem(SIGNER_FOR_URI_SCHEME, "awskms", sys.modules["securesystemslib.signer._aws_signer"].AWSSigner)
     with pytest.raises(SealiftError) as error:
         open_service_key("awskms:alias/root#dave.pub")
     assert error.value.code == "extra-missing"
