@@ -416,6 +416,13 @@ def header(name: str, size: int, kind: bytes = b"0", *, base256: bool = False, l
     return bytes(raw)
 
 
+def huge_record() -> bytes:
+    """A sound pax record (and, read as a long name, a sound one too), one byte over the limit, padded."""
+    size = limits.TAR_EXTENSION_BYTES + 1
+    start = b"%d comment=" % size
+    return (start + b"x" * (size - len(start) - 1) + b"\n").ljust(-(-size // 512) * 512, b"\0")
+
+
 def test_base_256_sizes_are_read(tmp_path: Path) -> None:
     (tmp_path / "x.tar").write_bytes(header("f", 3, base256=True) + b"abc".ljust(512, b"\0") + bytes(1024))
     assert indexed(tmp_path / "x.tar") == {"f": b"abc"}
@@ -435,7 +442,8 @@ HOSTILE_TARS = {
     "a huge base-256 size": header("f", 1 << 80, base256=True),
     "a negative base-256 size": header("f", 0).replace(b"00000000000\0", b"\xff" * 12, 1),
     "letters for a size": header("f", 0).replace(b"00000000000\0", b"0000000000z\0", 1),
-    "a huge pax header": header("x", limits.TAR_EXTENSION_BYTES + 1, b"x") + bytes(limits.TAR_EXTENSION_BYTES + 512),
+    "a huge pax header": header("x", limits.TAR_EXTENSION_BYTES + 1, b"x") + huge_record() + header("f", 0),
+    "a huge long name": header("x", limits.TAR_EXTENSION_BYTES + 1, b"L") + huge_record() + header("f", 0),
     "a broken pax record": header("x", 4, b"x") + b"9 a=".ljust(512, b"\0") + header("f", 0),
     "a pax record without key": header("x", 4, b"x") + b"4 =\n".ljust(512, b"\0") + header("f", 0),
     "a pax size of letters": header("x", 11, b"x") + b"11 size=xy\n".ljust(512, b"\0") + header("f", 0),
