@@ -1,0 +1,61 @@
+"""What is read from a source on its way into a bundle: counted, hashed, and never more than its descriptor says."""
+
+from __future__ import annotations
+
+import io
+from typing import BinaryIO, cast
+
+import pytest
+
+from bundler.digest import sha256_of
+from bundler.errors import RejectedError
+from bundler.export.staging import CheckedStream
+from bundler.oci.descriptor import Descriptor
+
+CONTENT = b"one layer" * 100
+
+
+class Endless(io.RawIOBase):
+    """A source that never ends; counts what was taken."""
+
+    def __init__(self) -> None:
+        self.taken = 0
+
+    def read(self, size: int = -1, /) -> bytes:
+        self.taken += size
+        return bytes(size)
+
+
+def stream_of(source: BinaryIO, size_bytes: int = len(CONTENT)) -> CheckedStream:
+    return CheckedStream(source, Descriptor("application/x", sha256_of(CONTENT), size_bytes), lambda _: None)
+
+
+def test_the_content_that_was_named() -> None:
+    stream = stream_of(io.BytesIO(CONTENT))
+    assert stream.read(100) == CONTENT[:100]
+    stream.exhaust()
+    stream.check()
+
+
+@pytest.mark.parametrize("content", [CONTENT[:-1], CONTENT + b"x", b""])
+def test_another_length(content: bytes) -> None:
+    with pytest.raises(RejectedError) as error:
+        stream_of(io.BytesIO(content)).exhaust()
+    assert error.value.code == "blob-size"
+
+
+def test_a_source_without_end() -> None:
+    source = Endless()
+    stream = stream_of(cast("BinaryIO", source))
+    with pytest.raises(RejectedError) as error:
+        for _ in range(10):
+            stream.read(len(CONTENT) + 1)
+    assert (error.value.code, source.taken) == ("blob-size", len(CONTENT) + 1)
+
+
+def test_other_bytes_of_that_length() -> None:
+    stream = stream_of(io.BytesIO(CONTENT[:-1] + b"x"))
+    stream.exhaust()
+    with pytest.raises(RejectedError) as error:
+        stream.check()
+    assert error.value.code == "blob-digest"
