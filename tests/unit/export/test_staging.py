@@ -47,9 +47,9 @@ def test_another_length(content: bytes) -> None:
 def test_a_source_without_end() -> None:
     source = Endless()
     stream = stream_of(cast("BinaryIO", source))
+    stream.read(len(CONTENT) - 1)
     with pytest.raises(RejectedError) as error:
-        for _ in range(10):
-            stream.read(len(CONTENT) + 1)
+        stream.read(2)
     assert (error.value.code, source.taken) == ("blob-size", len(CONTENT) + 1)
 
 
