@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import io
+from pathlib import Path
 from typing import BinaryIO, cast
 
 import pytest
 
 from bundler.digest import sha256_of
 from bundler.errors import RejectedError
-from bundler.export.staging import CheckedStream
+from bundler.export.plan import OwnBlobs, PlannedBlob
+from bundler.export.staging import CheckedStream, Staged
 from bundler.oci.descriptor import Descriptor
 
 CONTENT = b"one layer" * 100
@@ -59,3 +61,15 @@ def test_other_bytes_of_that_length() -> None:
     with pytest.raises(RejectedError) as error:
         stream.check()
     assert error.value.code == "blob-digest"
+
+
+@pytest.mark.parametrize("compress", [False, True])
+def test_other_bytes_are_noticed_before_anything_is_signed(tmp_path: Path, compress: bool) -> None:
+    content = b"a line of text\n" * 10_000
+    descriptor = Descriptor("application/vnd.oci.image.layer.v1.tar", sha256_of(content), len(content))
+    planned = PlannedBlob(descriptor, OwnBlobs({descriptor.digest: content.replace(b"text", b"tixt", 1)}), "app:1")
+    staged = Staged(tmp_path)
+    with pytest.raises(RejectedError) as error:
+        staged.add(planned, compress=compress, progress=lambda _: None)
+    assert (error.value.code, staged.blobs) == ("blob-digest", [])
+    assert any("image app:1" in hint for hint in error.value.hints)
