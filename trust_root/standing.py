@@ -3,7 +3,8 @@
 Rules of this module:
 - Pure but for reading the site in hand; nothing is recorded, and no alarm is written.
 - A newer delivery of the stream is no fault of this one: it is compared as if it were still the newest. Everything
-  else that the site knows by now counts: newer roots and targets, rotated keys, expiry, the site's rules.
+  else that the site knows by now counts: newer roots and targets, rotated keys, expiry, the site's rules; and of a pin
+  that was given up, the trusted material of the one in its place.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ def stand_again(
     """
     pin = site.held(opened.roots.pin)
     if historic:
-        return compare(pin, opened, delivery, basis, site.rules, historic=True)
+        return compare(pin, opened, delivery, basis, site.rules, historic=True, judge=site.judge_of(pin))
     return compare(_until(pin, delivery), opened, delivery, basis, site.rules, historic=False)
 
 

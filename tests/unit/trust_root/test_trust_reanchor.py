@@ -17,9 +17,11 @@ from bundler.strict_json import format_canonical
 from tests.simulators.deliveries import change_settings
 from tests.simulators.tuf_repository import START, TufRepository
 from tests.simulators.tuf_site import Parcel, Place
+from trust_root.delivery import time_basis
 from trust_root.pin import pin_root
 from trust_root.reanchor import Reanchored, check_operators, check_reason, reanchor
-from trust_root.site import load_site
+from trust_root.site import load_site, open_for_site
+from trust_root.standing import stand_again
 from trust_root.state_export import PinHead, SiteHeads, StreamHead, format_heads, heads_of, parse_heads
 
 DAY = timedelta(days=1)
@@ -88,6 +90,19 @@ class TestReanchor:
         assert place.take(first).status == "first"
         again = place.take(one, historic=True)
         assert (again.status, again.targets) == ("historic", {"keys/vendor.pub": b"new"})
+
+    def test_judged_again_by_the_pin_in_its_place(self, place: Place, successor: TufRepository) -> None:
+        """Whoever serves a delivery of the old pin asks again and again: the trust that was given up never judges."""
+        one = place.make("main", b"one")
+        place.take(one)
+        anew(place, successor)
+        place.last.clear()
+        place.take(place.make("main", b"uno", repository=successor))
+        site, basis = place.site(), time_basis(START, START)
+        opened = open_for_site(site, one.files, basis)
+        again = stand_again(site, opened, one.delivery, basis, historic=True)
+        assert (again.status, again.targets) == ("historic", {"keys/vendor.pub": b"new"})
+        assert code_of(lambda: stand_again(site, opened, one.delivery, basis)) == "pin-retired"
 
     def test_an_audit_tells_what_would_be_said_today(self, place: Place, successor: TufRepository) -> None:
         one = place.make("main", b"one")
