@@ -333,6 +333,20 @@ class TestDamage:
             used.site()
         assert (error.value.code, "threshold" in error.value.got) == ("state-damaged", True)
 
+    def test_roots_that_hold_another_one_in_the_place_of_the_pin(self, used: Place) -> None:
+        """A sound chain of somebody else's, consistent with itself; the pinned file is untouched."""
+        forged = TufRepository("main").pin
+        site = used.site()
+        (record,) = site.loaded.state.pins
+        record = replace(record, roots=((1, sha256_of(forged)),))
+        state = next_state(replace(site.loaded.state, pins=(record,)), site.loaded.log, {"kind": "roots"})
+        (used.state / "content" / sha256_of(forged).hex).write_bytes(forged)
+        (used.state / "state.json").write_bytes(format_state(state))
+        (used.state / "log.jsonl").write_bytes(format_log((*site.loaded.log, state.log_line)))
+        with pytest.raises(TrustError) as error:
+            used.site()
+        assert (error.value.code, "equals the pin" in error.value.got) == ("state-damaged", True)
+
     def test_leftovers_of_a_killed_run_do_no_harm(self, used: Place) -> None:
         (used.state / ".sealift-0123456789abcdef.tmp").write_bytes(b"half")
         (used.state / "content" / ("0" * 64)).write_bytes(b"unreferenced")
