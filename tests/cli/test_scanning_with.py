@@ -187,6 +187,16 @@ def test_what_trivy_did_not_look_at_is_told() -> None:
     assert notes(parse_trivy_report(raw, "here"), "pkg:pypi/flask@2.2.2") == []
 
 
+def test_what_trivy_looks_for_under_another_name_is_told() -> None:
+    place = "pkg:deb/debian/{}@1?distro=debian-12"
+    libssl, bash = place.format("libssl3") + "&upstream=openssl", place.format("bash")
+    for source, told in (("libssl3", 1), ("openssl", 0), ("", 0)):
+        seen = [{"SrcName": source, "Identifier": {"PURL": libssl}}, {"SrcName": "bash", "Identifier": {"PURL": bash}}]
+        raw = json.dumps(trivy_report() | {"Results": [{"Packages": seen}]}).encode()
+        detail = "1 of 2 packages that it 1 knows by another source than the SBOM names"
+        assert notes(parse_trivy_report(raw, "here"), libssl, bash) == [("scanner-source", "pkg:deb", detail)] * told
+
+
 def test_what_grype_left_out_is_told() -> None:
     raw = json.dumps(grype_report() | {"ignoredMatches": [grype_finding(), grype_finding()]}).encode()
     told = [("scanner-ignored", "it 1", "2 findings left out by its own rules")]
