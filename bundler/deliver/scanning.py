@@ -36,7 +36,7 @@ from bundler.value import dataclass, field, replace
 from bundler.verify.scan_facts import CarriedScan
 from bundler.vulnerability.findings import Note, ScanResult
 from bundler.vulnerability.match import Matcher
-from bundler.vulnerability.scan import SbomPlace, data_notes, finding_order, scan_sbom
+from bundler.vulnerability.scan import SbomPlace, data_notes, finding_order, scan_sbom, tell_apart
 from bundler.vulnerability.scanner_report import parse_grype_report, parse_trivy_report
 from bundler.vulnerability.vex import VexBook, VexSource
 from trust_root.delivery import TimeBasis
@@ -231,6 +231,7 @@ def _by_scanner(run: _ScannerRun, reading: Reading, place: SbomPlace) -> ScanRes
         raise run.scanner.lied(which, str(error)[: limits.PROGRAM_CHARACTERS_SHOWN]) from error
     word = replace(word, database_at=word.database_at or run.database_at)
     findings = tuple(replace(finding, sources=(run.name,)) for finding in word.findings)
+    packages, told = tell_apart(reading.sbom.packages, place.platform or str(place.digest))
     return ScanResult(
         image=place.image,
         digest=place.digest,
@@ -238,10 +239,10 @@ def _by_scanner(run: _ScannerRun, reading: Reading, place: SbomPlace) -> ScanRes
         sbom=place.sbom,
         sbom_kind=f"{reading.sbom.format} {reading.sbom.version}",
         strength=place.strength,
-        packages=len(reading.sbom.packages),
+        packages=len(packages),
         judged=0,
         findings=tuple(sorted(findings, key=finding_order)),
-        notes=word.notes(reading.sbom.packages, run.name, run.at),
+        notes=(*told, *word.notes(packages, run.name, run.at)),
         data=(),
     )
 

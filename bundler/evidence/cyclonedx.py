@@ -1,8 +1,9 @@
 """CycloneDX 1.3 to 1.6 in JSON (ECMA-424; cyclonedx.org/docs/1.6/json).
 
 Rules of this module:
-- Packages are components of every type but `file` (Syft lists files among them), also those inside others, and not
-  `metadata.component`, which names what the SBOM is about.
+- Packages are components of every type but `file` without a package URL (Syft lists files among them), also those
+  inside others, and not `metadata.component`, which names what the SBOM is about. Those that are no packages by their
+  type say so, and so do Trivy's `application`s that are the files in which it found packages.
 - Licences are an expression, or names joined by commas: the format says not how several go together. Concluded ones go
   before declared ones, where it tells them apart (1.6).
 - Serial number, time and tools are optional there, and told when they are there. A serial number is a UUID's URN.
@@ -20,6 +21,7 @@ from bundler import limits
 from bundler.errors import MalformedError, RejectedError
 from bundler.evidence.sbom_parts import (
     CYCLONEDX,
+    TRIVY_PLACE,
     WHAT,
     Identifiers,
     JsonObject,
@@ -30,6 +32,7 @@ from bundler.evidence.sbom_parts import (
     check_purl,
     list_of,
     needed_text_of,
+    no_package,
     object_of,
     objects_of,
     text_of,
@@ -44,7 +47,9 @@ _COMPONENT_KEYS = (
     *("supplier", "publisher", "components", "properties"),
 )
 _FILE = "file"
+_APPLICATION = "application"
 _SOURCE = "aquasecurity:trivy:Src"
+_CLASS = "aquasecurity:trivy:Class"
 _SERIAL_NUMBER = re.compile("urn:uuid:[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", re.IGNORECASE)
 
 
@@ -102,7 +107,7 @@ class _Components:
             reference = text_of(component, "bom-ref", place)
             if reference:
                 self._identifiers.add(reference, place)
-            if needed_text_of(component, "type", place) == _FILE:
+            if needed_text_of(component, "type", place) == _FILE and not component.get("purl"):
                 self.files += 1
             else:
                 self._add(component, place)
@@ -115,6 +120,7 @@ class _Components:
         name, group = needed_text_of(component, "name", where), text_of(component, "group", where)
         purl = text_of(component, "purl", where)
         supplier = text_of(object_of(component, "supplier", where), "name", where)
+        source = _source(component, where) if component.get("properties") else ("", "")
         self.packages.append(
             Package(
                 f"{group}/{name}" if group else name,
@@ -122,9 +128,18 @@ class _Components:
                 check_purl(purl, where) if purl else "",
                 ", ".join(_licences(component, where)) if component.get("licenses") else "",
                 supplier or text_of(component, "publisher", where),
-                *(_source(component, where) if component.get("properties") else ()),
+                *source,
+                no_package(component["type"], purl, is_place=_is_place(component, where)),
             )
         )
+
+
+def _is_place(component: JsonObject, where: str) -> bool:
+    """Whether it is a lock file or program in which Trivy found packages: those stand beside it."""
+    if component["type"] != _APPLICATION or component.get("version") or not component.get("properties"):
+        return False
+    properties = [item for item, _ in objects_of(component, "properties", where)]
+    return any(item.get("name") == _CLASS and item.get("value") == TRIVY_PLACE for item in properties)
 
 
 def _source(component: JsonObject, where: str) -> tuple[str, str]:

@@ -4,6 +4,9 @@ Rules of this module:
 - There may be tens of thousands of packages: they are read from plain dicts, and paths are made for errors only.
 - A key that another parser would fold to a known one is refused (oci/spelling.py); each new key is looked at once.
 - Identifiers that stand twice are refused: relationships would point at either.
+- What a document says is no package is kept among the packages and says so (`no_package`): nobody can judge it, and
+  nobody has to. That takes the document's word for what it lists, no more than its silence would. A package URL goes
+  before any such word: a "file" that has one is a package.
 """
 
 from __future__ import annotations
@@ -20,6 +23,13 @@ from bundler.value import dataclass, field
 
 WHAT = "SBOM"
 _PURL = re.compile("pkg:/*[A-Za-z][A-Za-z0-9.+-]*/+[^/?#]", re.ASCII)  # slashes before a type mean nothing (purl-spec)
+_IMAGE_PURL = re.compile("pkg:/*(oci|docker)/", re.ASCII | re.IGNORECASE)
+# CycloneDX's words. Not here, as they can be software with holes of its own: `platform` (runtimes), `container` (an
+# image inside the image), `firmware`, `device-driver`, `application`.
+_NO_PACKAGES = ("operating-system", "file", "device", "data", "machine-learning-model", "cryptographic-asset")
+# What the one thing may be said to be that a whole document is about, for it to be the image or folder itself.
+_SUBJECTS = ("", "container", "source", "archive", "file", "operating-system", "device", "other")
+TRIVY_PLACE = "lang-pkgs"  # Trivy's class of an `application` that is the file in which it found packages
 SPDX: SbomFormat = "SPDX"
 CYCLONEDX: SbomFormat = "CycloneDX"
 
@@ -35,6 +45,7 @@ class Package(NamedTuple):
         supplier: as the document names it; empty when it does not.
         source: name of the source package that a distribution built it from, where something else than the purl tells.
         source_version: of that.
+        no_package: what it is instead, in CycloneDX's words: `operating-system`, `file`, `data`, …; empty for packages.
     """
 
     name: str
@@ -44,6 +55,7 @@ class Package(NamedTuple):
     supplier: str = ""
     source: str = ""
     source_version: str = ""
+    no_package: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -220,3 +232,20 @@ def check_purl(text: str, where: str) -> str:
     if not _PURL.match(text):
         raise MalformedError("purl", WHAT, where, got=text[:80], want="pkg:TYPE/NAME…")
     return text
+
+
+def no_package(said: str, purl: str, *, is_subject: bool = False, is_place: bool = False) -> str:
+    """What a component is that is no package; empty for packages, and for whatever nobody can say it of.
+
+    Args:
+        said: the document's word for what it is: `type` of CycloneDX, `primaryPackagePurpose` of SPDX.
+        purl: its package URL, or empty.
+        is_subject: whether it is the one thing that the whole document is about.
+        is_place: whether the tool says that it is the file in which it found packages.
+    """
+    if purl and not (is_subject and _IMAGE_PURL.match(purl)):
+        return ""
+    kind = said.lower().replace("_", "-")
+    if is_subject and kind in _SUBJECTS:
+        return kind or "subject"
+    return kind if kind in _NO_PACKAGES or (is_place and kind == "application") else ""

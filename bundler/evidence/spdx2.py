@@ -6,6 +6,8 @@ Rules of this module:
   nothing that is used here.
 - NOASSERTION says nothing. A concluded licence goes before a declared one.
 - Trivy names a distribution's source package in `sourceInfo`, in words of its own; Syft has it in the package URL.
+- What is no package by its purpose says so. So does the one package that the whole document describes, where it is
+  the image or folder itself, and Trivy's `APPLICATION`s that are the files in which it found packages.
 - `documentDescribes` and `hasFiles` are older, shorter ways to write relationships: those that do not stand among
   `relationships` too are counted with them.
 """
@@ -13,11 +15,13 @@ Rules of this module:
 from __future__ import annotations
 
 import re
+from typing import Any
 
 from bundler import limits
 from bundler.errors import MalformedError, RejectedError
 from bundler.evidence.sbom_parts import (
     SPDX,
+    TRIVY_PLACE,
     WHAT,
     Identifiers,
     JsonObject,
@@ -28,6 +32,7 @@ from bundler.evidence.sbom_parts import (
     check_purl,
     list_of,
     needed_text_of,
+    no_package,
     object_of,
     objects_of,
     text_of,
@@ -43,12 +48,15 @@ _VERSIONS = ("SPDX-2.2", "SPDX-2.3")
 _PACKAGE_KEYS = (
     *("SPDXID", "name", "versionInfo", "externalRefs"),
     *("licenseConcluded", "licenseDeclared", "supplier", "originator", "hasFiles", "sourceInfo"),
+    "primaryPackagePurpose",
 )
 _REFERENCE_KEYS = ("referenceCategory", "referenceType", "referenceLocator")
 _RELATIONSHIP_KEYS = ("relationshipType", "spdxElementId", "relatedSpdxElement")
+_DESCRIBES = ("DESCRIBES", "DESCRIBE")  # the second is Trivy's, before 0.33
 _TURNED = {"DESCRIBED_BY": "DESCRIBES", "CONTAINED_BY": "CONTAINS"}
 _PURL = ("purl", "http://spdx.org/rdf/references/purl", "https://spdx.org/rdf/references/purl")
 _TOOL = "Tool: "
+_PLACE = f"Class: {TRIVY_PLACE}"
 _BUILT_FROM = re.compile(r"built package from: (\S{1,200}) (\S{1,200})")
 
 
@@ -113,21 +121,50 @@ def _count_relationships(document: JsonObject) -> int:
 
 def _packages(document: JsonObject, identifiers: Identifiers) -> tuple[Package, ...]:
     spelling, reference_spelling = Spelling(*_PACKAGE_KEYS), Spelling(*_REFERENCE_KEYS)
+    subject = _subject(document)
     found = []
     for package, where in objects_of(document, "packages", "document", maximum=limits.SBOM_PACKAGES):
         spelling.check(package, where)
         identifiers.add(_identifier(package, where), where)
+        purl, purpose = _purl(package, where, reference_spelling), _asserted(package, "primaryPackagePurpose", where)
+        is_subject = package["SPDXID"] == subject
         found.append(
             Package(
                 needed_text_of(package, "name", where),
                 _asserted(package, "versionInfo", where),
-                _purl(package, where, reference_spelling),
+                purl,
                 _asserted(package, "licenseConcluded", where) or _asserted(package, "licenseDeclared", where),
                 _asserted(package, "supplier", where) or _asserted(package, "originator", where),
-                *(_source(package, where) if package.get("sourceInfo") else ()),
+                *(_source(package, where) if package.get("sourceInfo") else ("", "")),
+                no_package(purpose, purl, is_subject=is_subject, is_place=_is_place(package)),
             )
         )
     return tuple(found)
+
+
+def _subject(document: JsonObject) -> str:
+    """The one thing that the document says it describes; empty where there are several."""
+    start = document["SPDXID"]
+    described = set(texts_of(document, "documentDescribes", "document"))
+    for item in list_of(document, "relationships", "document"):
+        if not isinstance(item, dict):
+            continue
+        kind, one, other = (item.get(key) for key in _RELATIONSHIP_KEYS)
+        if (kind in _DESCRIBES and one == start) or (kind == "DESCRIBED_BY" and other == start):
+            described.add(str(other if kind in _DESCRIBES else one))
+    return described.pop() if len(described) == 1 else ""
+
+
+def _is_place(package: JsonObject) -> bool:
+    """Whether it is a lock file or program in which Trivy found packages: those stand beside it.
+
+    Trivy says that in an annotation; before 0.57 among the attributions.
+    """
+    if package.get("versionInfo"):
+        return False
+    said: list[Any] = [package.get("attributionTexts"), package.get("annotations")]
+    texts = [item for part in said if isinstance(part, list) for item in part]
+    return any((item.get("comment") if isinstance(item, dict) else item) == _PLACE for item in texts)
 
 
 def _source(package: JsonObject, where: str) -> tuple[str, str]:

@@ -5,7 +5,8 @@ Rules of this module:
   agents may stand inside or be named.
 - At most one SpdxDocument; without it the one Sbom names the whole. Every element has an identifier, once.
   The specification's version is each CreationInfo's, so all must be 3.0.
-- AI models and datasets are packages, too: their classes are subclasses of Package.
+- AI models and datasets are packages, too: their classes are subclasses of Package. Without a package URL they, and
+  what is no package by its purpose, say so; so does the one root element, where it is the image or folder itself.
 - Licences stand in relationships: a concluded one goes before a declared one (spdx3_licences.py).
 """
 
@@ -27,6 +28,7 @@ from bundler.evidence.sbom_parts import (
     check_purl,
     list_of,
     needed_text_of,
+    no_package,
     objects_of,
     text_of,
 )
@@ -39,9 +41,16 @@ _ELEMENT_KEYS = (
     *("type", "spdxId", "@id", "name", "creationInfo", "specVersion", "created", "createdUsing"),
     *("software_packageVersion", "software_packageUrl", "externalIdentifier", "suppliedBy", "originatedBy"),
     *("from", "to", "relationshipType", "simplelicensing_licenseExpression"),
+    *("software_primaryPurpose", "rootElement"),
 )
 _LICENCES = {"hasConcludedLicense": 0, "hasDeclaredLicense": 1}
 _PACKAGES = ("software_Package", "ai_AIPackage", "dataset_DatasetPackage")
+_PURPOSES = {  # where SPDX's word is another than CycloneDX's
+    "operatingSystem": "operating-system",
+    "model": "machine-learning-model",
+    "ai_AIPackage": "machine-learning-model",
+    "dataset_DatasetPackage": "data",
+}
 _WHOLES = ("SpdxDocument", "software_Sbom", "Bom")  # what may name the whole, the best first
 
 _Elements = Mapping[str, JsonObject]
@@ -81,6 +90,7 @@ def parse_spdx3(document: JsonObject) -> Sbom:
             elements,
             (name for name, element in elements.items() if element["type"] in _PACKAGES),
             _licences(elements, relationships),
+            _subject(elements, by_type),
         ),
         relationships=sum(len(_ends(elements[name], "to", name)) for name in relationships),
         files=len(by_type.get("software_File", [])),
@@ -134,7 +144,26 @@ def _creation_info(elements: _Elements, element: JsonObject, where: str) -> Json
     return found
 
 
-def _packages(elements: _Elements, names: Iterable[str], licences: Mapping[str, str]) -> tuple[Package, ...]:
+def _subject(elements: _Elements, by_type: Mapping[str, list[str]]) -> str:
+    """The one root element of everything that names a whole; empty where there are several."""
+    wholes = [name for kind in _WHOLES for name in by_type.get(kind, [])]
+    roots: set[str] = set()
+    for name in wholes:
+        said = elements[name].get("rootElement")
+        roots |= {end for end in (said if isinstance(said, list) else [said]) if isinstance(end, str)}
+    roots.difference_update(wholes)
+    return roots.pop() if len(roots) == 1 else ""
+
+
+def _purpose(package: JsonObject, where: str) -> str:
+    """What it is for, in CycloneDX's words."""
+    said = text_of(package, "software_primaryPurpose", where)
+    return _PURPOSES.get(said) or said or _PURPOSES.get(package["type"], "")
+
+
+def _packages(
+    elements: _Elements, names: Iterable[str], licences: Mapping[str, str], subject: str
+) -> tuple[Package, ...]:
     found: list[Package] = []
     spelling = Spelling("externalIdentifierType", "identifier")
     for name in names:
@@ -144,13 +173,15 @@ def _packages(elements: _Elements, names: Iterable[str], licences: Mapping[str, 
         suppliers = ", ".join(_names(elements, package, "suppliedBy")) or ", ".join(
             _names(elements, package, "originatedBy")
         )
+        purl = _purl(package, name, spelling)
         found.append(
             Package(
                 needed_text_of(package, "name", name),
                 text_of(package, "software_packageVersion", name),
-                _purl(package, name, spelling),
+                purl,
                 licences.get(name, ""),
                 suppliers,
+                no_package=no_package(_purpose(package, name), purl, is_subject=name == subject),
             )
         )
     return tuple(found)

@@ -11,7 +11,9 @@ from bundler.evidence.sbom import Package
 
 NOBODY = st.just("")
 SOME = st.lists(
-    st.builds(Package, st.sampled_from("abc"), st.sampled_from("123"), NOBODY, st.sampled_from(["", "MIT"]), NOBODY)
+    st.builds(
+        Package, st.sampled_from("abc"), st.sampled_from("123"), NOBODY, st.sampled_from(["", "MIT"]), *[NOBODY] * 4
+    )
 )
 
 

@@ -127,6 +127,123 @@ def test_short_relationships_are_counted_unless_they_are_written_out() -> None:
     assert count(edge("DEPENDS_ON", "SPDXRef-DOCUMENT", first), describes=[first], files=[]) == 2
 
 
+PLACE = {"annotations": [{"annotator": "Tool: trivy-0.58.1", "comment": "Class: lang-pkgs"}]}
+OCI_PURL, NPM_PURL, ODD_PURL = "pkg:oci/app@sha256%3Aab?arch=amd64", "pkg:npm/a@1", "pkg:generic/a@1"
+
+
+def spdx2_purl(locator: str) -> dict[str, Any]:
+    return {"externalRefs": [{"referenceType": "purl", "referenceLocator": locator}]}
+
+
+@pytest.mark.parametrize(
+    ("more", "subject", "told"),
+    [
+        ({"primaryPackagePurpose": "OPERATING-SYSTEM", "versionInfo": "12"}, False, "operating-system"),
+        ({"primaryPackagePurpose": "OPERATING_SYSTEM"}, False, "operating-system"),
+        ({"primaryPackagePurpose": "FILE"}, False, "file"),
+        ({"primaryPackagePurpose": "DEVICE"}, False, "device"),
+        ({"primaryPackagePurpose": "APPLICATION", **PLACE}, False, "application"),
+        ({"primaryPackagePurpose": "APPLICATION", "attributionTexts": ["Class: lang-pkgs"]}, False, "application"),
+        ({"primaryPackagePurpose": "APPLICATION", "versionInfo": "1", **PLACE}, False, ""),
+        ({"primaryPackagePurpose": "APPLICATION", **PLACE, **spdx2_purl(NPM_PURL)}, False, ""),
+        ({"primaryPackagePurpose": "APPLICATION"}, False, ""),
+        ({"primaryPackagePurpose": "LIBRARY", **PLACE}, False, ""),
+        ({"primaryPackagePurpose": "LIBRARY"}, True, ""),
+        ({"primaryPackagePurpose": "NOASSERTION"}, False, ""),
+        ({"primaryPackagePurpose": "FIRMWARE"}, True, ""),
+        ({"primaryPackagePurpose": "CONTAINER"}, False, ""),  # an image inside the image: nobody knows what it holds
+        ({"primaryPackagePurpose": "CONTAINER"}, True, "container"),
+        ({"primaryPackagePurpose": "CONTAINER", **spdx2_purl(OCI_PURL)}, True, "container"),
+        ({"primaryPackagePurpose": "CONTAINER", **spdx2_purl(OCI_PURL)}, False, ""),
+        ({"primaryPackagePurpose": "SOURCE"}, True, "source"),
+        ({"primaryPackagePurpose": "SOURCE"}, False, ""),
+        ({"primaryPackagePurpose": "FILE", **spdx2_purl(NPM_PURL)}, True, ""),
+        ({"primaryPackagePurpose": "FILE", **spdx2_purl(ODD_PURL)}, True, ""),
+        ({}, True, "subject"),
+        ({}, False, ""),
+    ],
+)
+@pytest.mark.parametrize("described_by", ["field", "DESCRIBES", "DESCRIBE", "DESCRIBED_BY"])
+def test_what_spdx_2_says_is_no_package(more: dict[str, Any], subject: bool, told: str, described_by: str) -> None:
+    document = spdx2()
+    start, own = "SPDXRef-DOCUMENT", "SPDXRef-thing"
+    document["packages"].append({"name": "thing", "SPDXID": own, **more})
+    if subject and described_by == "field":
+        document["documentDescribes"] = [own]
+    elif subject:
+        ends = (own, start) if described_by == "DESCRIBED_BY" else (start, own)
+        keys = ("spdxElementId", "relatedSpdxElement")
+        document["relationships"].append({"relationshipType": described_by, **dict(zip(keys, ends, strict=True))})
+    assert [package.no_package for package in parse(document).packages] == ["", "", told]
+
+
+def test_of_several_things_that_a_document_describes_none_is_the_image() -> None:
+    document = spdx2()
+    document["documentDescribes"] = [package["SPDXID"] for package in document["packages"]]
+    assert not any(package.no_package for package in parse(document).packages)
+
+
+@pytest.mark.parametrize(
+    ("more", "subject", "told"),
+    [
+        ({"software_primaryPurpose": "operatingSystem"}, False, "operating-system"),
+        ({"software_primaryPurpose": "model"}, False, "machine-learning-model"),
+        ({"software_primaryPurpose": "data"}, False, "data"),
+        ({"software_primaryPurpose": "file", "software_packageUrl": NPM_PURL}, False, ""),
+        ({"software_primaryPurpose": "container"}, False, ""),
+        ({"software_primaryPurpose": "container", "software_packageUrl": OCI_PURL}, True, "container"),
+        ({"software_primaryPurpose": "library"}, True, ""),
+        ({}, True, "subject"),
+        ({}, False, ""),
+        ({"type": "ai_AIPackage"}, False, "machine-learning-model"),
+        ({"type": "dataset_DatasetPackage"}, False, "data"),
+        ({"type": "ai_AIPackage", "software_packageUrl": NPM_PURL}, False, ""),
+    ],
+)
+def test_what_spdx_3_says_is_no_package(more: dict[str, Any], subject: bool, told: str) -> None:
+    document = spdx3()
+    thing = {"type": "software_Package", "spdxId": "urn:thing", "name": "thing", "creationInfo": "_:info", **more}
+    document["@graph"].append(thing)
+    whole = next(element for element in document["@graph"] if element["type"] == "SpdxDocument")
+    whole["rootElement"] = ["urn:thing"] if subject else ["urn:sbom"]
+    document["@graph"].append(
+        {"type": "software_Sbom", "spdxId": "urn:sbom", "creationInfo": "_:info", "rootElement": whole["rootElement"]}
+    )
+    assert [package.no_package for package in parse(document).packages] == ["", "", told]
+
+
+TRIVY_PLACE = {"properties": [{"name": "aquasecurity:trivy:Class", "value": "lang-pkgs"}]}
+
+
+@pytest.mark.parametrize(
+    ("more", "told"),
+    [
+        ({"type": "operating-system", "version": "12"}, "operating-system"),
+        ({"type": "device"}, "device"),
+        ({"type": "data"}, "data"),
+        ({"type": "machine-learning-model"}, "machine-learning-model"),
+        ({"type": "cryptographic-asset"}, "cryptographic-asset"),
+        ({"type": "machine-learning-model", "purl": "pkg:huggingface/a@1"}, ""),
+        ({"type": "operating-system", "purl": NPM_PURL}, ""),
+        ({"type": "file", "purl": NPM_PURL}, ""),  # and a package at all
+        ({"type": "application"}, ""),
+        ({"type": "application", **TRIVY_PLACE}, "application"),
+        ({"type": "application", "version": "1", **TRIVY_PLACE}, ""),
+        ({"type": "application", "purl": NPM_PURL, **TRIVY_PLACE}, ""),
+        ({"type": "library", **TRIVY_PLACE}, ""),
+        ({"type": "platform"}, ""),
+        ({"type": "container"}, ""),
+        ({"type": "container", "purl": OCI_PURL}, ""),
+        ({"type": "firmware"}, ""),
+        ({"type": "framework"}, ""),
+        ({"type": "of-tomorrow"}, ""),
+    ],
+)
+def test_what_cyclonedx_says_is_no_package(more: dict[str, Any], told: str) -> None:
+    document = changed(cyclonedx, lambda it: it.update(components=[{"name": "thing", **more}]))
+    assert [package.no_package for package in parse(document).packages] == [told]
+
+
 @pytest.mark.parametrize("kind", ["purl", "http://spdx.org/rdf/references/purl"])
 def test_package_urls_by_short_and_long_names(kind: str) -> None:
     reference = {"referenceCategory": "PACKAGE_MANAGER", "referenceType": kind, "referenceLocator": "pkg:npm/@a/b@1"}
