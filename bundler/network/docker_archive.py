@@ -28,7 +28,7 @@ from bundler import limits
 from bundler.digest import Digest, parse_digest, sha256_of
 from bundler.errors import MalformedError, RejectedError, UnsupportedError, UsageError
 from bundler.fields import Fields
-from bundler.network.layout_files import INDEX, MARK, ArchiveFiles, open_regular, read_at_most
+from bundler.network.layout_files import INDEX, MARK, ArchiveFiles, compression, read_at_most
 from bundler.network.referrers import REFERRER
 from bundler.network.source import ABSENT, ANY_WORD, Answer, Place, ResolvedImage
 from bundler.oci.descriptor import Descriptor
@@ -50,9 +50,6 @@ _ROOTFS_KEYS = frozenset({"type", "diff_ids"})
 _LINK_STEPS = 8
 _NUMBER = re.compile(r"@(0|[1-9][0-9]{0,5})", re.ASCII)
 _NAMED_BY_DIGEST = re.compile(r"(?:sha256:)?([a-f0-9]{64})(?:\.json)?", re.ASCII)
-# How compressed data begins: RFC 1952, RFC 8878, the bzip2 and xz formats.
-_COMPRESSED = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd", b"BZh": "bzip2", b"\xfd7zXZ\0": "xz"}
-_MAGIC_BYTES = max(map(len, _COMPRESSED))
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,7 +152,6 @@ def open_docker_archive(
         UnsupportedError: the file or a layer is compressed (``compressed-archive``).
     """
     place = place or f"{KIND}:{path}"
-    _refuse_compressed_file(path, place)
     files = ArchiveFiles(path)
     try:
         _check_names((*files.names(), *files.links))
@@ -184,21 +180,6 @@ def _no_consent(files: ArchiveFiles, place: str) -> UsageError:
     return UsageError(
         "synthesised-digest", "source", place, got="an image without a registry's digest", want="consent", hints=hints
     )
-
-
-def _refuse_compressed_file(path: Path, place: str) -> None:
-    with open_regular(path) as source, disk_errors("archive", path):
-        form = _compression(source)
-    if form is not None:
-        raise UnsupportedError(
-            "compressed-archive", "archive", place, got=form, want="a plain tar archive",
-            hints=["unpack the file first, such as: gzip -dc FILE > FILE.tar"],
-        )  # fmt: skip
-
-
-def _compression(stream: BinaryIO) -> str | None:
-    magic = read_at_most(stream, _MAGIC_BYTES)
-    return next((form for mark, form in _COMPRESSED.items() if magic.startswith(mark)), None)
 
 
 def _check_names(names: Iterable[str]) -> None:
@@ -338,7 +319,7 @@ def _refuse_compressed_layer(files: ArchiveFiles, member: str) -> None:
     if stream is None:
         return
     with stream, disk_errors("archive", member):
-        form = _compression(stream)
+        form = compression(stream)
     if form is not None:
         raise UnsupportedError(
             "compressed-archive", "layer", repr(member[:160]), got=form, want="a plain tar, as docker save writes it",

@@ -9,8 +9,8 @@ Rules of this module:
   artifacts, and what has a `subject`.
 - Evidence about an image: every entry whose name ends in cosign's tag for the digest asked for; every entry that has it
   as its `subject`; what the fallback tag lists (referrers.py); and in a layout written by `cosign save` the sigs and
-  atts entries, which carry no digest and so belong to the one image there; with more than one image they could be
-  anyone's, and the layout is refused.
+  atts entries, which carry no digest. Newer ones carry the name of their image; those without belong to the one image
+  there, and with more than one image they could be anyone's, and the layout is refused.
 - What an entry is about is read from its bytes, hashed first. An entry that cannot be read ends the export, unless an
   ordinary name tells that it is an image: it could be evidence that would silently be lost.
 """
@@ -111,7 +111,8 @@ class Layout:
             Place(f"tag-{suffix}", TAG_KINDS[suffix], words, partial(self._ask_tag, subject, suffix))
             for suffix, words in TAG_WORDS.items()
         ]
-        if subject == self._image.digest and KIND in self._image.annotations:
+        is_saved = any(_is_cosign_evidence(entry) for entry in self._entries) or KIND in self._image.annotations
+        if subject == self._image.digest and is_saved:
             found += [
                 Place(f"cosign-layout-{suffix}", TAG_KINDS[suffix], TAG_WORDS[suffix], partial(self._ask_kind, kind))
                 for suffix, kind in _COSIGN_KINDS.items()
@@ -123,8 +124,8 @@ class Layout:
         self._files.close()
 
     def _subject_of(self, entry: Descriptor) -> Digest | None:
-        """The `subject` in the entry's own bytes."""
-        if KIND in entry.annotations or not is_document_type(entry.media_type):
+        """The `subject` in the entry's own bytes. A `kind` of other tools than cosign tells nothing."""
+        if _is_cosign_evidence(entry) or not is_document_type(entry.media_type):
             return None
         plain = Descriptor(entry.media_type, entry.digest, entry.size_bytes)
         named = REF_NAME in entry.annotations
@@ -167,17 +168,31 @@ class Layout:
 
     def _of_kind(self, kind: str) -> tuple[Descriptor, ...]:
         found = _distinct(entry for entry in self._entries if entry.annotations.get(KIND) == kind)
-        images = [entry for entry in self._entries if _is_image(entry, self._subjects)]
-        if found and len(images) != 1:
+        images = _distinct(entry for entry in self._entries if _is_image(entry, self._subjects))
+        if len(images) == 1:
+            return found
+        return tuple(entry for entry in found if self._is_named_for(entry, images))
+
+    def _is_named_for(self, evidence: Descriptor, images: Sequence[Descriptor]) -> bool:
+        """Whether evidence of cosign's kinds names this image, where there are several.
+
+        Raises:
+            RejectedError: it names none of them, or more than one (``cosign-layout``).
+        """
+        names = set(_texts(evidence))
+        meant = {entry.digest for entry in self._entries if names & set(_texts(entry))} & {
+            item.digest for item in images
+        }
+        if len(meant) != 1:
             raise RejectedError(
                 "cosign-layout",
                 "layout",
                 self.place,
-                got=f"{len(images)} images beside signatures that name none",
+                got=f"{len(images)} images beside signatures that do not name one of them",
                 want="one image in a layout written by cosign save",
                 hints=["save each image into a folder of its own: cosign save --dir FOLDER IMAGE"],
             )
-        return found
+        return self._image.digest in meant
 
 
 def open_layout(kind: str, path: Path, reference: str | None = None, *, place: str | None = None) -> Layout:
@@ -233,7 +248,10 @@ def _select(
     if reference is None:
         images = [entry for entry in images if _is_image(entry, subjects)]
     else:
-        images = list(_distinct(entry for entry in images if reference in _names(entry)))
+        named = [entry for entry in images if reference in _names(entry)]  # evidence may bear its image's name
+        images = list(
+            _distinct(item for item in named if not _is_cosign_evidence(item) or reference == str(item.digest))
+        )
     if len(images) == 1:
         return images[0]
     names = sorted({name for entry in entries if _is_image(entry, subjects) for name in _names(entry)})
@@ -247,10 +265,14 @@ def _select(
     )
 
 
+def _is_cosign_evidence(entry: Descriptor) -> bool:
+    return entry.annotations.get(KIND) in _COSIGN_KINDS.values()
+
+
 def _is_image(entry: Descriptor, subjects: Mapping[Digest, Digest | None]) -> bool:
     if entry.annotations.get(KIND) in (COSIGN_IMAGE, COSIGN_INDEX):
         return True
-    if entry.annotations.get(KIND) in _COSIGN_KINDS.values():
+    if _is_cosign_evidence(entry):
         return False
     if subjects[entry.digest] is not None:
         return False
@@ -265,9 +287,13 @@ def _last_part(entry: Descriptor) -> str:
     return entry.annotations.get(REF_NAME, "").rpartition(":")[2]
 
 
+def _texts(entry: Descriptor) -> tuple[str, ...]:
+    """The names that were given to an entry."""
+    return tuple(name for key in (REF_NAME, IMAGE_NAME) if (name := entry.annotations.get(key)))
+
+
 def _names(entry: Descriptor) -> tuple[str, ...]:
-    named = (entry.annotations.get(REF_NAME), entry.annotations.get(IMAGE_NAME), str(entry.digest))
-    return tuple(name for name in named if name)
+    return (*_texts(entry), str(entry.digest))
 
 
 def _suggest_name(entry: Descriptor) -> str | None:

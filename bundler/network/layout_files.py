@@ -4,6 +4,7 @@ Rules of this module:
 - Only three names exist: `oci-layout`, `index.json`, `blobs/<algorithm>/<hex>`, the last made from a checked digest.
 - A folder's links may point anywhere within the folder and nowhere else; only regular files are read.
 - Streams stay usable after the layout is closed.
+- A compressed archive is refused: it is read in place, in any order.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from typing import TYPE_CHECKING, BinaryIO, Protocol, cast
 
 from bundler import limits
 from bundler.digest import Digest
-from bundler.errors import EnvError, RejectedError
+from bundler.errors import EnvError, RejectedError, UnsupportedError
 from bundler.network.tar_index import Member, index_tar
 from bundler.safe_file import disk_errors
 
@@ -26,6 +27,10 @@ if TYPE_CHECKING:
 
 MARK = "oci-layout"
 INDEX = "index.json"
+
+# How compressed data begins: RFC 1952, RFC 8878, the bzip2 and xz formats.
+_COMPRESSED = {b"\x1f\x8b": "gzip", b"\x28\xb5\x2f\xfd": "zstd", b"BZh": "bzip2", b"\xfd7zXZ\0": "xz"}
+_MAGIC_BYTES = max(map(len, _COMPRESSED))
 
 
 def blob_name(digest: Digest) -> str:
@@ -94,6 +99,7 @@ class ArchiveFiles:
         self._source = open_regular(path)
         try:
             with disk_errors("archive", path):
+                _refuse_compressed(self._source, path)
                 size_bytes = os.fstat(self._source.fileno()).st_size
                 index = index_tar(self._source, size_bytes, str(path))
         except BaseException:
@@ -143,6 +149,21 @@ class _Slice(io.RawIOBase):
         if not self.closed:
             os.close(self._descriptor)
         super().close()
+
+
+def compression(stream: BinaryIO) -> str | None:
+    """How a stream that stands at its start is compressed; None when it is not."""
+    magic = read_at_most(stream, _MAGIC_BYTES)
+    return next((form for mark, form in _COMPRESSED.items() if magic.startswith(mark)), None)
+
+
+def _refuse_compressed(source: BinaryIO, path: Path) -> None:
+    form = compression(source)
+    if form is not None:
+        raise UnsupportedError(
+            "compressed-archive", "archive", str(path), got=form, want="a plain tar archive",
+            hints=["unpack the file first, such as: gzip -dc FILE > FILE.tar"],
+        )  # fmt: skip
 
 
 def read_at_most(stream: BinaryIO, size_bytes: int) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import json
 import os
@@ -22,7 +23,7 @@ from bundler.network.layout import Layout as LayoutSource
 from bundler.network.layout import open_layout
 from bundler.network.source import Answer
 from bundler.network.tar_index import index_tar
-from bundler.oci.annotations import IMAGE_NAME
+from bundler.oci.annotations import COSIGN_IMAGE, COSIGN_SIGNATURES, IMAGE_NAME, KIND, REF_NAME
 from bundler.oci.descriptor import Descriptor
 from bundler.oci.graph import walk
 from bundler.oci.manifest import EMPTY_CONFIG
@@ -229,6 +230,42 @@ def test_cosign_evidence_beside_two_images_belongs_to_nobody(opened: Callable[..
     with pytest.raises(RejectedError) as error:
         answers(source, top.digest)
     assert error.value.code == "cosign-layout"
+
+
+@pytest.mark.parametrize("key", [REF_NAME, IMAGE_NAME])
+def test_cosign_evidence_that_bears_its_images_name(opened: Callable[..., LayoutSource], key: str) -> None:
+    """As newer cosign writes it: the image is still found by that name, and the evidence is that image's alone."""
+    layout, own = Layout(), dict[str, Descriptor]()
+    for seed, name in enumerate(("a.example.org/x:1", "b.example.org/y:1")):
+        top = layout.image("linux/amd64", [layer(seed=seed)])
+        own[name] = layout.cosign([(str(seed).encode(), SIMPLE_SIGNING, {})])
+        layout.name(top, **{KIND: COSIGN_IMAGE, key: name})
+        layout.name(own[name], **{KIND: COSIGN_SIGNATURES, key: name})
+    for name, signed in own.items():
+        source = opened(layout, name)
+        found = answers(source, source.resolve().descriptor.digest)
+        assert [item.digest for item in found["cosign-layout-sig"].found] == [signed.digest]
+    layout.name(signature(layout), **{KIND: COSIGN_SIGNATURES, key: "c.example.org/z:1"})
+    source = opened(layout, "a.example.org/x:1")
+    with pytest.raises(RejectedError) as error:
+        answers(source, source.resolve().descriptor.digest)
+    assert error.value.code == "cosign-layout"
+
+
+def test_cosign_evidence_counts_beside_an_image_that_has_no_mark(opened: Callable[..., LayoutSource]) -> None:
+    layout, top, _ = two_platforms(NAME)
+    layout.name(signature(layout), **{KIND: COSIGN_SIGNATURES})
+    found = answers(opened(layout), top.digest)
+    assert [len(found[f"cosign-layout-{suffix}"].found) for suffix in ("sig", "att")] == [1, 0]
+
+
+def test_a_kind_that_is_not_cosigns_hides_no_referrer(opened: Callable[..., LayoutSource]) -> None:
+    layout, top, _ = two_platforms(NAME)
+    made = referrer(layout, top)
+    layout.name(made, **{KIND: "example.org/referrer"})
+    for reference in (None, NAME):
+        found = answers(opened(layout, reference), top.digest)
+        assert [item.digest for item in found["layout-referrers"].found] == [made.digest]
 
 
 @pytest.mark.parametrize(
@@ -451,8 +488,16 @@ HOSTILE_TARS = {
     "a global size": header("x", 10, b"g") + b"10 size=0\n".ljust(512, b"\0") + header("f", 0),
     "a pax sparse file": header("x", 22, b"x") + b"22 GNU.sparse.major=1\n".ljust(512, b"\0") + header("f", 0),
     "a pax header for nothing": header("x", 10, b"x") + b"10 path=a\n".ljust(512, b"\0"),
-    "gzip": b"\x1f\x8b\x08" + b"x" * 600,
 }
+
+
+def test_a_compressed_archive_is_refused_with_a_way_out(tmp_path: Path) -> None:
+    path = two_platforms(NAME)[0].write_archive(tmp_path / "layout.tar")
+    path.write_bytes(gzip.compress(path.read_bytes()))
+    with pytest.raises(UnsupportedError) as error:
+        open_layout("oci-archive", path)
+    assert (error.value.code, error.value.got) == ("compressed-archive", "gzip")
+    assert "gzip -dc" in error.value.hints[0]
 
 
 @pytest.mark.parametrize("case", HOSTILE_TARS)
