@@ -137,6 +137,7 @@ class ArchiveReader:
         """
         plan = self._require_plan()
         wanted = self._choose_kept(keep) if keep else frozenset()
+        self._proved = frozenset()  # what a pass before this one proved is asked again
 
         def sink_for(member: Member) -> Sink:
             return self._sink(member, wanted, prove=prove)
@@ -183,6 +184,7 @@ class ArchiveReader:
             return self._sink(member, frozenset(), prove=True)
 
         some = replace(plan, members=members)
+        self._proved -= {member.blob.digest for member in members if member.blob is not None}  # until this pass ended
         done = scan_file(self._source, some, sink_for, threads=default_threads(), progress=None)
         self._proved |= {member.blob.digest for member in members if member.blob is not None} - done.damaged
         return done.damaged

@@ -133,6 +133,30 @@ def test_nothing_is_proved_without_the_pass(built: BuiltBundle, tmp_path: Path) 
         assert caught.value.code == "blob-absent"
 
 
+def test_a_later_pass_takes_back_what_an_earlier_one_proved(built: BuiltBundle, tmp_path: Path) -> None:
+    largest = max(built.inventory.blobs, key=lambda blob: blob.stored_size_bytes)
+    (tmp_path / "b.tar").write_bytes(built.raw)
+    with open_archive(tmp_path / "b.tar") as archive:
+        archive.read_inventory(built.inventory_size_bytes, built.inventory_digest)
+        assert not archive.prove_blobs([largest.digest])
+        before = archive.proved_blob(largest.digest)
+        flip(tmp_path / "b.tar", built.offset_of(largest.member_name) + 600)
+        assert archive.prove_blobs([largest.digest]) == {largest.digest}
+        assert refusal(archive, largest.digest) == "blob-digest"  # not by the seals of the bytes that are damaged
+        with pytest.raises(DamagedError) as caught:
+            whole(before)
+        assert caught.value.code == "chunk"
+
+
+def test_a_pass_that_ends_early_proves_nothing(built: BuiltBundle, opened: ArchiveReader) -> None:
+    def stop(_done_bytes: int) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        opened.read_members(prove=True, progress=stop)
+    assert {refusal(opened, digest) for digest in built.contents} == {"blob-digest"}
+
+
 def test_a_pipe_cannot_be_read_again(built: BuiltBundle) -> None:
     with open_archive(io.BytesIO(built.raw)) as archive:
         archive.read_inventory(built.inventory_size_bytes, built.inventory_digest)
