@@ -285,11 +285,14 @@ def _material(case: _Case, judge: HeldPin | None) -> tuple[int, Mapping[str, byt
     if retired is None:
         return newest_material(case.pin, case.opened, case.newest)
     given_up = f"its trust root was given up on {format_moment(retired.at)}: {retired.reason}"
-    if judge is None or judge.record.targets is None:
-        version, targets, warnings = newest_material(case.pin, case.opened, case.newest)
-        return version, targets, (given_up, *warnings)
-    version = judge.record.targets[0]
-    return version, judge.targets, (given_up, f"targets {version} of pin {judge.record.pin} judge the evidence")
+    if judge is not None and judge.record.targets is not None:
+        version = judge.record.targets[0]
+        return version, judge.targets, (given_up, f"targets {version} of pin {judge.record.pin} judge the evidence")
+    if case.pin.record.targets is not None:  # nothing that is signed below a pin after it was given up may judge
+        version = case.pin.record.targets[0]
+        return version, case.pin.targets, (given_up, f"targets {version}, accepted before that, judge the evidence")
+    version, targets, warnings = newest_material(case.pin, case.opened, case.newest)
+    return version, targets, (given_up, *warnings)
 
 
 def check_pin_stands(pin: HeldPin, trusted: TrustedTargets) -> None:

@@ -270,7 +270,9 @@ def newest_material(
 ) -> tuple[int, Mapping[str, bytes], tuple[str, ...]]:
     """The newest targets of site and bundle; those that the newest root accepts come before any that it does not.
 
-    A bundle's targets below the lowest version that still counts are as good as not accepted.
+    A bundle's targets below the lowest version that still counts are as good as not accepted. Where none are accepted,
+    the site's own judge: their signers were trusted when they came, while a bundle's may be signed with keys that were
+    stolen and retired since, under whatever version.
     """
     trusted, root = opened.trusted, newest.chain.newest.signed
     bundle_version = trusted.roles[TARGETS].version
@@ -279,7 +281,8 @@ def newest_material(
     if pin.record.targets is None:
         return bundle[1], trusted.targets, ()
     site = (newest.site_targets_hold, pin.record.targets[0])
-    version, targets = (bundle[1], trusted.targets) if bundle >= site else (site[1], pin.targets)
+    by_bundle = bundle[0] and bundle >= site
+    version, targets = (bundle[1], trusted.targets) if by_bundle else (site[1], pin.targets)
     warnings = []
     if not site[0]:
         warnings.append(f"targets {site[1]}, accepted earlier, no longer hold under root {root.version}")

@@ -16,6 +16,7 @@ from tests.simulators.tuf_site import Parcel, Place, but_for_the_log
 from trust_root.delivery import time_basis
 from trust_root.keys import generate_key
 from trust_root.pin import pin_root
+from trust_root.reanchor import reanchor
 
 DAY = timedelta(days=1)
 OLD_LOG = {"trusted_root/public-good.json": b'{"log":"open"}', "keys/vendor.pub": b"key 1"}
@@ -392,6 +393,26 @@ class TestMaterial:
         standing = place.take(one, historic=True)
         assert standing.status == "historic"
         assert any("no targets known here hold" in line for line in standing.warnings)
+
+    @pytest.mark.parametrize("given_up", [False, True])
+    def test_stolen_and_retired_keys_put_nothing_in_the_place_of_what_was_accepted(
+        self, place: Place, repository: TufRepository, given_up: bool
+    ) -> None:
+        """The thief wraps an accepted inventory in targets of its own; no keys that count have signed newer ones yet."""
+        one = place.make("main", b"one")
+        place.take(one)
+        thieves = repository.fork()
+        place.take(place.make("main", b"two"))
+        if given_up:
+            new = TufRepository("main").pin
+            reanchor(place.state, new, sha256_of(new), START, operators=("A", "B"), reason="stolen")
+        else:
+            repository.add_root(holders=[generate_key() for _ in range(3)])
+            with pytest.raises(TrustError):
+                place.take(place.make("other", b"one", audience=("elsewhere",)))
+        thieves.contents, thieves.targets_version = {**OLD_LOG, "keys/vendor.pub": b"the thief's"}, 99
+        standing = place.take(Parcel(thieves.files("main"), one.delivery), historic=True)
+        assert (standing.status, dict(standing.targets), standing.targets_version) == ("historic", OLD_LOG, 1)
 
 
 class TestTime:
