@@ -79,7 +79,7 @@ class PatchVex:
             purl = read_purl(finding.package.purl)
         except MalformedError:
             return finding
-        if not finding.ids & mended.get((purl.kind, purl.name), frozenset()):
+        if not finding.is_named_whole(mended.get((purl.kind, purl.name), set())):
             return finding
         verdict = VexVerdict(
             status="fixed",

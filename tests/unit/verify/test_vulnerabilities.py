@@ -354,3 +354,14 @@ def test_a_stream_of_the_same_name_under_another_root_is_another(desk: Desk) -> 
     empty = desk.data(osv(osv_record(name="other")), AT - timedelta(days=1), pin="sha256:other")
     assert verdict(desk.judge(rule(), desk.data(), empty))[1] == "vulnerability-severity"
     assert verdict(desk.judge(rule(), desk.data(), replace(empty, owner=Owner("main", ""))))[0] == "verified"
+
+
+@pytest.mark.parametrize(("stream", "code"), [("main", ""), ("other", "vulnerability-severity")])
+def test_aliases_by_another_stream_settle_nothing_more(desk: Desk, stream: str, code: str) -> None:
+    """`main` knows two vulnerabilities, VEX settles one; whoever calls them one speaks for his own data alone."""
+    ids = ["CVE-2026-1", "CVE-2026-2"]
+    found = desk.data(osv(*(osv_record(each) for each in ids)), source="osv/a")
+    joining = desk.data(osv(osv_record("EVIL-1", aliases=ids)), source="osv/b", stream=stream)
+    result = desk.judge(rule(AUTHOR), found, joining, vex_item())
+    assert verdict(result) == ("rejected" if code else "verified", code)
+    assert (("note", "vex-partial") in {line[:2] for line in lines(result)}) is bool(code)
