@@ -15,7 +15,8 @@ from typing import Any
 
 from bundler import limits
 from bundler.archive.inventory import Evidence, Image, Inventory, data_fields
-from bundler.archive.reader import STANDARD_INPUT, ArchiveReader, open_archive
+from bundler.archive.layout import BLOB_TYPES
+from bundler.archive.reader import ArchiveReader, open_archive
 from bundler.digest import Digest
 from bundler.errors import MalformedError, TrustError
 from bundler.moment import format_moment
@@ -83,7 +84,8 @@ def inspect_bundle(source: Path | str, site: Site | TrustError, basis: TimeBasis
     """
     with open_archive(source) as archive:
         head = open_head(archive, site, basis, str(source))
-        archive.check_headers().require_whole()
+        claiming = {item.digest for item in _manifests_of_evidence(head.inventory)}
+        archive.check_headers(keep=lambda blob: blob.digest in claiming).require_whole()
         return Inspection(
             file=head.file,
             inventory=head.inventory,
@@ -91,7 +93,7 @@ def inspect_bundle(source: Path | str, site: Site | TrustError, basis: TimeBasis
             trust=head.trust,
             failure=head.failure,
             targets=head.own_targets,
-            claimed_types=dict(_claimed_types(archive, head.inventory)) if str(source) != STANDARD_INPUT else {},
+            claimed_types=dict(_claimed_types(archive, head.inventory)),
         )
 
 
@@ -129,7 +131,7 @@ def open_head(archive: ArchiveReader, site: Site | TrustError, basis: TimeBasis,
 
 
 def _claimed_types(archive: ArchiveReader, inventory: Inventory) -> Iterator[tuple[Digest, tuple[str, ...]]]:
-    for evidence in {item.digest: item for image in inventory.images for item in image.evidence}.values():
+    for evidence in _manifests_of_evidence(inventory):
         raw = archive.read_blob(evidence.digest, limits.MANIFEST_BYTES)
         try:
             manifest = parse_manifest(raw, evidence.media_type)
@@ -138,6 +140,12 @@ def _claimed_types(archive: ArchiveReader, inventory: Inventory) -> Iterator[tup
         if isinstance(manifest, ImageManifest):
             said = [layer.annotations.get(key) for layer in manifest.layers for key in _PREDICATE_ANNOTATIONS]
             yield evidence.digest, tuple(dict.fromkeys(claim for claim in said if claim))
+
+
+def _manifests_of_evidence(inventory: Inventory) -> tuple[Evidence, ...]:
+    """Each once; blobs of our own (log entries, signature files) are no manifests, and claim no type."""
+    every = (item for image in inventory.images for item in image.evidence if item.kind not in BLOB_TYPES)
+    return tuple({item.digest: item for item in every}.values())
 
 
 def inspection_document(inspection: Inspection) -> dict[str, Any]:

@@ -177,10 +177,10 @@ def test_damage_is_found(delivered: Delivered, tmp_path: Path) -> None:
     assert other.code == 0  # only what is needed is read
 
 
-def test_from_a_pipe(delivered: Delivered) -> None:
-    words = ("inspect", "-", APP, "--sbom", "--json", "--state", delivered.state)
-    piped = json.loads(run(*words, stdin=delivered.bundle.read_bytes()).out)
-    assert piped == {**json.loads(inspect(delivered, APP, "--sbom", "--json").out), "file": "-"}
+@pytest.mark.parametrize("words", [(), (APP, "--sbom")])
+def test_a_pipe_tells_what_a_file_tells(delivered: Delivered, words: tuple[str, ...]) -> None:
+    piped = run("inspect", "-", *words, "--json", "--state", delivered.state, stdin=delivered.bundle.read_bytes())
+    assert json.loads(piped.out) == {**json.loads(inspect(delivered, *words, "--json").out), "file": "-"}
 
 
 # -- tables -----------------------------------------------------------------------------------------------------------

@@ -13,6 +13,7 @@ from bundler.digest import sha256_of
 from bundler.evidence.containers_signature import format_containers_signature
 from bundler.evidence.cosign import CosignItem
 from bundler.oci.descriptor import Descriptor
+from tests.cli.session import call
 from tests.simulators.deliveries import keyless_policy
 from tests.simulators.further_sources import docker_members, write_directory, write_tar
 from tests.simulators.images import Layout, layer, two_platforms
@@ -73,6 +74,8 @@ def test_a_signed_folder_travels_whole(tmp_path: Path, station: Station, sigstor
             item = listed[str(subject), str(sha256_of(raw))]
             assert item["kind"] == "signature"
             assert item["strength"] == "not verified" if raw == OPENPGP else item["signer"] == IDENTITY
+    told = call("inspect", station.bundle, "--state", station.state)  # signature files are blobs, and no manifests
+    assert (told.code, told.out.count("containers-signature about the index")) == (0, 2), told
 
 
 def test_a_signature_about_another_image_meets_nothing(

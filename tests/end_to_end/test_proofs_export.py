@@ -19,6 +19,7 @@ from bundler.export.settings import ImageRequest
 from bundler.network.access import Access
 from bundler.network.connection import Connection
 from bundler.progress import silent
+from tests.cli.session import call
 from tests.simulators.images import Layout, two_platforms
 from tests.simulators.real_registry import find_program
 from tests.simulators.registry import Registry
@@ -118,6 +119,8 @@ def test_promises_leave_with_proofs(scene: Scene) -> None:
     assert {item.augments for item in scene.proofs()} == evidence
     assert {(item.found_by, item.log) for item in scene.proofs()} == {("rekor", scene.rekor.log.log_id.hex())}
     assert scene.strengths() == {FETCHED}
+    told = call("inspect", scene.station.bundle, "--state", scene.station.state)
+    assert (told.code, told.out.count("  log-entry about ")) == (0, 2), told
     assert scene.station.verify(POLICY.replace("[[rule.signature]]", '[[rule.signature]]\nlog = "proof"')).code == 0
 
 
