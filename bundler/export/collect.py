@@ -21,7 +21,7 @@ from bundler.export.findings import Findings
 from bundler.network.source import BlobPlace, Source
 from bundler.oci.annotations import attested_digest
 from bundler.oci.descriptor import Descriptor, Platform, parse_platform
-from bundler.oci.graph import check_document, walk
+from bundler.oci.graph import ImageGraph, check_document, walk
 from bundler.oci.manifest import ImageIndex, ImageManifest, is_index, is_manifest
 from bundler.oci.platforms import UNKNOWN, platform_manifests
 from bundler.value import dataclass, field
@@ -77,7 +77,7 @@ def collect(
         graph = walk(top, reader.read, omit=lambda descriptor: descriptor.digest in omitted)
         check_whole(source, graph.nodes)  # before a config is read, so that all that is missing is named
         children = platform_manifests(graph, reader.read_checked)
-        _check_platforms(children, platforms)
+        _check_platforms(graph, children, platforms)
         found = Findings(graph, [digest for _, digest in children])
         found.search_indexes()
         found.search_places(source.places, reader.read, may_lack)
@@ -184,9 +184,13 @@ def _is_wanted(child: Descriptor, reader: _Reader, platforms: Sequence[Platform]
     return platform is not None and any(wanted.covers(platform) for wanted in platforms)
 
 
-def _check_platforms(children: Sequence[tuple[str, Digest]], platforms: Sequence[Platform]) -> None:
+def _check_platforms(graph: ImageGraph, children: Sequence[tuple[str, Digest]], platforms: Sequence[Platform]) -> None:
+    """Each platform that was asked for is there; an index may list one manifest for several."""
+    present = [_platform_or_none(platform) for platform, _ in children]
+    carried = {digest for _, digest in children}
+    indexes = [document for document in graph.documents.values() if isinstance(document, ImageIndex)]
+    present += [entry.platform for index in indexes for entry in index.manifests if entry.digest in carried]
     for wanted in platforms:
-        present = [_platform_or_none(platform) for platform, _ in children]
         if not any(platform is not None and wanted.covers(platform) for platform in present):
             names = ", ".join(platform for platform, _ in children)
             raise UsageError(

@@ -1,7 +1,8 @@
 """Pages of referrers and tags (distribution-spec "Listing Referrers", "Listing Tags").
 
 Rules of this module: a page of referrers is an OCI image index, by its Content-Type and its own words; a page of tags
-is an object with `tags`. Anything else is refused, since a page that is dropped hides what it lists.
+is an object with `tags`. Anything else is refused, since a page that is dropped hides what it lists. So is a list of
+referrers that says it was filtered (`OCI-Filters-Applied`): nobody asked for that, and what was left out is not known.
 """
 
 from __future__ import annotations
@@ -23,9 +24,12 @@ def read_referrers(answer: Answer) -> tuple[Descriptor, ...]:
     """The descriptors of one page; closes the answer.
 
     Raises:
-        EnvError: no OCI index (code ``registry-answer``).
+        EnvError: no OCI index, or a filtered one (code ``registry-answer``).
     """
     raw = answer.read_whole(limits.MANIFEST_BYTES)
+    filters = answer.header("OCI-Filters-Applied")
+    if filters:
+        raise answer_error(answer.which, f"a list filtered by {filters[:80]!r}", "all referrers, as was asked")
     media_type = answer.header("Content-Type").partition(";")[0].strip()
     if media_type != OCI_INDEX:
         raise answer_error(answer.which, f"Content-Type {media_type[:80]!r}", OCI_INDEX)

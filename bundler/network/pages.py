@@ -3,7 +3,8 @@
 Rules of this module (oras-go GHSA-h7vf: a registry sent clients, with their credentials, to another host):
 - The next page lies at the registry's own origin, below `/v2/`. Anything else is refused, never followed.
 - A page is asked once: a next page that was seen before is refused. So is more than `limits.LIST_PAGES`.
-- A `Link` header that cannot be read is refused: taking it for the last page would shorten the list.
+- A `Link` header that cannot be read, or that does not say what it links to (RFC 8288, 3.3), is refused: taking it
+  for the last page would shorten the list.
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ from bundler.errors import MalformedError
 from bundler.network.http import Answer, answer_error
 from bundler.network.urls import Url, parse_url
 
-_PARAMETER = r'\s*;\s*([A-Za-z*]+)\s*=\s*(?:"([^"]*)"|([!#$&+.^_`|~A-Za-z0-9/:-]+))'
+_WORD = r"[!#$%&'*+.^_`|~A-Za-z0-9/:-]+"  # RFC 9110 "token", and what addresses hold
+_PARAMETER = rf'\s*;\s*({_WORD})(?:\s*=\s*(?:"((?:[^"\\]|\\.)*)"|({_WORD})))?'
 _LINK = re.compile(rf"\s*<([^<>]*)>((?:{_PARAMETER})*)\s*", re.ASCII)
 _EACH_PARAMETER = re.compile(_PARAMETER, re.ASCII)
 
@@ -71,5 +73,7 @@ def _parse_links(answer: Answer) -> Iterator[tuple[str, str]]:
         if match is None or text[match.end() : match.end() + 1] not in ("", ","):
             raise answer_error(answer.which, "a Link header that cannot be read", '<URL>; rel="next"')
         relations = [part[2] or part[3] for part in _EACH_PARAMETER.finditer(match[2]) if part[1].lower() == "rel"]
-        yield match[1], relations[0] if relations else ""
+        if not relations or not relations[0]:
+            raise answer_error(answer.which, "a Link without a relation", '<URL>; rel="next"')
+        yield match[1], relations[0]
         position = match.end() + 1

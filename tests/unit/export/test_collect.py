@@ -188,6 +188,20 @@ def test_one_manifest_alone(tmp_path: Path) -> None:
     assert collected(layout, tmp_path, "linux/arm").image == found.image
 
 
+@pytest.mark.parametrize("platform", ["linux/arm/v6", "linux/arm/v7"])
+def test_one_manifest_for_two_platforms_is_found_by_both(tmp_path: Path, platform: str) -> None:
+    layout = Layout()
+    arm = layout.image("linux/arm/v6", [layer(seed=1)])
+    children = [arm, replace(arm, platform=parse_platform("linux/arm/v7")), layout.image("linux/amd64", [])]
+    layout.name(layout.index(children), NAME)
+    found = collected(layout, tmp_path, platform)
+    assert [(child.platform, child.digest) for child in found.image.platforms] == [("linux/arm/v6", arm.digest)]
+    assert [item.platform for item in found.image.omitted] == ["linux/amd64"]
+    with pytest.raises(UsageError) as error:
+        collected(layout, tmp_path, "linux/arm/v8")
+    assert error.value.code == "platform-absent"
+
+
 @pytest.mark.parametrize("platform", ["linux/s390x", "linux/arm64/v9", "windows/amd64"])
 def test_a_platform_that_is_not_there(tmp_path: Path, platform: str) -> None:
     for number, layout in enumerate((two_platforms(NAME)[0], Layout())):

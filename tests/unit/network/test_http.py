@@ -263,7 +263,7 @@ def test_redirects_follow_the_rules() -> None:
         ('<http://a:80/v2/x>; title="a, b"; rel="prev next"', "http://a/v2/x"),
         ('</v2/x>; rel="prev"', None),
         ('</v2/p>; rel="prev", </v2/n>; REL=NEXT', "http://a/v2/n"),
-        ("</v2/x>", None),
+        (r"""</v2/x>; title*=UTF-8'en'a%20b; crossorigin; title="a \"b\""; rel="next" """, "http://a/v2/x"),
     ],
 )
 def test_links(link: str, wanted: str | None) -> None:
@@ -277,6 +277,7 @@ def test_links(link: str, wanted: str | None) -> None:
         "<http://b/v2/>; rel=next", "<https://a/v2/>; rel=next", "<http://a:81/v2/>; rel=next", "<//b/v2/>; rel=next",
         "</x>; rel=next", "</v2/../x>; rel=next", "x; rel=next", "</v2/a>; rel=next </v2/b>; rel=next",
         "</v2/a; rel=next", '</v2/a>; rel="next', "</v2/\x7f>; rel=next", "<" * 20_000,
+        "</v2/a>", "</v2/a>; rel", '</v2/a>; rel=""', "</v2/a>; title=next",
     ],
 )  # fmt: skip
 def test_links_that_lead_astray(link: str) -> None:

@@ -211,6 +211,7 @@ LIES = [
     Lie("next page outside the API", lies.header("Link", '</admin>; rel="next"'), LISTS, "registry-answer"),
     Lie("next page of a file", lies.header("Link", '<file:///etc/passwd>; rel="next"'), LISTS, "registry-answer"),
     Lie("two next pages", lies.header("Link", '</v2/a>; rel="next", </v2/b>; rel=next'), LISTS, "registry-answer"),
+    Lie("a filtered list", lies.header("OCI-Filters-Applied", "artifactType"), (referrers,), "registry-answer"),
     Lie("a Link that cannot be read", lies.header("Link", "/v2/a; rel=next"), LISTS, "registry-answer"),
     Lie(
         "the same page again",
