@@ -4,12 +4,14 @@ Rules of this module:
 - trust_root opens no connection. A `Fetch` takes a path below the repository and gives the file's bytes, unverified.
 - Only "it is not there" is None. Whatever is unclear (no answer, no permission, too many bytes) is an error.
 - Paths are data from others: a folder is never left through them.
+- A folder holds a percent-encoded name as it is, or decoded, as a web server looks for it there.
 """
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Protocol
+from urllib.parse import unquote
 
 from bundler.errors import EnvError, TrustError
 from bundler.safe_file import read_bounded
@@ -40,16 +42,29 @@ def directory_fetch(folder: Path) -> Fetch:
     if not folder.is_dir():
         raise EnvError("file-absent", "trust repository", str(folder), got="no such folder", want="a folder")
 
-    def fetch(path: str, max_bytes: int) -> bytes | None:
-        place = folder.joinpath(*path_parts(path))
+    def read(parts: tuple[str, ...], max_bytes: int) -> bytes | None:
         try:
-            return read_bounded(place, max_bytes, "file of the trust repository")
+            return read_bounded(folder.joinpath(*parts), max_bytes, "file of the trust repository")
         except EnvError as error:
             if error.code == "file-absent":
                 return None
             raise
 
+    def fetch(path: str, max_bytes: int) -> bytes | None:
+        raw = read(path_parts(path), max_bytes)
+        decoded = _decoded_parts(path) if raw is None else ()
+        return read(decoded, max_bytes) if decoded else raw
+
     return fetch
+
+
+def _decoded_parts(path: str) -> tuple[str, ...]:
+    """The parts of a path once it is decoded; none if that changes nothing, or leads elsewhere."""
+    decoded = unquote(path)
+    try:
+        return path_parts(decoded) if decoded != path else ()
+    except TrustError:
+        return ()
 
 
 def below(fetch: Fetch, folder: str) -> Fetch:

@@ -4,6 +4,7 @@ Rules of this module:
 - Strict in meaning, lax in spelling: any JSON with one meaning is read (no duplicate keys, no NaN), whatever its white
   space and order. Fields that we do not know are left alone; they are signed all the same.
 - Signatures are over the canonical form (OLPC) of what stands under `signed`, as it was parsed: nothing is dropped.
+- A field that may be absent may be null, as programs in Go write it (`"paths":null` beside hash prefixes).
 - What the specification demands is demanded: the type asked for, version 1.x of the specification, versions from 1 on,
   thresholds from 1 on, key ids once in a role, signatures once for a key id, delegated roles once, none with the name
   of a top-level role.
@@ -201,8 +202,8 @@ def _root(signed: Fields, version: int, expires_at: datetime) -> RootBody:
     authorities = {
         name: _authority(roles.fields(name), keys, f"role {name} of root {version}") for name in TOP_LEVEL_ROLES
     }
-    # Section 4.3: the field is optional, and absent means false.
-    consistent = "consistent_snapshot" in signed and signed.boolean("consistent_snapshot")
+    # Section 4.3: optional, and absent means false.
+    consistent = signed.holds("consistent_snapshot") and signed.boolean("consistent_snapshot")
     return RootBody(version, expires_at, consistent, authorities)
 
 
@@ -220,13 +221,13 @@ def _targets(signed: Fields, version: int, expires_at: datetime) -> TargetsBody:
     targets = signed.fields("targets")
     paths = targets.keys()
     listed = {path: _target(path, targets.fields(path)) for path in paths}
-    delegations = _delegations(signed.fields("delegations"), version) if "delegations" in signed else None
+    delegations = _delegations(signed.fields("delegations"), version) if signed.holds("delegations") else None
     return TargetsBody(version, expires_at, listed, delegations)
 
 
 def _file_facts(fields: Fields) -> FileFacts:
-    length = fields.integer("length") if "length" in fields else None
-    hashes = _hashes(fields) if "hashes" in fields else {}
+    length = fields.integer("length") if fields.holds("length") else None
+    hashes = _hashes(fields) if fields.holds("hashes") else {}
     return FileFacts(fields.integer("version", minimum=1), length, hashes)
 
 
@@ -259,9 +260,9 @@ def _authority(role: Fields, keys: Mapping[str, VerifyingKey | None], name: str)
 
 def _delegations(fields: Fields, version: int) -> Delegations:
     keys = _keys(fields.fields("keys"))
-    if ("roles" in fields) == ("succinct_roles" in fields):
+    if fields.holds("roles") == fields.holds("succinct_roles"):
         raise _malformed(fields, "roles", "both or none", "either roles or succinct_roles")
-    if "succinct_roles" in fields:
+    if fields.holds("succinct_roles"):
         return Delegations((), _bins(fields.fields("succinct_roles"), keys, version))
     roles = tuple(_delegate(role, keys, version) for role in fields.each("roles", maximum=limits.TUF_DELEGATED_ROLES))
     if len({role.name for role in roles}) != len(roles):
@@ -271,17 +272,19 @@ def _delegations(fields: Fields, version: int) -> Delegations:
 
 def _delegate(role: Fields, keys: Mapping[str, VerifyingKey | None], version: int) -> Delegate:
     name = _role_name(role, "name")
-    if ("paths" in role) == ("path_hash_prefixes" in role):
+    if role.holds("paths") == role.holds("path_hash_prefixes"):
         raise _malformed(role, "paths", "both or none", "either paths or path_hash_prefixes")
     texts = limits.TUF_DELEGATED_ROLES
-    paths = tuple(map(parse_pattern, role.texts("paths", maximum=texts))) if "paths" in role else ()
-    hashed = role.texts("path_hash_prefixes", maximum=texts) if "path_hash_prefixes" in role else ()
+    paths = tuple(map(parse_pattern, role.texts("paths", maximum=texts))) if role.holds("paths") else ()
+    hashed = role.texts("path_hash_prefixes", maximum=texts) if role.holds("path_hash_prefixes") else ()
     authority = _authority(role, keys, f"delegated role {name[:80]}, as version {version} of its delegator says")
     return Delegate(name, authority, role.boolean("terminating"), paths, tuple(map(parse_prefix, hashed)))
 
 
 def _bins(fields: Fields, keys: Mapping[str, VerifyingKey | None], version: int) -> Bins:
-    prefix = _role_name(fields, "name_prefix")
+    prefix = fields.text("name_prefix")  # no role by itself: a bin is `targets-0`, say
+    if len(prefix) > limits.TUF_ROLE_CHARACTERS:
+        raise _malformed(fields, "name_prefix", repr(prefix[:40]), f"at most {limits.TUF_ROLE_CHARACTERS} characters")
     authority = _authority(fields, keys, f"bins of {prefix[:80]}, as version {version} of their delegator says")
     return Bins(prefix, fields.integer("bit_length", minimum=1, maximum=32), authority)
 

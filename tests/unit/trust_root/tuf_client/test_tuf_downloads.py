@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import pytest
 
@@ -141,6 +142,30 @@ def test_a_copy_in_a_folder(tmp_path: Path, metadata: str) -> None:
     with open_source(str(tmp_path)) as source:
         walk = refresh(repository.pin, source.metadata, NOW)
         assert walk.download(walk.find_target("a/tool.txt"), source.targets) == b"content"
+
+
+@pytest.mark.parametrize("decoded", [True, False])
+@pytest.mark.parametrize("name", ["a b", "é", "a/b", "a%2fb", "a+b"])
+def test_roles_in_a_folder_under_their_names_or_encoded(name: str, decoded: bool, tmp_path: Path) -> None:
+    repository = with_target()
+    repository.delegate("targets", name)
+    repository.add_target("x y", b"x", name)
+    repository.targets.version = 3
+    repository.publish(bump=True)
+    for path, raw in repository.files.items():
+        place = tmp_path / (unquote(path) if decoded else path)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.write_bytes(raw)
+    with open_source(str(tmp_path)) as source:
+        walk = refresh(repository.pin, source.metadata, NOW)
+        assert walk.download(walk.find_target("x y"), source.targets) == b"x"
+
+
+@pytest.mark.parametrize("path", ["..%2fsecret", "%2e%2e/secret", "%2fetc%2fpasswd", "a%5c..%5csecret", "%00"])
+def test_what_is_decoded_leads_nowhere_else(path: str, tmp_path: Path) -> None:
+    (tmp_path / "secret").write_bytes(b"secret")
+    (tmp_path / "inner").mkdir()
+    assert directory_fetch(tmp_path / "inner")(path, 100) is None
 
 
 def test_what_is_no_source(tmp_path: Path) -> None:

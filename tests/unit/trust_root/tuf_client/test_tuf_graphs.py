@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import json
+from collections.abc import Callable
 from typing import Any
 
 import pytest
+from securesystemslib.formats import encode_canonical
 from tuf.api.metadata import DelegatedRole, Delegations
 
 from bundler import limits
@@ -288,6 +291,60 @@ def test_names_that_no_delegated_role_has(name: str) -> None:
     delegations.roles["A"].name = name
     repository.publish(bump=True)
     assert Client(repository).refresh() == "metadata-form"
+
+
+Change = Callable[[dict[str, Any]], object]
+
+
+def edited(repository: GeneralRepository, role: str, change: Change) -> None:
+    """Sign a file of version 1 anew, with fields as other programs write them."""
+    name = f"1.{role}.json"
+    signed = json.loads(repository.files[name])["signed"]
+    change(signed)
+    payload = encode_canonical(signed)
+    assert payload is not None
+    made = [signer.sign(payload.encode()) for signer in repository.signers[role]]
+    signatures = [{"keyid": one.keyid, "sig": one.signature} for one in made]
+    repository.files[name] = json.dumps({"signatures": signatures, "signed": signed}).encode()
+
+
+@pytest.mark.parametrize(
+    ("role", "change"),
+    [
+        ("targets", lambda signed: signed["delegations"]["roles"][0].update(path_hash_prefixes=None)),
+        ("targets", lambda signed: signed["delegations"]["roles"][0].update(paths=None, path_hash_prefixes=[""])),
+        ("targets", lambda signed: signed["delegations"].update(succinct_roles=None)),
+        ("A", lambda signed: signed.update(delegations=None)),
+        ("snapshot", lambda signed: signed["meta"]["A.json"].update(length=None, hashes=None)),
+    ],
+)
+def test_null_is_absent_where_a_field_may_be_absent(role: str, change: Change) -> None:
+    repository = GeneralRepository()
+    repository.delegate("targets", "A")
+    repository.add_target("x", b"x", "A")
+    repository.publish()
+    edited(repository, role, change)
+    assert Client(repository).search("x") == "A"
+
+
+def test_null_stands_for_nothing_that_is_needed() -> None:
+    repository = GeneralRepository()
+    repository.delegate("targets", "A")
+    repository.publish()
+    edited(repository, "targets", lambda signed: signed["delegations"]["roles"][0].update(paths=None))
+    assert Client(repository).search("x") == "metadata-form"
+
+
+@pytest.mark.parametrize("prefix", ["targets", "root", ""])
+def test_bins_may_be_named_after_any_role(prefix: str) -> None:
+    """TAP 15: a bin is named by prefix, hyphen and number, which no top-level role is."""
+    repository = GeneralRepository()
+    repository.delegate_bins(1, prefix)
+    repository.publish(bump=True)
+    for name in repository.delegates:
+        repository.add_target("x", b"x", name)
+    repository.publish(bump=True)
+    assert Client(repository).search("x") in {f"{prefix}-0", f"{prefix}-1"}
 
 
 @pytest.mark.parametrize("fault", ["twice", "both", "neither", "pattern", "prefix", "bins", "roles and bins"])
