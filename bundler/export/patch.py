@@ -127,12 +127,20 @@ def patch_image(request: ImageRequest, shop: Workshop) -> PatchedImage:
 
 @dataclass(frozen=True, slots=True)
 class PlannedPlatform:
-    """One platform, scanned: how many vulnerabilities it has, and which of them copa can mend, as `ID in PACKAGE`."""
+    """One platform, scanned.
+
+    Attributes:
+        platform, manifest: which.
+        found: how many vulnerabilities it has, by the scanner's word.
+        mendable: which of them copa can mend, as `ID in PACKAGE`.
+        looked: whether trivy looked at packages of a distribution.
+    """
 
     platform: str
     manifest: Digest
     found: int
     mendable: tuple[str, ...]
+    looked: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +161,8 @@ def plan_image(request: ImageRequest, shop: Workshop) -> PlannedImage:
         for platform, _, manifest in _manifests(collected):
             _, report = shop.scan(source.repository.name, read_platform(source, manifest))
             ids = {each.vulnerability for each in report.reported}
-            found.append(PlannedPlatform(platform, manifest.digest, len(ids), named(report)))
+            looked = report.saw_distribution
+            found.append(PlannedPlatform(platform, manifest.digest, len(ids), named(report), looked))
     return PlannedImage(collected.image.name, collected.image.digest, tuple(found))
 
 

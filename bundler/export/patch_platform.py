@@ -6,7 +6,8 @@ Rules of this module:
   pushed is asked of the registry, and has to be the original with layers on top (vulnerability/lineage.py); and at
   least one thing that copa can mend has to be gone in the second report. Otherwise nothing is exported.
 - A platform in which copa can mend nothing is left as it is, and keeps its manifest. One that copa cannot patch ends
-  the run, unless that was allowed; then it is left likewise, and the reason is told.
+  the run, unless that was allowed; then it is left likewise, and the reason is told. So is it when trivy found nothing
+  because it looked at no packages of a distribution.
 """
 
 from __future__ import annotations
@@ -36,6 +37,8 @@ from bundler.vulnerability.scan_report import ScanReport, compare_reports, parse
 _LEAVE = "--allow-unpatched carries such a platform as it is, and says so"
 # What copa itself could not do, or did for another platform; a lie stays a lie.
 _CANNOT = frozenset({"copa-failed", "copa-stalled", "lineage-platform"})
+
+BLIND = "trivy looked at no packages of a distribution here, so that nothing can be said of them"
 
 Say = Callable[[str], None]
 
@@ -127,6 +130,7 @@ class PlatformPatch:
         mendable: what of those left copa could mend, as `ID in PACKAGE`, sorted.
         refused: why copa did not patch it; empty when it did, or had not to.
         target: what the original's index says that it runs on.
+        looked: whether trivy looked at packages of a distribution.
     """
 
     manifest: Descriptor
@@ -136,6 +140,7 @@ class PlatformPatch:
     mendable: tuple[str, ...] = ()
     refused: str = ""
     target: Platform | None = None
+    looked: bool = True
 
 
 def read_platform(source: RegistrySource, manifest: ImageManifest) -> PlatformImage:
@@ -167,6 +172,8 @@ class PlatformWork:
         """
         original = read_platform(self.source, manifest)
         raw, before = self.shop.scan(self.source.repository.name, original)
+        if not before.saw_distribution:
+            self.shop.warn(f"warning: {self.name} {platform}: {BLIND}")
         if not before.mendable:
             return self._left(platform, manifest, raw, before)
         try:
@@ -184,7 +191,8 @@ class PlatformWork:
         same = Descriptor(manifest.media_type, manifest.digest, len(manifest.raw))
         kept = self._keep(raw)
         fact = PatchedPlatform(platform, manifest.digest, manifest.digest, kept, kept, None)
-        return PlatformPatch(same, fact, 0, len(compare_reports(report, report).left), named(report))
+        left = len(compare_reports(report, report).left)
+        return PlatformPatch(same, fact, 0, left, named(report), looked=report.saw_distribution)
 
     def _mend(self, platform: str, original: PlatformImage, raw: bytes, before: ScanReport) -> PlatformPatch:
         shop, digest = self.shop, original.manifest.digest
@@ -234,7 +242,11 @@ def _read_patched(pushed: str, shop: Workshop) -> tuple[Descriptor, PlatformImag
 
 
 def _check_effect(before: ScanReport, after: ScanReport, shop: Workshop, pushed: str) -> None:
-    """A patch that mends nothing is none."""
+    """A patch that mends nothing is none, nor is one after which trivy no longer knows the distribution."""
+    try:
+        after.check_sees_as(before)
+    except RejectedError as error:
+        raise shop.patcher.lied(pushed, str(error)) from error
     still = {(each.vulnerability, each.package) for each in after.reported}
     if all((each.vulnerability, each.package) in still for each in before.mendable):
         raise shop.patcher.lied(pushed, f"not one of {len(before.mendable)} fixable findings is gone, and no error")

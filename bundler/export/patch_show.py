@@ -16,6 +16,7 @@ from bundler.export.patch_platform import PlatformPatch
 from bundler.export.pipeline import Exported
 from bundler.export.show import exported_json, exported_text
 
+_UNSEEN = "; NOT LOOKED AT: packages of a distribution"
 _NOTHING = "nothing has changed since the last delivery: no bundle was written\n"
 
 
@@ -52,6 +53,7 @@ def planned_json(planned: Sequence[PlannedImage]) -> str:
                     "original": str(each.manifest),
                     "found": each.found,
                     "mendable": list(each.mendable),
+                    "looked": each.looked,
                 }
                 for each in image.platforms
             ],
@@ -64,7 +66,8 @@ def planned_json(planned: Sequence[PlannedImage]) -> str:
 def _plan_lines(image: PlannedImage) -> Iterator[str]:
     yield f"{'would patch' if any(each.mendable for each in image.platforms) else 'nothing to patch in'} {image.name}"
     for each in image.platforms:
-        yield f"  {each.platform}: vulnerabilities: {each.found}, {len(each.mendable) or 'none'} that copa could mend"
+        counts = f"vulnerabilities: {each.found}, {len(each.mendable) or 'none'} that copa could mend"
+        yield f"  {each.platform}: {counts}{'' if each.looked else _UNSEEN}"
 
 
 def _image_lines(image: PatchedImage) -> list[str]:
@@ -79,7 +82,8 @@ def _platform_line(each: PlatformPatch) -> str:
     if each.refused:
         return f"{each.fact.platform}: UNPATCHED, {mendable}, by trivy's word: {each.refused}"
     if each.fact.original == each.fact.patched:
-        return f"{each.fact.platform}: as it was; vulnerabilities: {each.left}, {mendable}, by trivy's word"
+        unseen = "" if each.looked else _UNSEEN
+        return f"{each.fact.platform}: as it was; vulnerabilities: {each.left}, {mendable}, by trivy's word{unseen}"
     return f"{each.fact.platform}: vulnerabilities: {each.gone} gone, {each.left} left, {mendable}, by trivy's word"
 
 
@@ -98,6 +102,7 @@ def _image_json(image: PatchedImage) -> dict[str, Any]:
                 "left": each.left,
                 "mendable": list(each.mendable),
                 "refused": each.refused or None,
+                "looked": each.looked,
             }
             for each in image.platforms
         ],

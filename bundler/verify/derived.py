@@ -191,6 +191,7 @@ def _change(each: ProvedPlatform) -> Check:
     detail += f"; came: {', '.join(change.new[:_SHOWN_IDS])}" if change.new else ""
     detail += f"; with a fix known: {', '.join(change.fixable[:_SHOWN_IDS])}" if change.fixable else ""
     detail += f" and {len(change.fixable) - _SHOWN_IDS} more" if len(change.fixable) > _SHOWN_IDS else ""
+    detail += "" if change.saw_distribution else "; the scanner looked at no packages of a distribution"
     return Check("vulnerabilities", Outcome.NOTE, about=each.platform, detail=detail, strength="the scanner's word")
 
 

@@ -243,6 +243,8 @@ def test_what_copa_does_not_patch_is_not_given_to_it(stage: Stage) -> None:
     done = stage.patch("-f", file, "--export-delta")
     assert (done.code, copa.calls) == (0, []), done.err
     assert "nothing to patch in" in done.out
+    assert "NOT LOOKED AT" in done.out
+    assert "trivy looked at no packages of a distribution" in done.err
     again = stage.patch("-f", file, "--export-delta")
     assert (again.code, "nothing has changed" in again.out) == (0, True), again.err
 
@@ -326,6 +328,18 @@ def test_copa_pushes_something_else(stage: Stage, bend: object, code: str) -> No
     stage.tools()
     done = stage.patch()
     assert (done.code, f"[{code}]" in done.err) == (1, True), done.err
+    assert stage.station.left() == []
+
+
+def test_a_patch_after_which_trivy_knows_the_distribution_no_more(stage: Stage) -> None:
+    """Then nothing is found any more, and nothing is mended."""
+    for digest, raw in stage.reports.items():
+        report = json.loads(raw)
+        if GONE not in raw.decode():
+            stage.reports[digest] = json.dumps(report | {"Results": []}).encode()
+    stage.tools()
+    done = stage.patch()
+    assert (done.code, "[copa-lied]" in done.err, "about no packages of a distribution" in done.err) == (6, True, True)
     assert stage.station.left() == []
 
 

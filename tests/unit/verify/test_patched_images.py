@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -329,6 +330,11 @@ def crossed(derivation: Derivation) -> Any:
     return replaced(one, original=two.original), replaced(two, original=one.original)
 
 
+def blind(report: bytes) -> bytes:
+    """Of a scanner that no longer knows the distribution."""
+    return json.dumps(json.loads(report) | {"Results": []}).encode()
+
+
 UNTRUTHS: Mapping[str, tuple[Callable[[Scene], Any], str]] = {
     "a platform that it hides": (lambda scene: (scene.patched.pop(ARM), say(lost=())(scene)), "derivation-platforms"),
     "a platform that it invents as lost": (say(lost=("linux/s390x",)), "derivation-platforms"),
@@ -350,6 +356,10 @@ UNTRUTHS: Mapping[str, tuple[Callable[[Scene], Any], str]] = {
     "a report of the patched image as that of the original": (
         lambda scene: scene.before.update({AMD: scene.patched[AMD].report(GONE)}),
         "scan-report-subject",
+    ),
+    "a report after which nothing is looked at": (
+        lambda scene: scene.after.update({AMD: blind(scene.patched[AMD].report(GONE))}),
+        "scan-report-blind",
     ),
     "a report that is none": (lambda scene: scene.after.update({AMD: b"{}"}), "field-missing"),
     "a report with a key twice": (lambda scene: scene.after.update({AMD: b'{"a":1,"a":2}'}), "json-duplicate-key"),
