@@ -39,7 +39,7 @@ def list_places(reference: Reference, access: Access) -> tuple[Place, ...]:
     """The hosts to ask for a repository, in order.
 
     Raises:
-        UsageError: a mirror that is none (code ``mirror``).
+        UsageError: a mirror that is none (code ``mirror``), or a registry's name that is no host's (``reference``).
     """
     if reference.registry != DEFAULT_REGISTRY:
         return (_make_place(reference.registry, reference.registry, access),)
@@ -49,7 +49,12 @@ def list_places(reference: Reference, access: Access) -> tuple[Place, ...]:
 
 def _make_place(name: str, host: str, access: Access) -> Place:
     schemes = ("https",) if access.tls_verify else ("https", "http")
-    return Place(name, tuple(parse_url(f"{scheme}://{host}/", "registry").origin for scheme in schemes))
+    try:
+        return Place(name, tuple(parse_url(f"{scheme}://{host}/", "registry").origin for scheme in schemes))
+    except MalformedError as error:  # a port above 65535, brackets without an address: Docker's grammar lets them pass
+        raise UsageError(
+            "reference", "registry", name, got="no host and port", want="a host that can be asked"
+        ) from error
 
 
 def _make_mirror(text: str, access: Access) -> Place:

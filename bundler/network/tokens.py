@@ -35,7 +35,7 @@ _SCHEME = re.compile(rf"({_WORD})(?:[ ]+|(?=,|$))", re.ASCII)
 _BLOB68 = re.compile(r"[A-Za-z0-9._~+/-]+=*[ \t]*(?=,|$)", re.ASCII)
 _BEARER = re.compile(r"[A-Za-z0-9._~+/-]+=*", re.ASCII)  # RFC 6750, 2.1
 _LIST_SEPARATOR = re.compile(r"[ \t]*(?:,[ \t]*)+|[ \t]*$")
-_PLAIN = re.compile(r"[ -~]*", re.ASCII)
+_PLAIN = re.compile(r"[\t -~\x80-\xff]*")  # RFC 9110 "quoted-string"; a realm for people may be in their language
 _DEFAULT_SECONDS = 60
 _CLIENT = "sealift"
 
@@ -152,7 +152,7 @@ def parse_token(raw: bytes, asked_at: float) -> Authorization:
         MalformedError: not such an answer, or a token that cannot be sent; never repeats it.
     """
     fields = Fields(parse_foreign(raw, "token answer", max_bytes=limits.TOKEN_ANSWER_BYTES), "token answer")
-    token = fields.optional_text("token") or fields.text("access_token")
+    token = fields.text("token" if fields.raw("token") not in (None, "") else "access_token")
     if not _BEARER.fullmatch(token) or len(token) > limits.TOKEN_CHARACTERS:
         raise MalformedError("field-value", "token answer", "token", got="another form", want="a bearer token")
     seconds = fields.integer("expires_in") if fields.raw("expires_in") is not None else 0

@@ -258,6 +258,14 @@ def test_a_mirror_that_is_none(text: str) -> None:
     assert caught.value.code == "mirror"
 
 
+@pytest.mark.parametrize("name", ["a.example.org:65536/x", "[:::]/x", "[::1:5000/x"])
+def test_a_registry_that_no_host_can_be(name: str) -> None:
+    """Docker's grammar lets the first two pass."""
+    with pytest.raises((UsageError, MalformedError)) as caught:
+        list_places(parse_reference(name), Access())
+    assert (caught.value.code, name.split("/")[0] in str(caught.value)) == ("reference", True)
+
+
 def test_mirrors_are_docker_ios_only() -> None:
     access = Access(mirrors=("mirror.example.org", "https://other.example.org:5000/"))
     assert [place.name for place in list_places(parse_reference("nginx"), access)] == [

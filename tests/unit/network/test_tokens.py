@@ -68,6 +68,7 @@ class Guarded:
         ("BEARER realm=x , Service = y", [("bearer", {"realm": "x", "service": "y"})]),
         ('Basic realm="a, b=c", Bearer realm="d"', [("basic", {"realm": "a, b=c"}), ("bearer", {"realm": "d"})]),
         (r'Basic realm="a\"b\\c"', [("basic", {"realm": 'a"b\\c'})]),
+        ('Basic realm="\u00e4\t1"', [("basic", {"realm": "\u00e4\t1"})]),
         ("Negotiate", [("negotiate", {})]),
         ("Negotiate YWJj==, Basic realm=x", [("negotiate", {}), ("basic", {"realm": "x"})]),
         ("Negotiate, Basic realm=x", [("negotiate", {}), ("basic", {"realm": "x"})]),
@@ -85,7 +86,7 @@ def test_challenges(text: str, wanted: list[tuple[str, dict[str, str]]]) -> None
     [
         'Bearer realm="', 'Bearer realm="x', 'realm="x"', 'Bearer realm="x" service="y"', 'Bearer realm="x",realm="y"',
         'Bearer realm="x",REALM="y"', 'Bearer realm="\x00"', "Bearer realm=\x7f", '"x"', "=", "Bearer \u00e4",
-        "a" * 9000, "Bearer realm=x y z", "@", 'Bearer realm="\u00e4"',
+        "a" * 9000, "Bearer realm=x y z", "@", 'Bearer realm="\u0100"',
     ],
 )  # fmt: skip
 def test_challenges_that_cannot_be_read(text: str) -> None:
@@ -128,7 +129,8 @@ REGISTRY = parse_url("https://registry.example.org/", "test").origin
 
 
 @pytest.mark.parametrize(
-    "realm", ["http://auth.example.org/t", "", "/token", "file:///x", "https://a:b@c/", "https://x/#f"]
+    "realm",
+    ["http://auth.example.org/t", "", "/token", "file:///x", "https://a:b@c/", "https://x/#f", "https://\u00e4/t"],
 )
 def test_realms_that_get_nothing(realm: str) -> None:
     with pytest.raises(EnvError) as caught:
@@ -150,6 +152,7 @@ def test_a_plain_realm_only_for_a_plain_registry() -> None:
     [
         (b'{"token":"abc"}', "Bearer abc"),
         (b'{"access_token":"abc"}', "Bearer abc"),
+        (b'{"token":null,"access_token":"abc"}', "Bearer abc"),
         (
             b'{"token":"a.b-c_d~e+f/g==","access_token":"other","expires_in":300,"issued_at":"x"}',
             "Bearer a.b-c_d~e+f/g==",
