@@ -263,7 +263,7 @@ def test_a_registry_that_no_host_can_be(name: str) -> None:
     """Docker's grammar lets the first two pass."""
     with pytest.raises((UsageError, MalformedError)) as caught:
         list_places(parse_reference(name), Access())
-    assert (caught.value.code, name.split("/")[0] in str(caught.value)) == ("reference", True)
+    assert (caught.value.code, name.split("/", maxsplit=1)[0] in str(caught.value)) == ("reference", True)
 
 
 def test_mirrors_are_docker_ios_only() -> None:
