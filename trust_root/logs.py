@@ -18,6 +18,7 @@ from datetime import datetime
 from typing import Any
 
 from bundler import limits
+from bundler.digest import Digest, parse_digest
 from bundler.encoding import decode_base64, encode_base64
 from bundler.errors import MalformedError
 from bundler.fields import Fields
@@ -43,6 +44,8 @@ class LogCheckpoint:
         fetched: whether the exporter asked the log for it.
         stream: of the bundle that brought it; its exporter's clock is the one of `seen_at`.
         sequence: of that bundle.
+        pin: below which it came; None where the state was written before this was remembered. Two exporters below two
+            pins may call their streams alike.
     """
 
     tree_size: int
@@ -52,6 +55,7 @@ class LogCheckpoint:
     fetched: bool
     stream: str
     sequence: int
+    pin: Digest | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +115,7 @@ def _parse_record(fields: Fields) -> LogRecord:
 
 
 def _parse(fields: Fields) -> LogCheckpoint:
-    fields.exactly(*_KEYS)
+    fields.exactly(*_KEYS, *(("pin",) if "pin" in fields else ()))
     note = decode_base64(fields.text("note"), fields.what, f"{fields.where}.note")
     if not 0 < len(note) <= limits.NOTE_BYTES:
         raise MalformedError(
@@ -125,6 +129,7 @@ def _parse(fields: Fields) -> LogCheckpoint:
         fetched=fields.boolean("fetched"),
         stream=fields.text("stream"),
         sequence=fields.integer("sequence", minimum=1, maximum=MAX_SAFE_INTEGER),
+        pin=parse_digest(fields.text("pin")) if "pin" in fields else None,
     )
 
 
@@ -137,6 +142,7 @@ def _format(item: LogCheckpoint) -> dict[str, Any]:
         "fetched": item.fetched,
         "stream": item.stream,
         "sequence": item.sequence,
+        **({} if item.pin is None else {"pin": str(item.pin)}),
     }
 
 

@@ -117,12 +117,13 @@ def _judge_then(bench: Bench, judged: list[Judged], request: Request, run: Verif
 def _judge_logs(
     inventory: Inventory, keyring: Keyring, judged: list[Judged], request: Request, run: Verification
 ) -> None:
-    if request.site is None or run.head.standing is None:
+    opened, standing = run.head.opened, run.head.standing
+    if request.site is None or opened is None or standing is None:
         return
     required = request.policy is not None and request.policy.require_log_growth
     run.logs = judge_logs(
         inventory, keyring, [item.seen for item in judged], request.site, request.basis,
-        standing=run.head.standing.status, required=required,
+        pin=opened.roots.pin, standing=standing.status, required=required,
     )  # fmt: skip
     run.report.checks += run.logs.checks
     run.report.logs = run.logs.facts

@@ -7,9 +7,9 @@ Rules of this module:
 - A checkpoint that an exporter fetched later than a larger one was seen: alarm ``log-rollback``. One in evidence of
   others is as old as the signature that it came with, so a smaller one there says nothing.
 - Later means that nothing honest explains it. What was asked for the delivery itself (the tip of `logs`) is later than
-  all that earlier deliveries of its stream brought: exports of one repository wait for each other. For all else only
-  the times are left that exporters wrote down, and each may be a day from the truth: clocks are set right again,
-  SOURCE_DATE_EPOCH stands in for them, and proofs are kept for later exports.
+  all that earlier deliveries of its stream (below the same pin) brought: exports of one repository wait for each other.
+  For all else only the times are left that exporters wrote down, and each may be a day from the truth: clocks are set
+  right again, SOURCE_DATE_EPOCH stands in for them, and proofs are kept for later exports.
 - Growth is proved from the site's own head, never from where a file says that it was. A proof that was carried and does
   not hold is the alarm ``log-fork`` too: the log signed both trees, and they are not one.
 - The head moves to the newest fetched checkpoint when the proof from it holds. Everything else stays loose: remembered,
@@ -22,6 +22,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 
 from bundler import limits
+from bundler.digest import Digest
 from bundler.errors import RejectedError, TrustError
 from bundler.moment import format_moment
 from bundler.strict_json import MAX_SAFE_INTEGER
@@ -48,7 +49,7 @@ class LogReview:
     """What a bundle shows of logs, verified; made once, weighed again under the state's lock.
 
     Attributes:
-        stream, sequence: the bundle's.
+        stream, sequence, pin: the bundle's.
         sightings: checkpoints in evidence.
         growths: checkpoints that the exporter fetched, with proofs.
         relied_on: ids of logs that vouched for evidence of this bundle.
@@ -59,6 +60,7 @@ class LogReview:
     sightings: tuple[Sighting, ...]
     growths: tuple[OpenedGrowth, ...]
     relied_on: frozenset[bytes] = frozenset()
+    pin: Digest | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,7 +225,7 @@ def _check_rollback(
 
 
 def _is_later(point: LogCheckpoint, other: LogCheckpoint, *, asked_now: bool) -> bool:
-    if asked_now and point.stream == other.stream:
+    if asked_now and (point.pin, point.stream) == (other.pin, other.stream):
         return point.sequence > other.sequence and point.seen_at > other.seen_at
     return point.seen_at - other.seen_at > _TIMES_DIFFER
 
@@ -255,8 +257,9 @@ def _tree(sighting: Sighting) -> Tree:
 def _remembered(sighting: Sighting, review: LogReview) -> LogCheckpoint:
     found = sighting.checkpoint
     return LogCheckpoint(
-        found.tree_size, found.root_hash, found.note, sighting.seen_at, sighting.fetched, review.stream, review.sequence
-    )
+        found.tree_size, found.root_hash, found.note, sighting.seen_at, sighting.fetched, review.stream,
+        review.sequence, review.pin,
+    )  # fmt: skip
 
 
 def _open_again(record: LogRecord, log: TransparencyLog) -> None:

@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from bundler.archive.contents import Inventory
+from bundler.digest import Digest
 from bundler.errors import RejectedError, TrustError
 from bundler.value import dataclass
 from bundler.verify.keyring import Keyring
@@ -55,6 +56,7 @@ def judge_logs(
     site: Site,
     basis: TimeBasis,
     *,
+    pin: Digest,
     standing: str,
     required: bool,
 ) -> LogVerdict:
@@ -65,6 +67,7 @@ def judge_logs(
         keyring: the newest trusted material.
         seen: what each image's evidence shows.
         site, basis: whose memory, and when.
+        pin: below which the bundle was opened.
         standing: how the delivery stands with the site.
         required: whether the policy asks for growth that is proved.
 
@@ -84,6 +87,7 @@ def judge_logs(
         tuple(sighting for item in seen for sighting in item.sightings),
         growths,
         frozenset().union(*(item.log_ids for item in seen)),
+        pin,
     )
     before = site.loaded.state.logs
     found: list[WeighedLogs] = []

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bundler import limits
+from bundler.digest import sha256_of
 from bundler.errors import MalformedError
 from bundler.fields import Fields
 from bundler.strict_json import format_canonical, parse_canonical
@@ -26,6 +27,7 @@ POINTS = st.builds(
     fetched=st.booleans(),
     stream=st.sampled_from(["main", "plant-7"]),
     sequence=st.integers(1, 2**53 - 1),
+    pin=st.sampled_from([None, sha256_of(b"a pin")]),
 )
 
 
@@ -76,6 +78,8 @@ BAD: dict[str, tuple[Change, str]] = {
     "a time that is none": (lambda logs: logs[0]["head"].update(seen="today"), "time"),
     "fetched as a number": (lambda logs: logs[0]["head"].update(fetched=1), "field-type"),
     "sequence 0": (lambda logs: logs[0]["head"].update(sequence=0), "field-value"),
+    "a pin that is none": (lambda logs: logs[0]["head"].update(pin="x"), "digest"),
+    "null for a pin": (lambda logs: logs[0]["head"].update(pin=None), "field-type"),
     "too many loose": (lambda logs: logs[0]["loose"].extend([{}] * limits.LOG_LOOSE), "limits"),
     "too many trees": (lambda logs: logs.extend([{}] * limits.LOG_TREES), "limits"),
 }

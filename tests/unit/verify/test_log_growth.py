@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bundler import limits
+from bundler.digest import sha256_of
 from bundler.errors import SealiftError, TrustError
 from bundler.identity.keys import parse_spki
 from bundler.moment import Window
@@ -178,6 +179,22 @@ def test_a_tip_is_later_than_what_earlier_deliveries_of_its_stream_brought() -> 
     assert code(growth(99, day=1, seconds=1), records=known, sequence=6) == "log-rollback"
     weigh(growth(99, day=1), records=known, sequence=6)
     weigh(growth(99, day=1, seconds=1), records=known, sequence=4)  # an older delivery, shown again
+
+
+def test_streams_of_one_name_below_two_pins_are_two() -> None:
+    """Their sequences say nothing of each other, and their exporters' clocks may differ."""
+    ours, others = sha256_of(b"our pin"), sha256_of(b"another pin")
+
+    def known(day: int, sequence: int) -> tuple[LogRecord, ...]:
+        return weigh_logs(replace(review(sighting(100, day), sequence=sequence), pin=others), ()).records
+
+    def asked(sequence: int) -> LogReview:
+        return replace(review(growth(99, day=4), sequence=sequence), pin=ours)
+
+    weigh_logs(asked(6), known(day=3, sequence=5))
+    with pytest.raises(TrustError) as error:
+        weigh_logs(asked(4), known(day=1, sequence=5))
+    assert error.value.code == "log-rollback"
 
 
 def test_times_may_be_a_day_from_the_truth_at_either_end() -> None:
