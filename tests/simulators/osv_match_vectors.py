@@ -74,6 +74,10 @@ def _range_matches() -> Iterator[tuple[str, Json]]:
         _pypi(span("introduced 0, fixed 2.0, introduced 2.0, fixed 3.0")),
         affected=[["pkg:pypi/demo@2.0", "3.0"]], **{"not": demo("3.0")},
     )  # fmt: skip
+    yield "range-fixed-where-introduced", _case(
+        _pypi(span("introduced 1.0, fixed 1.0")),
+        affected=[["pkg:pypi/demo@1.0"], ["pkg:pypi/demo@2.0"]], **{"not": demo("0.9")},
+    )  # fmt: skip
     yield "range-of-one-version", _case(
         _pypi(span("introduced 1.0.1, last_affected 1.0.1")),
         affected=[["pkg:pypi/demo@1.0.1"]], **{"not": demo("1.0.2", "1.0")},
@@ -208,6 +212,14 @@ def _ecosystem_matches() -> Iterator[tuple[str, Json]]:
         ),
         affected=[["pkg:rpm/suse/zlib@1.2.11-1?distro=sles-15.5", "1.2.13-1"]],
         nodata=["pkg:rpm/suse/zlib@1.2.11-1?distro=sles-15.4"],
+    )  # fmt: skip
+    yield "openeuler-service-packs-share-a-release", _case(
+        record("OESA-1", affected("openEuler:22.03-LTS-SP1", "zlib", span("introduced 0, fixed 1.2.11-22.oe2203sp1"))),
+        affected=[
+            ["pkg:rpm/openeuler/zlib@1.2.11-19.oe2203sp1?distro=openEuler-22.03", "1.2.11-22.oe2203sp1"],
+            ["pkg:rpm/openeuler/zlib@1.2.11-19.oe2203?distro=openEuler-22.03-LTS", "1.2.11-22.oe2203sp1"],
+        ],
+        nodata=["pkg:rpm/openeuler/zlib@1.2.11-19.oe2403?distro=openEuler-24.03"],
     )  # fmt: skip
     yield "red-hat-repositories-share-a-release", _case(
         record(
