@@ -22,6 +22,7 @@ from bundler import limits
 from bundler.archive.inventory import Image, Inventory
 from bundler.archive.reader import ArchiveReader, open_archive
 from bundler.deliver.diff_packages import PackageChanges, compare_packages
+from bundler.deliver.image_inspection import with_stream_claims
 from bundler.deliver.inspection import InspectedHead, open_head
 from bundler.deliver.readings import signed_subjects
 from bundler.digest import Digest
@@ -148,6 +149,7 @@ class _Open:
         complete = open_image(image, self.head.inventory, read)
         evidence = open_evidence(complete, Keyring(self.head.targets), read, self.at)
         facts = evidence_facts(complete, evidence, Met(signed_indexes=signed_subjects(evidence)))
+        facts = with_stream_claims(facts, complete, self.head, read)
         size = sum({node.digest: node.size_bytes for node in complete.graph.nodes}.values())
         exhibits = gather_exhibits(complete, evidence, facts, read)
         if damage:

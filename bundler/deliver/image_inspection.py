@@ -214,13 +214,13 @@ def _judge(
 ) -> Judged:
     evidence = open_evidence(complete, Keyring(head.targets), read_blob, basis.at)
     facts = evidence_facts(complete, evidence, Met(signed_indexes=signed_subjects(evidence)))
-    facts = _with_claims(facts, complete, head, read_blob)
+    facts = with_stream_claims(facts, complete, head, read_blob)
     judged = Judged(complete, evidence, facts, proved=head.failure is None)
     facts = tuple(fact if fact.code else replace(fact, strength=judged.strength(fact.strength)) for fact in facts)
     return replace(judged, facts=facts)
 
 
-def _with_claims(
+def with_stream_claims(
     facts: tuple[EvidenceFact, ...],
     complete: CompleteImage,
     head: InspectedHead,

@@ -23,6 +23,7 @@ from bundler.verify.appraisal import ITEM_FAILURES
 from bundler.verify.completeness import CompleteImage
 from bundler.verify.demands import check_demands, check_platforms
 from bundler.verify.derivation import Claim, FoundClaims, Proved, ProvedPlatform, Surroundings, find_claims, prove
+from bundler.verify.facts import UNCHECKED
 from bundler.verify.opened import ImageEvidence, open_evidence
 from bundler.verify.policy import Rule
 from bundler.verify.requirements import Met
@@ -118,7 +119,8 @@ def note_derivation(derived: Derived, evidence: ImageEvidence, around: Surroundi
 def with_claims(facts: Sequence[EvidenceFact], derived: Derived) -> tuple[EvidenceFact, ...]:
     """Facts of evidence, in which verified statements are told as what they are, and others with their reason.
 
-    One fact for each statement: what else its referrer holds are the documents that it names.
+    What else its referrer holds, and nobody reads, are the documents that it names: that goes. Such facts stand behind
+    all others (`evidence_facts`), so that facts of signatures and statements keep their places.
     """
     claims = {claim.manifest.digest: claim for claim in derived.found.claims}
     failures = {evidence.digest: error for evidence, error in derived.found.failures}
@@ -127,7 +129,7 @@ def with_claims(facts: Sequence[EvidenceFact], derived: Derived) -> tuple[Eviden
     for fact in facts:
         if fact.digest not in told:
             kept.append(_fact(fact, claims.get(fact.digest), failures.get(fact.digest)))
-        elif fact.digest not in claims:
+        elif fact.digest not in claims or fact.code != UNCHECKED:
             kept.append(fact)
         told.add(fact.digest)
     return tuple(kept)

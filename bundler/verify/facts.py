@@ -21,6 +21,7 @@ from bundler.verify.result import EvidenceFact
 from bundler.verify.signatures import LogFact
 from bundler.verify.strength import strength_of
 
+UNCHECKED = "unchecked"
 _NOT_VERIFIED = "not verified"
 _LISTED_ONLY = "not checked: this version lists this kind of evidence only"
 _NOTHING_COMPLETED = "not used: no promise that holds is about the same entry"
@@ -41,7 +42,7 @@ def evidence_facts(complete: CompleteImage, evidence: ImageEvidence, met: Met) -
     facts += [
         EvidenceFact(
             _plain(found.kind), found.subject, found.digest, complete.platform_of(found.subject), _NOT_VERIFIED,
-            code="unchecked", detail=f"{_LISTED_ONLY} ({form})",
+            code=UNCHECKED, detail=f"{_LISTED_ONLY} ({form})",
         )
         for found, form in evidence.listed
     ]  # fmt: skip
@@ -111,7 +112,7 @@ def _unused(complete: CompleteImage, fetched: FetchedEntry) -> EvidenceFact:
     found = fetched.evidence
     return EvidenceFact(
         found.kind, found.subject, found.digest, complete.platform_of(found.subject), _NOT_VERIFIED,
-        code="unchecked", detail=_NOTHING_COMPLETED,
+        code=UNCHECKED, detail=_NOTHING_COMPLETED,
     )  # fmt: skip
 
 

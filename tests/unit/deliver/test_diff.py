@@ -21,6 +21,7 @@ from bundler.report.diff_html import format_diff_html
 from tests.simulators.claims import IDENTITY, NAME, OTHER_IDENTITY, REPOSITORY, Claims
 from tests.simulators.deliveries import NOW, Exporter, LayoutSource, make_site
 from tests.simulators.images import SPDX, Layout, layer, statement, two_platforms
+from tests.simulators.patched import PATCHED_NAME, patched_scene
 from tests.simulators.tuf_repository import TufRepository
 from trust_root.delivery import time_basis
 from trust_root.site import Site, load_site
@@ -165,7 +166,7 @@ def test_other_signer_same_image(world: World) -> None:
         layout, top = world.image()
         world.claims.sign(layout, top, signer)
         bundles.append(world.deliver(layout))
-    (image,) = world.compare(*bundles)["images"]
+    (image,) = world.compare(bundles[0], bundles[1])["images"]
     assert image["change"] == "evidence"
     assert IDENTITY in image["signers"]["removed"][0]
     assert OTHER_IDENTITY in image["signers"]["added"][0]
@@ -229,6 +230,22 @@ def test_damage_ends_it(world: World) -> None:
     after.write_bytes(raw)
     with pytest.raises(DamagedError):
         world.compare(before, after)
+
+
+def test_a_derivation_is_told_as_inspect_tells_it(world: World) -> None:
+    """As the word of the stream whose key signed it, not as a signature by nobody that is known."""
+    bundles = []
+    for name in ("without", "with"):
+        patched = patched_scene("linux/amd64")
+        patched.key = world.exporter.repository.streams["main"].key
+        layout = patched.build()
+        if name == "without":
+            layout.entries.pop()  # the statement comes last
+        folder = layout.write(world.folder / name)
+        bundles.append(world.exporter.deliver(LayoutSource("oci", folder, PATCHED_NAME, PATCHED_NAME)))
+    (image,) = world.compare(bundles[0], bundles[1])["images"]
+    assert image["not_verified"] == {"removed": [], "added": []}
+    assert [told.rpartition(": ")[2] for told in image["log_strength"]["added"]] == ["asserted by stream main"]
 
 
 def test_layers_and_images_that_are_the_same_are_not_read(world: World, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,10 +15,13 @@ from bundler.errors import UsageError
 from bundler.evidence.derivation import PREDICATE_TYPE, Derivation
 from bundler.export.patch_statement import bind_layers
 from bundler.oci.descriptor import parse_platform
+from bundler.oci.manifest import ImageManifest, parse_manifest
 from bundler.value import replace as replaced
+from bundler.verify.derivation import Claim, FoundClaims
+from bundler.verify.derived import Derived, with_claims
 from bundler.verify.images import judge_image
 from bundler.verify.policy import parse_policy
-from bundler.verify.result import ImageResult, Outcome
+from bundler.verify.result import EvidenceFact, ImageResult, Outcome
 from tests.simulators.claims import REPOSITORY, Claims, demand, only, told, verdict
 from tests.simulators.images import layer, provenance_statement, sbom_statement
 from tests.simulators.patched import GONE, NAME, PATCHED_NAME, Part, Scene, patched_scene
@@ -84,6 +87,26 @@ def test_an_honest_patch_of_a_signed_original_is_verified(claims: Claims) -> Non
 def test_the_statement_is_told_as_the_streams_word(claims: Claims) -> None:
     (fact,) = [fact for fact in judge(claims, built()).evidence if fact.predicate_type == PREDICATE_TYPE]
     assert (fact.strength, fact.code) == ("asserted by stream main", "")
+
+
+def test_facts_of_signatures_and_statements_keep_their_places() -> None:
+    """Others find them by their places; only what nobody reads goes."""
+    said: list[Derivation] = []
+
+    def say(derivation: Derivation) -> Derivation:
+        said.append(derivation)
+        return derivation
+
+    scene = built(lambda made: setattr(made, "say", say))
+    raw, subject = scene.referrer.made[scene.referrer.descriptor.digest], scene.patched_top.digest
+    manifest = parse_manifest(raw, scene.referrer.descriptor.media_type)
+    assert isinstance(manifest, ImageManifest)
+    claim = Claim(said[0], manifest, sha256_of(b"key"), "main")
+    places = [("attestation", "key-unknown"), ("attestation", "key-unknown"), ("referrer", "unchecked")]
+    facts = [EvidenceFact(kind, subject, claim.manifest.digest, "", "", code=code) for kind, code in places]
+    after = EvidenceFact("statement", subject, sha256_of(b"other"), "", "unsigned")
+    told = with_claims([*facts[:2], after, facts[2]], Derived(FoundClaims((claim,), ()), None, ()))
+    assert [(fact.kind, fact.code) for fact in told] == [("attestation", ""), places[1], ("statement", "")]
 
 
 def test_a_single_manifest_is_patched_too(claims: Claims) -> None:
