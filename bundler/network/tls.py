@@ -97,8 +97,9 @@ def _list(folder: Path) -> list[Path]:
 def _trust(context: ssl.SSLContext, path: Path) -> None:
     raw = read_bounded(path, limits.CERT_FILE_BYTES, "certificate file")
     try:
-        context.load_verify_locations(cadata=raw.decode("ascii"))
-    except (UnicodeDecodeError, ValueError, ssl.SSLError) as error:
+        # Between certificates stands text for people, in any language and encoding (RFC 7468, 2).
+        context.load_verify_locations(cadata=raw.decode("latin-1").encode("ascii", "replace").decode("ascii"))
+    except (ValueError, ssl.SSLError) as error:
         raise _unusable(path, "no certificates", "PEM certificates of authorities") from error
 
 

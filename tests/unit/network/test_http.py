@@ -491,6 +491,16 @@ def test_a_certificate_folder_that_cannot_be_used(tmp_path: Path, files: dict[st
     assert caught.value.code == "cert-dir"
 
 
+def test_authorities_with_names_between_them(tmp_path: Path) -> None:
+    """As Mozilla's list has them, in their own languages."""
+    folder = LoopbackAuthority(tmp_path / "made").cert_dir(tmp_path / "certs")
+    (path,) = folder.glob("*.crt")
+    plain = contexts(Access(cert_dir=folder)).context("x", is_registry=True)
+    path.write_bytes("# F\u0151tan\u00fas\u00edtv\u00e1ny\n".encode() + path.read_bytes() + b"# Gr\xfc\xdfe\n")
+    named = contexts(Access(cert_dir=folder)).context("x", is_registry=True)
+    assert named.get_ca_certs() == plain.get_ca_certs()
+
+
 def test_a_certificate_folder_that_is_absent(tmp_path: Path) -> None:
     with pytest.raises(EnvError) as caught:
         contexts(Access(cert_dir=tmp_path / "none")).context("x", is_registry=True)
