@@ -4,7 +4,8 @@ Rules of this module:
 - The cache is asked first, and what it gives is hashed. A run that finds everything there starts no skopeo and asks no
   registry for a blob.
 - Blobs from `large_bytes` on, and evidence, come by our own client; the rest of a manifest by one call of skopeo, which
-  waits until the manifest's large blobs are there. What two images need is fetched once.
+  waits until the manifest's large blobs are there. Where skopeo cannot read a repository's name, all come by our own
+  client. What two images need is fetched once.
 - skopeo's success is not believed: each blob that must have arrived is hashed, most of them while it still fetches
   others. What is missing or wrong after its call is asked for once more, then it is an error.
 - skopeo's exit code says nothing about the cause. When a call fails, our own client asks for what is missing, and only
@@ -192,7 +193,8 @@ class _Fetch:
 
     def _fetching(self, works: Sequence[ImageWork], large_bytes: int) -> Iterator[_Task]:
         """Downloads first, since calls of skopeo wait for some of them."""
-        manifests = [(work, manifest) for work in works for manifest in work.manifests]
+        readable = [work for work in works if _is_readable(work.repository.skopeo_name)]
+        manifests = [(work, manifest) for work in readable for manifest in work.manifests]
         by_skopeo = {blob.digest for _, item in manifests for blob in item.blobs if blob.size_bytes < large_bytes}
         planned = by_skopeo | self._checked
         for work in works:
@@ -308,6 +310,11 @@ class _Arrivals:
             error.hints = (*error.hints, "skopeo brought it twice so")
             return error
         return EnvError("skopeo-lied", error.what, error.which, got=_LIES[error.code], want="the blob")
+
+
+def _is_readable(skopeo_name: str) -> bool:
+    """Whether skopeo can be told of it: older ones (1.9.3 does) refuse an IPv6 address in brackets."""
+    return not skopeo_name.startswith("[")
 
 
 @contextlib.contextmanager

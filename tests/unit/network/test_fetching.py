@@ -151,6 +151,16 @@ def test_an_image_whose_only_missing_blob_is_large_needs_no_skopeo(world: World)
     assert world.skopeo.calls == []
 
 
+def test_a_registry_that_skopeo_cannot_be_told_of_needs_no_skopeo(world: World) -> None:
+    """An IPv6 address: `invalid reference format`, says skopeo 1.9.3."""
+    world.repository.name = "[::1]:5000/app"
+    for raw in SMALL:
+        world.repository.add(raw)
+    world.fetch(world.image())
+    assert world.skopeo.calls == []
+    assert {digest for digest, _ in world.repository.requests} == world.image().blobs().keys()
+
+
 def test_skopeo_finds_the_large_blob_in_place(tmp_path: Path) -> None:
     body = f'assert os.path.getsize(SHARED + "/{LARGE.descriptor().digest.hex}") == {LARGE.size_bytes}\nhonest()'
     world = World(tmp_path, body=body)
