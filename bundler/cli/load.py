@@ -165,9 +165,11 @@ def _load(bundle: VerifiedBundle, target: Target, naming: Naming, task: _Task, s
         code = _into_layout(bundle, target, naming, task, document)
     else:
         code = _into_storage(bundle, target, naming, task, document)
-    if not task.dry_run:
-        site.note_load(_log_line(document), clock())
-    _print(document, as_json=task.as_json)
+    try:
+        if not task.dry_run:
+            site.note_load(_log_line(document), clock())
+    finally:  # what was done is told, also when it cannot be written down
+        _print(document, as_json=task.as_json)
     return code
 
 

@@ -33,7 +33,7 @@ _HEADLINE = {
 }
 _MARK = {Outcome.HELD: "ok", Outcome.NOTE: "note", Outcome.UNCHECKED: "unchecked"}
 _MARK_COLUMNS = 11
-_STANDINGS = {
+STANDINGS = {
     "first": "first delivery of this stream at this site",
     "next": "next in its stream",
     "gap": "later in its stream; deliveries between are missing",
@@ -109,7 +109,7 @@ def _trust(trust: TrustFacts, *, verified: bool) -> Iterator[str]:
         accepted = f" on {_time(trust.accepted_at)}" if trust.accepted_at else ""
         recorded = f"; {trust.recorded}" if trust.recorded else ""
         seen = "verified, " if verified and trust.accepted_at else ""
-        yield from broken("  standing: ", f"{seen}{_STANDINGS[trust.standing]}{accepted}{recorded}", 4)
+        yield from broken("  standing: ", f"{seen}{STANDINGS[trust.standing]}{accepted}{recorded}", 4)
     if trust.state is not None:
         yield f"  state {trust.state}"  # for the paper log book
     if trust.today:

@@ -14,12 +14,14 @@ from collections.abc import Iterator
 from typing import Any
 
 from bundler.evidence.sbom import Sbom
+from bundler.report.as_text import STANDINGS
 from bundler.report.chain_picture import Picture, draw_chain
 from bundler.report.html_page import short
 from bundler.value import dataclass, field
 from bundler.verify.exhibits import Chain, Exhibits, Paper
 from bundler.verify.result import Check, EvidenceFact, ImageResult, Outcome, Report, Verdict
 from bundler.verify.scan_facts import carried_document
+from bundler.wording import counted
 
 HEADLINES = {
     Verdict.VERIFIED: ("good", "Verified"),
@@ -36,15 +38,6 @@ _SENTENCES = {
     Verdict.UNSUPPORTED: "The file needs a newer version of this program.",
     Verdict.FAILED: "The verification could not be carried out.",
     Verdict.INTACT: "The bytes match the file's own metadata. Who made it, and if it may be used, was not checked.",
-}
-STANDINGS = {
-    "": "",
-    "first": "first delivery of this stream at this site",
-    "next": "next in its stream",
-    "gap": "later in its stream; deliveries between are missing",
-    "already-accepted": "already accepted",
-    "historic": "historic, accepted",
-    "audit": "audit at a typed time; rollback was checked, not recorded",
 }
 _GAPS = (Outcome.MISSING, Outcome.OMITTED, Outcome.UNCHECKED)
 _DIGITS = re.compile("([0-9]+)")
@@ -134,24 +127,29 @@ def report_view(report: Report, exhibits: tuple[Exhibits | None, ...]) -> dict[s
         "tone": tone,
         "headline": headline,
         "sentence": _sentence(report),
-        "standing": STANDINGS[report.trust.standing] if report.trust else "",
+        "standing": STANDINGS[report.trust.standing] if report.trust and report.trust.standing else "",
         "images": images,
         "opened": _opened(images),
         "verified": sum(image.verdict is Verdict.VERIFIED for image in report.images),
         "packages": sum(view.packages for view in images),
         "signatures": sum(len(view.chains) for view in images),
-        "why": list(_why(images)),
+        "why": list(_why(report, images)),
         "commands": _bundle_commands(report),
         "index": _search_index(images),
     }
 
 
-def _why(images: list[ImageView]) -> Iterator[tuple[str, str, str]]:
-    """Of the first images that were refused: name, what did not hold, and its code."""
+def _why(report: Report, images: list[ImageView]) -> Iterator[tuple[str, str, str]]:
+    """What did not hold, and its code: of the whole file first, as in the report's reason, then of the first images."""
+    for check in [check for check in report.checks if check.refuses][:_FEW]:
+        yield "The whole file", _without_code(check), check.code
     for view in [view for view in images if view.tone == "bad"][:_FEW]:
         refused = next((check for check in view.image.checks if check.code and check.code == view.image.reason), None)
-        told = _told(refused).removesuffix(f" [{refused.code}]") if refused else ""
-        yield view.image.name, told, view.image.reason
+        yield view.image.name, _without_code(refused) if refused else "", view.image.reason
+
+
+def _without_code(check: Check) -> str:
+    return _told(check).removesuffix(f" [{check.code}]")
 
 
 def _opened(images: list[ImageView]) -> frozenset[int]:
@@ -169,10 +167,14 @@ def _sentence(report: Report) -> str:
         which = "the image meets" if all_images == 1 else f"all {all_images} images meet"
         return f"Every byte is what was signed, and {which} this site's policy."
     if report.verdict is Verdict.REJECTED:
-        good = sum(image.verdict is Verdict.VERIFIED for image in report.images)
-        return f"{all_images - good} of {all_images} images do not meet this site's policy." if all_images else (
-            "The file holds no image that could be checked."
-        )  # fmt: skip
+        bad = sum(image.verdict is not Verdict.VERIFIED for image in report.images)
+        if bad:
+            return (
+                f"{bad} of {counted(all_images, 'image')} {'does' if bad == 1 else 'do'} not meet this site's policy."
+            )
+        if not report.images and not report.data:
+            return "The file holds no image that could be checked."
+        return "Something that this site asks of the file as a whole does not hold."
     return _SENTENCES[report.verdict]
 
 

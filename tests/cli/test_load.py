@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from bundler.digest import Digest, sha256_of
+from bundler.errors import EnvError
 from bundler.oci.manifest import OCI_INDEX
 from scripts.make_demo_images import APP, TOOL, make
 from tests.cli.session import SEALIFT, Result, call
@@ -118,6 +119,19 @@ def test_the_site_remembers_what_went_where(site: Site, registry: Registry) -> N
     lines = (site.state / "log.jsonl").read_text()
     (site.state / "log.jsonl").write_text(lines.replace("mirror/team/app", "mirror/team/abb"))
     assert call("trust", "state", "--state", site.state).code == 4
+
+
+def test_what_was_done_is_told_also_when_it_cannot_be_written_down(
+    site: Site, registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise EnvError("disk", "state", got="no space left", want="room")
+
+    monkeypatch.setattr("trust_root.site.Site.note_load", refuse)
+    result = site.load(f"{registry.host}/mirror")
+    assert (result.code, "[disk]" in result.err) == (6, True)
+    assert f"to {registry.host}/mirror/team/app:1" in result.out
+    assert "7" in registry.repositories["mirror/team/tool"].tags
 
 
 def test_dry_run_changes_nothing_anywhere(site: Site, registry: Registry) -> None:

@@ -19,7 +19,7 @@ from bundler.report import html_page
 from bundler.report.as_html import format_html
 from bundler.report.html_page import embedded_json
 from bundler.verify.exhibits import Exhibits, Paper
-from bundler.verify.result import Check, ImageResult, Outcome, Report
+from bundler.verify.result import Check, ImageResult, Outcome, Report, Verdict
 from tests.simulators.pages import hostile_page, large_page
 from tests.simulators.reports import AT, DIGEST, full_report
 
@@ -236,6 +236,18 @@ def test_why_is_said_beside_the_verdict() -> None:
     assert "c:1" not in told
     many = header(format_html(Report("f", "t", images=tuple(replace(refused, name=f"i{n}:1") for n in range(9)))))
     assert many.count("<strong>") == 3
+
+
+def test_what_refuses_the_whole_file_is_not_put_on_its_images() -> None:
+    """The sentence and the reasons are those of the report, also where every image is verified."""
+    report = replace(full_report(), damages=(), failure=None, integrity_only=False)
+    report.images = tuple(replace(image, checks=(Check("signature", Outcome.HELD),)) for image in report.images)
+    report.checks = (Check("log-growth", Outcome.MISSING, "log-growth-missing", detail="nobody proved it"),)
+    assert (report.verdict, report.reason, bool(report.images)) == (Verdict.REJECTED, "log-growth-missing", True)
+    page = " ".join(format_html(report).partition("<main")[0].rpartition("<header")[2].split())
+    assert "Something that this site asks of the file as a whole does not hold." in page
+    assert "do not meet" not in page
+    assert "nobody proved it <code>log-growth-missing</code>" in page
 
 
 def test_an_image_that_the_exporter_made_says_so() -> None:
