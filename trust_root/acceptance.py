@@ -369,7 +369,7 @@ def _order(record: StreamRecord | None, delivery: Delivery) -> Status:
 
 def _check_versions(case: _Case) -> None:
     trusted, record = case.opened.trusted, case.record
-    check_not_lower("root", trusted.root_version, max(case.pin.roots))
+    check_not_lower("root", trusted.root_version, case.newest.chain.newest.signed.version)
     check_not_lower(TARGETS, trusted.roles[TARGETS].version, case.newest.lowest_targets_version)
     if record is not None:
         check_not_lower(f"stream {case.delivery.stream}", trusted.roles[STREAM].version, record.version)

@@ -2,9 +2,10 @@
 
 Rules of this module (DESIGN §4, "Roots never fork", "The newest trusted material judges"):
 - Pure. The pin comes from the site. Of several in one bundle, which then belong to one trust root, the oldest: it is in
-  every bundle of that trust root, so there is one memory for all of them, and no replay below another pin.
+  every bundle of that trust root, so there is one memory for all of them, and no replay below another pin. One that was
+  given up comes before those that stand.
 - Every root of a version that the site holds has the same bytes, under any pin of the same trust root; so a bundle's
-  newer roots chain on from the site's newest root.
+  newer roots chain on from the site's newest root. Newer roots that came below another of them count as new ones.
 - The newest root known to site or bundle says whose signatures still count.
 - The site's targets keep their say, as a lowest version and as revocations, while anybody who signed them still holds
   the role: one holder retired since must not let older targets come back. They lose it when all who signed are gone,
@@ -23,7 +24,7 @@ from trust_root.client import RoleFacts, TrustedTargets, check_expiry, open_targ
 from trust_root.delivery import TimeBasis
 from trust_root.metadata import SignedFile, parse_root, parse_targets, root_authority, signers_left, verify_signatures
 from trust_root.roles import ROOT, TARGETS
-from trust_root.root_chain import RootChain, open_root_chain
+from trust_root.root_chain import RootChain, open_root_chain, verify_held
 from trust_root.state import OnlineVersion, PinRecord
 from trust_root.tuf_library import Root, Targets
 
@@ -56,12 +57,18 @@ class OpenedRoots:
     Attributes:
         pin: digest of the pin.
         chain: roots 1 to the bundle's newest.
-        new_roots: (version, bytes) of those newer than the site's newest.
+        new_roots: (version, bytes) of those newer than the newest held below this pin: the bundle's, and those held
+            below another pin of the same trust root.
     """
 
     pin: Digest
     chain: RootChain
     new_roots: tuple[tuple[int, bytes], ...]
+
+    def later_roots(self, held: Mapping[int, bytes]) -> tuple[bytes, ...]:
+        """Roots that the site has beyond the bundle's newest, those of other pins of this trust root included."""
+        known = {**held, **dict(self.new_roots)}
+        return tuple(known[version] for version in sorted(known) if version > len(self.chain.files))
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,11 +134,13 @@ def open_roots(pins: Sequence[HeldPin], files: Mapping[str, bytes]) -> OpenedRoo
     pin = _select_pin(pins, files)
     chain = open_root_chain(pin.root, files)
     in_bundle = dict(enumerate(chain.roots, 1))
+    known = dict(in_bundle)
     for held in pins:
         if held is pin or _is_related(held, chain):
-            _check_fork(held, in_bundle)
+            _check_fork(held, known)
+            known |= held.roots
     newest = max(pin.roots)
-    new_roots = tuple((version, raw) for version, raw in in_bundle.items() if version > newest)
+    new_roots = tuple((version, known[version]) for version in sorted(known) if version > newest)
     return OpenedRoots(pin.record.pin, chain, new_roots)
 
 
@@ -161,7 +170,7 @@ def has_newer_targets(pin: HeldPin, found: OpenedPublication) -> bool:
         TrustError: root, targets, snapshot or timestamp are older than what the site has seen (``rollback``), or its
             targets of this version are others (``targets-fork``, an alarm).
     """
-    check_not_lower("root", len(found.roots.chain.files), max(pin.roots))
+    check_not_lower("root", len(found.roots.chain.files), len(find_newest_chain(pin, found.roots).files))
     check_online_versions(pin.record.online, found.roles)
     newest = _weigh_site_targets(pin, found.roots.chain)
     check_not_lower(TARGETS, found.targets_version, newest.lowest_targets_version)
@@ -195,10 +204,12 @@ def find_newest(pin: HeldPin, opened: OpenedTrust) -> Newest:
     Raises:
         TrustError: the site's later roots do not follow the bundle's (they were held against each other before).
     """
-    chain = opened.roots.chain
-    later = [raw for version, raw in sorted(pin.roots.items()) if version > len(chain.files)]
-    chain = chain.extended(later)
-    return _weigh_site_targets(pin, chain)
+    return _weigh_site_targets(pin, find_newest_chain(pin, opened.roots))
+
+
+def find_newest_chain(pin: HeldPin, roots: OpenedRoots) -> RootChain:
+    """Roots 1 to the newest one known to site or bundle; raises as `find_newest`."""
+    return roots.chain.extended(roots.later_roots(pin.roots))
 
 
 def _weigh_site_targets(pin: HeldPin, chain: RootChain) -> Newest:
@@ -226,8 +237,7 @@ def accepted_targets(pin: HeldPin, at: datetime, grace: timedelta) -> Mapping[st
     """
     if pin.targets_metadata is None:
         return {}
-    files = {f"metadata/{version}.root.json": raw for version, raw in pin.roots.items()}
-    newest = _weigh_site_targets(pin, open_root_chain(pin.root, files))
+    newest = _weigh_site_targets(pin, verify_held(pin.roots))
     if newest.site_targets is None or not newest.site_targets_hold:
         raise TrustError(
             "targets-retired", "targets", got="signed by keys that the newest root has retired", want="newer ones",
@@ -294,7 +304,7 @@ def newest_material(
 def _select_pin(pins: Sequence[HeldPin], files: Mapping[str, bytes]) -> HeldPin:
     matching = [pin for pin in pins if files.get(f"metadata/{pin.version}.root.json") == pin.root]
     if matching:
-        return min(matching, key=lambda pin: pin.version)
+        return min(matching, key=lambda pin: (pin.record.retired is None, pin.version))
     listed = ", ".join(f"root {pin.version} {pin.record.pin}" for pin in pins)
     raise TrustError(
         "pin-not-in-bundle",

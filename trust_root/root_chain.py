@@ -18,7 +18,7 @@ from bundler import limits
 from bundler.digest import Digest, sha256_of
 from bundler.errors import TrustError
 from bundler.value import dataclass
-from trust_root.metadata import SignedFile, is_development, parse_root, root_authority, verify_signatures
+from trust_root.metadata import SignedFile, is_development, parse_root, root_authority, verify_alone, verify_signatures
 from trust_root.roles import ROOT
 from trust_root.tuf_library import Root
 
@@ -85,6 +85,19 @@ def verify_chain(raws: Sequence[bytes]) -> RootChain:
     first = _parse_version(raws[0], 1)
     signers = verify_signatures(first, root_authority(first.signed, ROOT))
     return RootChain((first,), (signers,)).extended(raws[1:])
+
+
+def verify_held(roots: Mapping[int, bytes]) -> RootChain:
+    """Verify the roots that a site holds by version: from 1 on, or from the pinned one on before a bundle came.
+
+    Raises:
+        TrustError: as `open_root_chain`.
+    """
+    ordered = [roots[version] for version in sorted(roots)]
+    if min(roots) == 1:
+        return verify_chain(ordered)
+    first = _parse_version(ordered[0], min(roots))
+    return RootChain((first,), (verify_alone(first),)).extended(ordered[1:])
 
 
 def listed_roots(files: Mapping[str, bytes]) -> tuple[bytes, ...]:

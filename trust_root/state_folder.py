@@ -28,9 +28,9 @@ from bundler.errors import EnvError, TrustError
 from bundler.moment import format_moment
 from bundler.safe_file import disk_errors, read_bounded, remove_temporaries, write_atomically
 from bundler.value import dataclass
-from trust_root.metadata import parse_root, parse_targets, verify_alone
+from trust_root.metadata import parse_root, parse_targets
 from trust_root.newest import HeldPin
-from trust_root.root_chain import RootChain, verify_chain
+from trust_root.root_chain import verify_held
 from trust_root.settings import parse_settings
 from trust_root.state import PinRecord, SiteState, format_state, next_state, parse_state
 from trust_root.state_log import damaged, format_log, parse_log, state_damaged
@@ -214,11 +214,6 @@ def _load_pin(folder: Path, record: PinRecord) -> HeldPin:
 
 
 def _verify_roots(roots: Mapping[int, bytes], pinned: int) -> None:
-    ordered = [roots[number] for number in sorted(roots)]
-    if min(roots) == 1:
-        verify_chain(ordered)
-        return
-    first = parse_root(ordered[0])
-    if first.signed.version != pinned:
+    if min(roots) not in (1, pinned):
         raise state_damaged("state.json", "roots before the pin, but not from root 1")
-    RootChain((first,), (verify_alone(first),)).extended(ordered[1:])
+    verify_held(roots)

@@ -17,6 +17,7 @@ from trust_root.delivery import time_basis
 from trust_root.keys import generate_key
 from trust_root.pin import pin_root
 from trust_root.reanchor import reanchor
+from trust_root.refresh import refresh_roots, root_files
 
 DAY = timedelta(days=1)
 OLD_LOG = {"trusted_root/public-good.json": b'{"log":"open"}', "keys/vendor.pub": b"key 1"}
@@ -353,6 +354,37 @@ class TestRotation:
         thieves.add_root()
         assert code_of(place, place.make("main", b"evil", repository=thieves)) == "root-fork"
 
+    @pytest.mark.parametrize("read_only", [True, False])
+    def test_an_older_pin_beside_a_newer_one_forgets_no_revocation(self, tmp_path: Path, read_only: bool) -> None:
+        """The newer pin has learned of the rotation, the older one has not; they belong to one trust root."""
+        place, repository, stolen = newer_pin_first(tmp_path)
+        repository.rotate_stream("main")
+        site = place.site()
+        refresh_roots(site, root_files(tuple(repository.roots)), time_basis(START, None))
+        pin_root(place.state, repository.pin, sha256_of(repository.pin), START, add=True)
+        with pytest.raises(TrustError) as error:
+            place.take(place.make("main", b"evil", repository=stolen), read_only=read_only)
+        assert error.value.code == "no-longer-accepted"
+        place.last.clear()
+        assert place.take(place.make("main", b"one"), read_only=read_only).status == "first"
+
+    def test_an_older_pin_brings_nothing_back_below_one_that_was_given_up(self, tmp_path: Path) -> None:
+        place, repository, _ = newer_pin_first(tmp_path)
+        other = TufRepository("main").pin
+        reanchor(place.state, other, sha256_of(other), START, operators=("A", "B"), reason="stolen")
+        pin_root(place.state, repository.pin, sha256_of(repository.pin), START, add=True)
+        assert code_of(place, place.make("main", b"one")) == "pin-retired"
+
+
+def newer_pin_first(folder: Path) -> tuple[Place, TufRepository, TufRepository]:
+    """A site that has pinned root 2, the repository, and a copy of it as it is now."""
+    repository = TufRepository("main")
+    newest = repository.add_root()
+    place = Place.__new__(Place)
+    place.state, place.repository, place.name, place.last = folder / "state", repository, None, {}
+    pin_root(place.state, newest, sha256_of(newest), START)
+    return place, repository, repository.fork()
+
 
 class TestPins:
     def test_a_bundle_from_another_root(self, place: Place) -> None:
@@ -398,7 +430,7 @@ class TestMaterial:
     def test_stolen_and_retired_keys_put_nothing_in_the_place_of_what_was_accepted(
         self, place: Place, repository: TufRepository, given_up: bool
     ) -> None:
-        """The thief wraps an accepted inventory in targets of its own; no keys that count have signed newer ones yet."""
+        """The thief wraps an accepted inventory in targets of its own; keys that count have signed none yet."""
         one = place.make("main", b"one")
         place.take(one)
         thieves = repository.fork()

@@ -16,7 +16,8 @@ from tests.simulators.tuf_repository import START, TufRepository, altered
 from tests.simulators.tuf_site import Place, but_for_the_log
 from trust_root.delivery import time_basis
 from trust_root.fetch import below, directory_fetch
-from trust_root.newest import OpenedRoots
+from trust_root.newest import OpenedRoots, accepted_targets
+from trust_root.pin import pin_root
 from trust_root.reanchor import reanchor
 from trust_root.refresh import FetchedFiles, RefreshedTargets, refresh_roots, refresh_targets, root_files
 from trust_root.revocation import format_revocation, parse_revocation
@@ -74,6 +75,16 @@ class TestFromFiles:
 
     def test_a_stream_that_has_delivered_nothing_yet(self, place: Place) -> None:
         assert refresh(place, place.repository.files("main"))[1].newer
+
+    def test_targets_are_of_use_where_a_later_root_was_pinned(self, place: Place, tmp_path: Path) -> None:
+        """Before a bundle came, such a site has no roots below its pin."""
+        newest = place.repository.add_root()
+        place.state = tmp_path / "later"
+        pin_root(place.state, newest, sha256_of(newest), START)
+        refresh(place, place.repository.files())
+        (pin,) = place.site().loaded.pins
+        assert sorted(pin.roots) == [2]
+        assert accepted_targets(pin, START, timedelta(0)) == {"keys/vendor.pub": b"key"}
 
     def test_again_changes_nothing(self, place: Place) -> None:
         refresh(place, place.repository.files("main"))
