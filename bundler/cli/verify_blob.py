@@ -34,7 +34,7 @@ Examples:
     --certificate-identity https://github.com/team/app/.github/workflows/release.yml@refs/tags/v1 \\
     --certificate-oidc-issuer https://token.actions.githubusercontent.com
 
-Exit codes: 0 verified, 1 rejected, 2 usage.
+Exit codes: 0 verified, 1 rejected, 2 usage, 4 trust (what the site accepted, time).
 """
 
 
@@ -160,9 +160,11 @@ def accepted_roots(state: str | None) -> AcceptedRoots | None:
     """What all trust roots of a site publish; None where there is no site.
 
     Raises:
-        TrustError: the site's state cannot be used.
+        TrustError: the site's state cannot be used, what it accepted has expired by its clock and by what it knows of
+            time, or the clock is a day behind that (``clock-behind``).
     """
     from bundler.verify.keyring import Keyring
+    from trust_root.delivery import time_basis
     from trust_root.newest import accepted_targets
     from trust_root.site import load_site
 
@@ -172,9 +174,10 @@ def accepted_roots(state: str | None) -> AcceptedRoots | None:
         if error.code != "no-pin":
             raise
         return None
+    at = time_basis(clock(), site.floor).at
     found: dict[str, set[bytes]] = {}
     for pin in (pin for pin in site.loaded.pins if pin.record.retired is None):
-        for path, raw in accepted_targets(pin, clock(), site.rules.grace).items():
+        for path, raw in accepted_targets(pin, at, site.rules.grace).items():
             found.setdefault(path, set()).add(raw)
     disputed = Keyring({path: b"" for path, contents in found.items() if len(contents) > 1}).root_names
     return AcceptedRoots(Keyring({path: min(contents) for path, contents in found.items()}), frozenset(disputed))

@@ -23,6 +23,7 @@ from tests.simulators.sigstore_certificates import der
 from tests.simulators.sigstore_keys import GITHUB, to_json
 from tests.simulators.tuf_repository import TufRepository
 from trust_root.pin import pin_root
+from trust_root.site import load_site
 
 SIGSTORE = WholeSigstore("verify-blob")
 DIGEST = str(sha256_of(FILE))
@@ -199,6 +200,10 @@ def test_the_sites_own_trusted_root(files: Files, tmp_path: Path) -> None:
     assert "[trusted-root-missing]" in call(*words, "--trusted-root-name", "staging").err
     both = call(*words, "--trusted-root-name", "main", "--trusted-root", files.root)
     assert (both.code, "a file and a name" in both.err) == (2, True)
+    now = datetime.now(UTC).replace(microsecond=0)
+    load_site(state).set_floor(now + timedelta(days=2), "a delivery proved it", now)
+    late = call(*words)  # a clock that is behind makes nothing young again
+    assert (late.code, "[clock-behind]" in late.err) == (4, True)
 
 
 def test_a_name_without_a_site(files: Files) -> None:
