@@ -10,6 +10,7 @@ import click
 
 from bundler.cli.options import clock, state_folder
 from bundler.errors import TrustError, UsageError
+from bundler.wording import counted
 
 _EPILOG = """\b
 Examples:
@@ -19,7 +20,7 @@ Examples:
 
 Exit codes: 0 no difference, 1 differences, 2 usage, 3 damaged, 4 trust, 5 unsupported, 6 environment.
 """
-_MARKS = {"added": "+", "removed": "-", "moved": "~", "replaced": "~", "evidence": "~"}
+_MARKS = {"added": "+", "removed": "-", "moved": "~", "replaced": "~", "evidence": "~", "changed": "~"}
 _WORDS = {
     "added": "added",
     "removed": "removed",
@@ -47,7 +48,7 @@ _MOST_PACKAGES = 20
 @click.option("--json", "as_json", is_flag=True, help="Print JSON (sealift help diff).")
 @click.option("--html", metavar="FILE", help="Also write the differences as one HTML page that stands alone.")
 def diff(before: str, after: str, *, untrusted: bool, state: str | None, as_json: bool, html: str | None) -> int:
-    """Show what differs between the bundles A and B: images, packages, signers, builders, log strength, bytes.
+    """Show what differs between the bundles A and B: images, packages, signers, builders, log strength, data, bytes.
 
     Layers are not read and no policy is asked; that is what verify does. Both heads' trust is checked first: where one
     does not hold, the same facts stand under NOT VERIFIED and the exit code is 4.
@@ -110,18 +111,20 @@ def _lines(document: dict[str, Any]) -> Iterator[str]:
     shared, gone, new = (readable_size(document["bytes"][key]) for key in ("shared", "gone", "new"))
     yield f"   {shared} in both, {gone} only in A, {new} only in B"
     if not document["different"]:
-        yield f"no difference in {_images(document['same'])}"
+        yield f"no difference in {counted(document['same'], 'image')}"
         return
     for image in document["images"]:
         yield ""
         for start, text in _image(image):
             yield from broken(start, text, 8)
+    for data in document["data"]:
+        yield ""
+        yield from broken(f"{_MARKS[data['change']]} ", f"vulnerability data {data['source']}: {data['change']}", 8)
+        for mark, side in (("-", data["before"]), ("+", data["after"])):
+            if side is not None:
+                yield from broken(f"    {mark} ", _data(side), 8)
     yield ""
-    yield f"{_images(len(document['images']))} with differences, {document['same']} without"
-
-
-def _images(number: int) -> str:
-    return f"{number} image{'' if number == 1 else 's'}"
+    yield f"{counted(len(document['images']), 'image')} with differences, {document['same']} without"
 
 
 def _image(image: dict[str, Any]) -> Iterator[tuple[str, str]]:
@@ -141,6 +144,12 @@ def _image(image: dict[str, Any]) -> Iterator[tuple[str, str]]:
                 yield f"    {mark} {word} ", item
     for platform in image["packages"]:
         yield from _packages(platform)
+
+
+def _data(side: dict[str, Any]) -> str:
+    records = "" if side["records"] is None else f", {counted(side['records'], 'record')}"
+    changed = f", changed {side['modified']}" if side["modified"] else ""
+    return f"{side['kind']}{records}{changed}, {side['digest']}"
 
 
 def _packages(platform: dict[str, Any]) -> Iterator[tuple[str, str]]:

@@ -1,4 +1,4 @@
-"""What differs between two bundles: images, and in each what it holds and who vouches for it (DIFF.md).
+"""What differs between two bundles: images, in each what it holds and who vouches for it, and data (DIFF.md).
 
 Rules of this module:
 - Both heads are checked first, by the same code as `inspect` and `verify`. Where one does not hold, the same facts are
@@ -8,7 +8,7 @@ Rules of this module:
 - Signatures are judged by the newest trusted material known to their bundle or the site. No policy is asked: that is
   what `verify` does.
 - Images are compared by name. What is left on both sides is compared when it has the same repository, once on each
-  side: a tag that moved on.
+  side: a tag that moved on. Vulnerability data is compared by kind and source, by what the inventories say of it.
 - The same pair of bundles gives the same result, and a bundle does not differ from itself.
 """
 
@@ -19,6 +19,7 @@ from datetime import datetime
 from pathlib import Path
 
 from bundler import limits
+from bundler.archive.contents import Data
 from bundler.archive.inventory import Image, Inventory
 from bundler.archive.reader import ArchiveReader, open_archive
 from bundler.deliver.diff_packages import PackageChanges, compare_packages
@@ -100,6 +101,14 @@ class ImageChange:
 
 
 @dataclass(frozen=True, slots=True)
+class DataChange:
+    """Vulnerability data of one kind and source that differs; None where it is not there."""
+
+    before: Data | None
+    after: Data | None
+
+
+@dataclass(frozen=True, slots=True)
 class Diff:
     """All differences; `same` counts images without any."""
 
@@ -107,6 +116,7 @@ class Diff:
     after: InspectedHead
     images: tuple[ImageChange, ...]
     same: int
+    data: tuple[DataChange, ...]
     bytes_shared: int
     bytes_gone: int
     bytes_new: int
@@ -175,7 +185,8 @@ def compare_bundles(before: Path | str, after: Path | str, site: Site | TrustErr
         changes = [_compare_images(old, new, *pair) for pair in _pairs(old.head.inventory, new.head.inventory)]
     differing = tuple(change for change in changes if change.what != "same")
     shared, gone, fresh = _bytes(old.head.inventory, new.head.inventory)
-    return Diff(old.head, new.head, differing, len(changes) - len(differing), shared, gone, fresh)
+    data = tuple(_compare_data(old.head.inventory, new.head.inventory))
+    return Diff(old.head, new.head, differing, len(changes) - len(differing), data, shared, gone, fresh)
 
 
 def _open(file: Path | str, archive: ArchiveReader, site: Site | TrustError, basis: TimeBasis) -> _Open:
@@ -198,6 +209,14 @@ def _pairs(before: Inventory, after: Inventory) -> Iterator[tuple[Image | None, 
             taken.add(known.name if known else "")
         yield known, image
     yield from ((image, None) for image in before.images if image.name not in new and image.name not in taken)
+
+
+def _compare_data(before: Inventory, after: Inventory) -> Iterator[DataChange]:
+    """Data that differs, in the order of the newer bundle; what went comes last."""
+    old, new = ({(item.kind, item.source): item for item in side.data} for side in (before, after))
+    for place in [*new, *(place for place in old if place not in new)]:
+        if old.get(place) != new.get(place):
+            yield DataChange(old.get(place), new.get(place))
 
 
 def _alone(images: list[Image]) -> dict[str, Image]:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from bundler.archive.inventory import Image
-from bundler.deliver.diff import Diff, ImageChange, Pair, PlatformChange
+from bundler.archive.inventory import Image, data_fields
+from bundler.deliver.diff import DataChange, Diff, ImageChange, Pair, PlatformChange
 from bundler.deliver.diff_packages import PackageChange
 from bundler.deliver.inspection import InspectedHead
 from bundler.moment import format_moment
@@ -18,12 +18,13 @@ def diff_document(diff: Diff) -> dict[str, Any]:
     return {
         "diff": DIFF_VERSION,
         "trusted": diff.failure is None,
-        "different": bool(diff.images),
+        "different": bool(diff.images or diff.data),
         "before": _side(diff.before),
         "after": _side(diff.after),
         "bytes": {"shared": diff.bytes_shared, "gone": diff.bytes_gone, "new": diff.bytes_new},
         "same": diff.same,
         "images": [_image(change) for change in diff.images],
+        "data": [_data(change) for change in diff.data],
     }
 
 
@@ -59,6 +60,13 @@ def _image(change: ImageChange) -> dict[str, Any]:
         "sources": _pair(change.sources),
         "packages": [_platform(paper) for paper in change.papers],
     }
+
+
+def _data(change: DataChange) -> dict[str, Any]:
+    before, after = (None if side is None else data_fields(side) for side in (change.before, change.after))
+    named = after or before or {}
+    word = "changed" if before and after else "added" if after else "removed"
+    return {"kind": named["kind"], "source": named["source"], "change": word, "before": before, "after": after}
 
 
 def _version(image: Image | None, size_bytes: int) -> dict[str, Any] | None:

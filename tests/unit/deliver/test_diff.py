@@ -15,6 +15,7 @@ from bundler.deliver.diff import compare_bundles
 from bundler.deliver.diff_document import diff_document
 from bundler.digest import Digest
 from bundler.errors import DamagedError, TrustError
+from bundler.export.settings import DataRequest
 from bundler.oci.descriptor import Descriptor, Platform
 from bundler.report.columns import COLUMNS
 from bundler.report.diff_html import format_diff_html
@@ -23,6 +24,7 @@ from tests.simulators.deliveries import NOW, Exporter, LayoutSource, make_site
 from tests.simulators.images import SPDX, Layout, layer, statement, two_platforms
 from tests.simulators.patched import PATCHED_NAME, patched_scene
 from tests.simulators.tuf_repository import TufRepository
+from tests.simulators.vulnerability_data import write_zip
 from trust_root.delivery import time_basis
 from trust_root.site import Site, load_site
 
@@ -246,6 +248,29 @@ def test_a_derivation_is_told_as_inspect_tells_it(world: World) -> None:
     (image,) = world.compare(bundles[0], bundles[1])["images"]
     assert image["not_verified"] == {"removed": [], "added": []}
     assert [told.rpartition(": ")[2] for told in image["log_strength"]["added"]] == ["asserted by stream main"]
+
+
+def test_vulnerability_data_differs_too(world: World) -> None:
+    layout, _ = world.image()
+    bundles = []
+    for number, names in enumerate((("debian", "npm"), ("npm", "pypi"), ("npm", "pypi"))):
+        data = []
+        for name in names:
+            modified = f"2026-10-0{1 + (number > 0)}T00:00:00Z" if name == "npm" else "2026-10-01T00:00:00Z"
+            path = write_zip(world.folder / f"{name}-{number}.zip", [{"id": "X-1", "modified": modified}])
+            data.append(DataRequest("osv", str(path), name))
+        bundles.append(world.exporter.deliver(world.source(layout), data=data))
+    found = world.compare(bundles[0], bundles[1])
+    assert (found["different"], found["images"], found["same"]) == (True, [], 1)
+    changes = [(item["source"], item["change"]) for item in found["data"]]
+    assert changes == [("npm", "changed"), ("pypi", "added"), ("debian", "removed")]
+    assert [item["before"] is None for item in found["data"]] == [False, True, False]
+    text = "\n".join(_lines(found))
+    assert "~ vulnerability data npm: changed\n    - osv, 1 record, changed 2026-10-01T00:00:00Z" in text
+    assert "no difference" not in text
+    assert "Other vulnerability data" in format_diff_html(found)
+    again = world.compare(bundles[1], bundles[2])
+    assert (again["different"], again["data"]) == (False, [])
 
 
 def test_layers_and_images_that_are_the_same_are_not_read(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
