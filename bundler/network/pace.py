@@ -143,8 +143,11 @@ class PacedResponse(http.client.HTTPResponse):
             self._pace.watch(self)
 
     def begin(self) -> None:
-        """Read status line and headers."""
+        """Read status line and headers, past interim answers (RFC 9110, 15.2); Python knows 100 only."""
         super().begin()
+        while http.client.SWITCHING_PROTOCOLS < self.status < http.client.OK:
+            self.headers = self.msg = None  # type: ignore[assignment]  # as if nothing had been read
+            super().begin()
         if self._pace is not None:
             self._pace.end_head()
 

@@ -41,6 +41,11 @@ __all__ = ["Access", "BlobStream", "FetchedManifest", "Registries", "Repository"
 
 _T = TypeVar("_T")
 
+_OTHER_WORDS = (
+    f"absent is 404 with {MANIFEST_UNKNOWN} only; for a registry that always says it in other words (Harbor: NOT_FOUND)"
+    " the image's may_lack says what evidence may be missing"
+)
+
 
 class Registries:
     """Every registry of one run: connections, credentials, tokens. Thread-safe; a context manager."""
@@ -350,7 +355,10 @@ class Repository:
         with self._lock:
             contradicts = unknowing and self._serving is endpoint
             if contradicts or not says_absent(answer.status, faults, codes):
-                raise endpoint.judge(answer, faults)
+                error = endpoint.judge(answer, faults)
+                if answer.status == 404 and not contradicts:
+                    error.hints = (*error.hints, _OTHER_WORDS)
+                raise error
             if unknowing:
                 self._unknowing.add(endpoint)
 

@@ -62,6 +62,11 @@ def test_a_listing_that_was_led_away_gets_no_credentials_for_its_next_page(tmp_p
         assert all("authorization" not in item.headers for item in thief.log)
 
 
+def hints_without_end(exchange: Exchange) -> None:
+    while not exchange.wait(0):
+        exchange.write(b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n" * 1000)
+
+
 def interim_without_end(exchange: Exchange) -> None:
     while not exchange.wait(0):
         exchange.write(b"HTTP/1.1 100 Continue\r\n\r\n" * 1000)
@@ -80,10 +85,11 @@ def chunked(first: bytes, again: bytes) -> Any:
     ("behaviour", "code"),
     [
         (interim_without_end, "stalled"),
+        (hints_without_end, "stalled"),
         (chunked(b"0\r\n", b"X-More: again\r\n" * 1000), "stalled"),
         (chunked(b"1\r\nx\r\n-1\r\n", b"x" * 65536), "connection-lost"),
     ],
-    ids=["interim answers", "trailers", "a chunk of size -1"],
+    ids=["interim answers", "early hints", "trailers", "a chunk of size -1"],
 )
 def test_a_blob_whose_answer_has_no_end_and_no_content(behaviour: Any, code: str) -> None:
     with scene(ONCE) as it:

@@ -18,7 +18,7 @@ from bundler.oci.manifest import OCI_MANIFEST, ImageIndex, ImageManifest, parse_
 from bundler.oci.reference import parse_reference
 from tests.simulators import registry_lies as lies
 from tests.simulators.images import two_platforms
-from tests.simulators.registry import Registry
+from tests.simulators.registry import Exchange, Registry
 from tests.simulators.registry_scene import NAME, QUICK, referrer, scene, small_image
 from tests.simulators.tls import LoopbackAuthority
 
@@ -44,6 +44,28 @@ def test_an_absent_manifest() -> None:
             it.repository.get_manifest("2")
         assert caught.value.code == "image-absent"
         assert str(caught.value).startswith(f"manifest {it.registry.host}/team/app 2: absent")
+
+
+def test_an_absence_in_other_words_is_none_and_the_way_out_is_told() -> None:
+    with scene() as it:
+        it.registry.on("/manifests/2", lies.status(404, "NOT_FOUND"))
+        with pytest.raises(EnvError) as caught:
+            it.repository.find_manifest("2")
+        assert (caught.value.code, "may_lack" in caught.value.hints[-1]) == ("registry-answer", True)
+
+
+def test_an_answer_after_interim_answers() -> None:
+    """RFC 9110, 15.2: several may come, of any kind, unasked."""
+
+    def behave(exchange: Exchange) -> None:
+        exchange.write(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n")
+        exchange.send(exchange.normal())
+
+    with scene() as it:
+        it.registry.on("/manifests/|/blobs/", behave)
+        assert it.repository.get_manifest("1").digest == it.image.digest
+        assert len(it.repository.read_blob(it.blob, 1 << 20)) == it.blob.size_bytes
+        assert it.repository.find_manifest("2") is None
 
 
 def test_an_absent_repository() -> None:
