@@ -49,11 +49,15 @@ def write_atomically(path: Path, raw: bytes, *, mode: int = 0o644, what: str = "
 
 @contextlib.contextmanager
 def new_file(path: Path, *, mode: int = 0o644, what: str = "file") -> Iterator[BinaryIO]:
-    """A file that appears under `path` when the block ends well, and never otherwise."""
+    """A file that appears under `path` when the block ends well, and never otherwise.
+
+    Raises:
+        EnvError: there is no such folder (``file-absent``); the disk.
+    """
     temporary = temporary_beside(path)
     try:
         with disk_errors(what, path):
-            descriptor = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, mode)
+            descriptor = _open_new(temporary, mode)
             with os.fdopen(descriptor, "w+b") as target:
                 yield target
                 sync_file(target)
@@ -62,6 +66,13 @@ def new_file(path: Path, *, mode: int = 0o644, what: str = "file") -> Iterator[B
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def _open_new(path: Path, mode: int) -> int:
+    try:
+        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, mode)
+    except FileNotFoundError as error:  # not the temporary name, which nobody has typed
+        raise EnvError("file-absent", "folder", str(path.parent), got="no such folder", want="a folder") from error
 
 
 def temporary_beside(path: Path) -> Path:

@@ -1,7 +1,8 @@
 """Which vulnerability data there is, and how old: in a bundle, or at a site. For `sealift data show`.
 
 Rules of this module:
-- Of a bundle the head is checked, as `inspect` does; contents are not read, and the result says so.
+- Of a bundle the head is checked, as `inspect` does; of contents only artifacts' manifests are read, and the result
+  says so. Size is that of the data itself, not of its manifest.
 - Of a site every content is hashed: what rotted there is told as damage, not as data.
 - Ages are whole days from the latest change that the data's inventory tells, to the time given.
 """
@@ -13,13 +14,15 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from bundler.archive.inventory import Data
-from bundler.archive.reader import open_archive
-from bundler.deliver.inspection import InspectedHead, open_head
+from bundler import limits
+from bundler.archive.inventory import Data, Inventory
+from bundler.archive.reader import ArchiveReader, open_archive
+from bundler.deliver.inspection import open_head
+from bundler.digest import Digest
 from bundler.errors import SealiftError, TrustError
 from bundler.moment import format_moment
 from bundler.value import dataclass
-from bundler.verify.data import age_days
+from bundler.verify.data import age_days, open_data
 from bundler.verify.data_facts import DataFact
 from bundler.vulnerability.recollection import recall
 from bundler.vulnerability.remembered import SBOM, Remembered, RememberedData
@@ -69,11 +72,12 @@ def list_bundle(source: Path, site: Site | TrustError, basis: TimeBasis) -> List
 
     Raises:
         DamagedError, UnsupportedError, EnvError, MalformedError: not a bundle that can be told about.
-        TrustError: its own metadata is not even consistent.
+        TrustError: its own metadata is not even consistent. RejectedError: an artifact lacks a part (``incomplete``).
     """
     with open_archive(source) as archive:
         head = open_head(archive, site, basis, str(source))
-    return Listing(str(source), basis.at, tuple(_carried(head, basis.at)), head.failure)
+        carried = tuple(_carried(archive, head.inventory, basis.at))
+    return Listing(str(source), basis.at, carried, head.failure)
 
 
 def list_site(site: Site, at: datetime) -> Listing:
@@ -128,10 +132,13 @@ def _data_document(item: ListedData) -> dict[str, Any]:
     }
 
 
-def _carried(head: InspectedHead, at: datetime) -> Iterator[ListedData]:
-    inventory = head.inventory
+def _carried(archive: ArchiveReader, inventory: Inventory, at: datetime) -> Iterator[ListedData]:
+    def read(digest: Digest) -> bytes:
+        return archive.read_blob(digest, limits.MANIFEST_BYTES)
+
     for data in inventory.data:
-        yield ListedData(_fact(data, data.size_bytes, at), inventory.stream, inventory.sequence)
+        size_bytes = sum(part.size_bytes for part in open_data(data, inventory, read).payload)
+        yield ListedData(_fact(data, size_bytes, at), inventory.stream, inventory.sequence)
 
 
 def _kept(site: Site, remembered: Remembered, at: datetime) -> Iterator[ListedData]:

@@ -15,7 +15,7 @@ class DataFact:
     Attributes:
         age_days: whole days from the latest change to the time of the verdict; None where nothing tells.
         records: None where they are not counted.
-        size_bytes: all of its blobs.
+        size_bytes: of all of its blobs in a report, of the data itself in a listing.
     """
 
     kind: str

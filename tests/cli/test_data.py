@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
+from bundler.archive.inventory import Inventory
 from bundler.cli.main import main
 from bundler.export.settings import DataRequest
+from bundler.value import dataclass, replace
 from tests.cli.session import Result, call
 from tests.simulators.claims import NAME, Claims, demand, policy
 from tests.simulators.deliveries import Exporter, LayoutSource, make_site
@@ -19,11 +20,12 @@ from tests.simulators.osv_records import osv_record, osv_zip
 from tests.simulators.scannable import scannable
 from tests.simulators.tuf_repository import TufRepository
 from tests.simulators.vex_documents import openvex, raw
+from tests.unit.export.test_data import trivy_layout
 
 RULE = '[rule.vulnerabilities]\nat_most = "medium"\ndata_max_age_days = 60'
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Site:
     """Bundles, a policy, and a site's state."""
 
@@ -82,6 +84,22 @@ def test_of_a_bundle(site: Site) -> None:
         ("openvex", 43, 1),
         ("osv", 43, 2),
     ]
+
+
+def test_the_size_of_an_artifact_is_that_of_its_data(site: Site) -> None:
+    layout = trivy_layout(site.folder / "trivy")
+    request = DataRequest("trivy-db", f"oci:{layout}")
+    bundle = site.exporter.deliver(at=site.now, data=[request])
+    (data,) = json.loads(site.show(bundle, "--json").out)["data"]
+    assert data["size"] == len(b"a database")
+    assert ", 10 bytes\n" in site.show(bundle).out
+    incomplete = site.exporter.deliver(at=site.now, data=[request], change=_without_layers)
+    done = site.show(incomplete)
+    assert (done.code, "incomplete" in done.err) == (1, True)
+
+
+def _without_layers(inventory: Inventory) -> Inventory:
+    return replace(inventory, blobs=tuple(blob for blob in inventory.blobs if "trivy" not in blob.media_type))
 
 
 def test_inspect_tells_of_it(site: Site) -> None:

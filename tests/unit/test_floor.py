@@ -255,7 +255,8 @@ def test_a_really_full_disk_is_told() -> None:
 def test_no_folder_no_file(tmp_path: Path) -> None:
     with pytest.raises(EnvError) as error:
         write_atomically(tmp_path / "none" / "file", b"")
-    assert error.value.code == "file-absent"
+    assert (error.value.code, error.value.what, error.value.which) == ("file-absent", "folder", str(tmp_path / "none"))
+    assert TEMPORARY_PREFIX not in str(error.value)
 
 
 def test_killed_while_writing(tmp_path: Path) -> None:
