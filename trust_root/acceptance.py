@@ -144,7 +144,7 @@ def compare(
     known = _known(case.record, delivery)
     status: Status = "audit" if typed else _status(case, basis.at, historic=historic)
     today = _today(case, basis) if typed else None
-    version, targets, warnings = _material(case, judge)
+    version, targets, warnings = judging_material(pin, opened, case.newest, judge)
     missing = _missing(case.record, delivery) if status == "gap" else None
     if missing is not None:
         warnings = (_gap_warning(delivery.stream, *missing), *warnings)
@@ -279,19 +279,21 @@ def _status(case: _Case, at: datetime, *, historic: bool) -> Status:
     return status
 
 
-def _material(case: _Case, judge: HeldPin | None) -> tuple[int, Mapping[str, bytes], tuple[str, ...]]:
-    """The trusted material that judges: of the bundle's own pin, or of the one in its place."""
-    retired = case.pin.record.retired
+def judging_material(
+    pin: HeldPin, opened: OpenedTrust, newest: Newest, judge: HeldPin | None
+) -> tuple[int, Mapping[str, bytes], tuple[str, ...]]:
+    """The trusted material that judges: of the bundle's own pin, or of the one in its place; with warnings."""
+    retired = pin.record.retired
     if retired is None:
-        return newest_material(case.pin, case.opened, case.newest)
+        return newest_material(pin, opened, newest)
     given_up = f"its trust root was given up on {format_moment(retired.at)}: {retired.reason}"
     if judge is not None and judge.record.targets is not None:
         version = judge.record.targets[0]
         return version, judge.targets, (given_up, f"targets {version} of pin {judge.record.pin} judge the evidence")
-    if case.pin.record.targets is not None:  # nothing that is signed below a pin after it was given up may judge
-        version = case.pin.record.targets[0]
-        return version, case.pin.targets, (given_up, f"targets {version}, accepted before that, judge the evidence")
-    version, targets, warnings = newest_material(case.pin, case.opened, case.newest)
+    if pin.record.targets is not None:  # nothing that is signed below a pin after it was given up may judge
+        version = pin.record.targets[0]
+        return version, pin.targets, (given_up, f"targets {version}, accepted before that, judge the evidence")
+    version, targets, warnings = newest_material(pin, opened, newest)
     return version, targets, (given_up, *warnings)
 
 

@@ -254,14 +254,22 @@ class Site:
                 self._write(self.loaded.state, [], happenings.loaded(facts), clock)
 
     def add_pin(self, root: bytes, record: PinRecord, clock: datetime) -> None:
-        """Write another pinned root (pin.py decides whether it may be)."""
-        with self._locked():
+        """Write another pinned root (pin.py decides whether it may be).
+
+        Raises:
+            TrustError: another run has pinned a root meanwhile (``state-changed``). EnvError: the disk.
+        """
+        with self._pins_unchanged():
             line = happenings.pinned(record)
             self._write_pins([record], root, line, clock)
 
     def replace_pin(self, root: bytes, record: PinRecord, retired: Digest, how: Retirement) -> None:
-        """Write another pinned root in the place of one that is given up (reanchor.py decides whether it may be)."""
-        with self._locked():
+        """Write another pinned root in the place of one that is given up (reanchor.py decides whether it may be).
+
+        Raises:
+            TrustError: another run has pinned a root meanwhile (``state-changed``). EnvError: the disk.
+        """
+        with self._pins_unchanged():
             line = happenings.reanchored(record, retired, how)
             given_up = replace(self.held(retired).record, retired=how)
             self._write_pins([given_up, record], root, line, how.at)
@@ -277,6 +285,15 @@ class Site:
             if self.loaded.state.settings != before:
                 raise changed_meanwhile("other settings, accepted", "the settings that this run began with")
             sweep(self.folder)
+            yield
+
+    @contextlib.contextmanager
+    def _pins_unchanged(self) -> Iterator[None]:
+        """The lock, if the pins are those that a new one was weighed against: no record is ever made anew."""
+        before = [(pin.record.pin, pin.record.retired) for pin in self.loaded.pins]
+        with self._locked():
+            if [(pin.record.pin, pin.record.retired) for pin in self.loaded.pins] != before:
+                raise changed_meanwhile("other roots, pinned", "the pins that this one was weighed against")
             yield
 
     def _raised_floor(self, standing: Standing, delivery: Delivery, times: Iterable[datetime]) -> datetime | None:

@@ -24,9 +24,9 @@ from bundler.oci.manifest import ImageManifest, parse_manifest
 from bundler.value import dataclass, field
 from bundler.verify.head import open_unproved, trust_facts, unproved_facts
 from bundler.verify.head_facts import TrustFacts
-from trust_root.acceptance import check_pin_stands
+from trust_root.acceptance import check_pin_stands, judging_material
 from trust_root.delivery import TimeBasis
-from trust_root.newest import find_newest, newest_material
+from trust_root.newest import find_newest
 from trust_root.site import Site, open_for_site
 from trust_root.stream_signature import StreamKeys, stream_keys
 
@@ -117,7 +117,7 @@ def open_head(archive: ArchiveReader, site: Site | TrustError, basis: TimeBasis,
             opened = open_for_site(site, archive.trust_files, basis)
             held = site.held(opened.roots.pin)
             check_pin_stands(held, opened.trusted)
-            _, targets, _ = newest_material(held, opened, find_newest(held, opened))
+            _, targets, _ = judging_material(held, opened, find_newest(held, opened), site.judge_of(held))
             trust, trusted = trust_facts(site, opened), opened.trusted
         except TrustError as error:
             failure = error

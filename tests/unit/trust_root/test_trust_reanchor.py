@@ -22,6 +22,7 @@ from trust_root.pin import pin_root
 from trust_root.reanchor import Reanchored, check_operators, check_reason, reanchor
 from trust_root.site import load_site, open_for_site
 from trust_root.standing import stand_again
+from trust_root.state import PinRecord, Retirement
 from trust_root.state_export import PinHead, SiteHeads, StreamHead, format_heads, heads_of, parse_heads
 
 DAY = timedelta(days=1)
@@ -163,6 +164,22 @@ class TestReanchor:
         assert code_of(lambda: reanchor(place.state, newer, sha256_of(newer), START, **chosen)) == "pin-covered"  # type: ignore[arg-type]
         assert place.bytes_of_state() == before
         assert reanchor(place.state, stranger, sha256_of(stranger), START, **chosen).version == 2  # type: ignore[arg-type]
+
+    def test_a_pin_that_came_meanwhile_is_never_made_anew(self, place: Place, successor: TufRepository) -> None:
+        """Two runs pin the same root: the later one would forget what was accepted below it since."""
+        slow, digest = place.site(), sha256_of(successor.pin)
+        pin_root(place.state, successor.pin, digest, START, add=True)
+        one, two = (place.make("main", name, repository=successor) for name in (b"one", b"two"))
+        place.take(one)
+        place.take(two)
+        fresh = PinRecord(digest, START, ((1, digest),), None, (), {})
+        how = Retirement(START, digest, TWO, "x")
+        assert code_of(lambda: slow.add_pin(successor.pin, fresh, START)) == "state-changed"
+        late = place.site()
+        anew(place, TufRepository("main"), replaces=sha256_of(place.repository.pin))
+        gone = sha256_of(place.repository.pin)
+        assert code_of(lambda: late.replace_pin(successor.pin, fresh, gone, how)) == "state-changed"
+        assert refused(place, one) == "superseded"
 
     def test_what_was_given_up_is_not_pinned_again(self, place: Place, successor: TufRepository) -> None:
         anew(place, successor)
