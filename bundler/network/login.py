@@ -1,7 +1,8 @@
 """A login at a registry: who we are there, and the secret that proves it.
 
 Rules of this module: no `repr` shows a secret; what cannot be sent (control characters, a colon in the user name of
-basic authentication, RFC 7617) is refused when the login is made.
+basic authentication, RFC 7617) is refused when the login is made. Passwords may have lines against that RFC: at
+Google's registries a service account's key file, JSON of many lines, is the password of `_json_key`.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from bundler.errors import MalformedError
 from bundler.value import dataclass, field
 
 _CONTROL = re.compile("[\x00-\x1f\x7f]")
+_LINES = str.maketrans("", "", "\t\n\r")
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +27,7 @@ class Login:
     identity_token: str | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
-        for text in (self.user_name, self.password, self.identity_token or ""):
+        for text in (self.user_name, self.password.translate(_LINES), self.identity_token or ""):
             if _CONTROL.search(text) or len(text) > limits.TOKEN_CHARACTERS:
                 raise MalformedError("login", "credentials", got="control characters, or too long", want="plain text")
         if ":" in self.user_name:

@@ -89,6 +89,8 @@ def test_kinds_of_entries(tmp_path: Path) -> None:
 
     assert one(entry("u", "p:with:colons")) == Login("u", "p:with:colons")
     assert one({"username": "u", "password": "p"}) == Login("u", "p")
+    key_file = '{\n\t"type": "service_account"\r\n}\n'  # Google's `_json_key`
+    assert one(entry("_json_key", key_file)) == Login("_json_key", key_file)
     assert one({**entry("00000000-0000-0000-0000-000000000000", ""), "identitytoken": "t"}) == Login(
         "00000000-0000-0000-0000-000000000000", "", "t"
     )
@@ -109,7 +111,7 @@ def test_kinds_of_entries(tmp_path: Path) -> None:
         packed(CANARY),
         packed(base64.b64encode(CANARY.encode()).decode()),
         packed(base64.b64encode(b"u:\xff" + CANARY.encode()).decode()),
-        packed(base64.b64encode(b"u:\r\n" + CANARY.encode()).decode()),
+        packed(base64.b64encode(b"u:\x01" + CANARY.encode()).decode()),
         f'{{"auths":{{}},"auths":{{"{CANARY}":{{}}}}}}',
         '{"credHelpers":{"registry.example.org":7}}',
         '{"credsStore":[]}',
@@ -218,7 +220,7 @@ def test_a_helper_that_knows_nothing(tmp_path: Path) -> None:
         f"echo {CANARY}",
         f'printf \'{{"Username":"{CANARY}"}}\'',
         f'printf \'{{"Username":"u","Secret":["{CANARY}"]}}\'',
-        f'printf \'{{"Username":"u","Secret":"{CANARY}\\\\nx"}}\'',
+        f'printf \'{{"Username":"u","Secret":"{CANARY}\\\\u0001x"}}\'',
         "yes | head -c 1000000",
         "kill -9 $$",
         f'printf \'{{"Username":"u","Secret":"{CANARY}"}} more\'',
