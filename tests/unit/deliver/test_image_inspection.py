@@ -10,14 +10,17 @@ from typing import Any
 
 import pytest
 
+from bundler.archive.reader import open_archive
 from bundler.deliver import image_document
 from bundler.deliver.image_inspection import ImageInspection, choose_image, open_image_inspection
+from bundler.deliver.inspection import open_head
 from bundler.deliver.raw_predicates import format_raw, raw_strengths
 from bundler.deliver.readings import Reading, ReadingKind, read_all
+from bundler.digest import sha256_of
 from bundler.errors import SealiftError, TrustError, UsageError
 from bundler.oci.descriptor import Descriptor, parse_platform
 from bundler.oci.manifest import EMPTY_CONFIG
-from tests.simulators.deliveries import NOW, Exporter, LayoutSource, make_site
+from tests.simulators.deliveries import NOW, Exporter, LayoutSource, make_site, verify
 from tests.simulators.images import (
     IN_TOTO,
     SPDX,
@@ -27,6 +30,7 @@ from tests.simulators.images import (
     sbom_statement,
     statement,
     to_json,
+    two_platforms,
 )
 from tests.simulators.sboms import cyclonedx, spdx2, spdx3
 from tests.simulators.sigstore import SignedLayer, Sigstore
@@ -34,6 +38,7 @@ from tests.simulators.sigstore_keys import AT
 from tests.simulators.tuf_repository import START, TufRepository
 from tests.simulators.upstream_scans import attach_file, trivy
 from trust_root.delivery import time_basis
+from trust_root.reanchor import reanchor
 from trust_root.site import load_site
 
 NAME = "registry.example.org/app:1"
@@ -591,3 +596,25 @@ def test_the_older_generators_image(shared: Path, tmp_path: Path) -> None:
     with pytest.raises(SealiftError) as error:
         real.look(lambda it: format_raw("provenance", it.judged, it.platform))
     assert error.value.code == "provenance-missing"
+
+
+def test_below_a_pin_that_was_given_up_the_one_in_its_place_judges(tmp_path: Path) -> None:
+    """Evidence is shown as the trust that stands now sees it, not as the trust that was given up."""
+    layout, _, _ = two_platforms(NAME)
+    source = LayoutSource("oci", layout.write(tmp_path / "layout"), NAME)
+    rules = 'format = 1\n[[rule]]\nimages = ["**"]\nrequire = ["sbom"]\nallow_unsigned = true\n'
+    state, accepted = None, []
+    for name in (b"old", b"new"):
+        repository = TufRepository("main", targets={"keys/vendor.pub": name})
+        bundle = Exporter(repository, tmp_path / name.decode()).deliver(source)
+        if state is None:
+            state = make_site(tmp_path / "state", repository.pin)
+        else:
+            digest = sha256_of(repository.pin)
+            reanchor(state, repository.pin, digest, NOW, operators=("A", "B"), reason="stolen")
+        assert verify(bundle, state, rules).report.exit_code == 0
+        accepted.append(bundle)
+    assert state is not None
+    with open_archive(accepted[0]) as archive:
+        head = open_head(archive, load_site(state), time_basis(NOW, None), "old")
+    assert (head.failure, dict(head.targets)) == (None, {"keys/vendor.pub": b"new"})
