@@ -6,7 +6,7 @@ import json
 import signal
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -63,30 +63,45 @@ def serve(
     Nothing is served unless every FILE passes this site's policy. Every byte is proved again before it is sent. It
     runs until it is stopped (Ctrl-C, SIGTERM), and answers 503 while trust or policy no longer hold.
     """
-    from bundler.deliver.serve import check_place, open_bundles, open_server, require_newest, watch
+    from bundler.deliver.serve import check_place, open_server, require_newest, watch
 
     judging, place = Judging(**typed), _place(listen, tls_cert, tls_key)
     _warn(place)
     check_place(place)
-    with _progress(files, quiet=quiet) as (end, reach):
-
-        def judge() -> Request:
-            return judging.request(judging.site(), reach)
-
-        def opened(one: Opened) -> None:
-            end(one.run.report.file)
-            _tell_opened(one, as_json=as_json)
-
-        with open_bundles([Path(file) for file in files], judge, opened) as held:
-            bundles = [one.bundle for one in held if one.bundle is not None]
-            if len(bundles) < len(files):
-                return held[-1].run.report.exit_code
-            require_newest(held)
-            write = _silent if quiet else _log
-            with open_server(bundles, place, write=write, clock=clock) as server, _stop_signals() as stop:
-                _tell_offers(server, as_json=as_json)
-                watch(server, held, judging.again, stop, recheck * _SECONDS_A_MINUTE)
+    with ExitStack() as stack:
+        held = _open(files, judging, stack, as_json=as_json, quiet=quiet)
+        bundles = [one.bundle for one in held if one.bundle is not None]
+        if len(bundles) < len(files):
+            return held[-1].run.report.exit_code
+        require_newest(held)
+        write = _silent if quiet else _log
+        with open_server(bundles, place, write=write, clock=clock) as server, _stop_signals() as stop:
+            _tell_offers(server, as_json=as_json)
+            watch(server, held, judging.again, stop, recheck * _SECONDS_A_MINUTE)
     return 0
+
+
+def _open(
+    files: Sequence[str], judging: Judging, stack: ExitStack, *, as_json: bool, quiet: bool
+) -> tuple[Opened, ...]:
+    """The bundles, verified and open for as long as the stack. Of each is told how it stands, once the bar has gone."""
+    from bundler.deliver.serve import open_bundles
+
+    told: list[Opened] = []
+    try:
+        with _progress(files, quiet=quiet) as (end, reach):
+
+            def judge() -> Request:
+                return judging.request(judging.site(), reach)
+
+            def opened(one: Opened) -> None:
+                end(one.run.report.file)
+                told.append(one)
+
+            return stack.enter_context(open_bundles([Path(file) for file in files], judge, opened))
+    finally:
+        for one in told:
+            _tell_opened(one, as_json=as_json)
 
 
 def _place(listen: str, certificate: str | None, key: str | None) -> Place:

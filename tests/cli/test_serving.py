@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
+from bundler.cli.console import Bar
 from tests.cli.session import Result, call
 from tests.delivered import Delivered
 from tests.simulators.serving import serving
@@ -83,6 +86,25 @@ def test_what_can_be_pulled_is_printed(delivered: Delivered) -> None:
             "registry.example.org/team/tool",
         ]
         assert running.stop() == 0
+
+
+def test_the_bar_of_the_verification_is_gone_before_anything_is_told(
+    delivered: Delivered, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else it is drawn over the request log for as long as the server runs."""
+    seen: list[str] = []
+
+    @contextmanager
+    def bar(*_: object, **__: object) -> Iterator[Bar]:
+        seen.append("bar")
+        yield Bar()
+        seen.append("gone")
+
+    monkeypatch.setattr("bundler.cli.console.progress", bar)
+    monkeypatch.setattr("bundler.cli.serve._tell_opened", lambda *_, **__: seen.append("told"))
+    monkeypatch.setattr("bundler.deliver.serve.watch", lambda *_: seen.append("serving"))
+    assert serve(delivered, "--listen", "127.0.0.1:0").code == 0
+    assert seen == ["bar", "gone", "told", "serving"]
 
 
 def test_the_manual_page(delivered: Delivered) -> None:
