@@ -158,9 +158,7 @@ class Layout:
     def _ask_tag(self, subject: Digest, suffix: str) -> Answer:
         wanted = (subject, suffix)
         return Answer.of(
-            _distinct(
-                entry for entry in self._entries if parse_evidence_tag(entry.annotations.get(REF_NAME, "")) == wanted
-            )
+            _distinct(entry for entry in self._entries if wanted in map(parse_evidence_tag, _texts(entry)))
         )
 
     def _ask_kind(self, kind: str) -> Answer:
@@ -171,7 +169,9 @@ class Layout:
         images = _distinct(entry for entry in self._entries if _is_image(entry, self._subjects))
         if len(images) == 1:
             return found
-        return tuple(entry for entry in found if self._is_named_for(entry, images))
+        # What bears cosign's tag names its subject by that, and is found there.
+        untagged = [entry for entry in found if not any(map(parse_evidence_tag, _texts(entry)))]
+        return tuple(entry for entry in untagged if self._is_named_for(entry, images))
 
     def _is_named_for(self, evidence: Descriptor, images: Sequence[Descriptor]) -> bool:
         """Whether evidence of cosign's kinds names this image, where there are several.

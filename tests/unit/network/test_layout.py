@@ -23,7 +23,7 @@ from bundler.network.layout import Layout as LayoutSource
 from bundler.network.layout import open_layout
 from bundler.network.source import Answer
 from bundler.network.tar_index import index_tar
-from bundler.oci.annotations import COSIGN_IMAGE, COSIGN_SIGNATURES, IMAGE_NAME, KIND, REF_NAME
+from bundler.oci.annotations import COSIGN_IMAGE, COSIGN_SIGNATURES, IMAGE_NAME, KIND, REF_NAME, format_evidence_tag
 from bundler.oci.descriptor import Descriptor
 from bundler.oci.graph import walk
 from bundler.oci.manifest import EMPTY_CONFIG
@@ -250,6 +250,19 @@ def test_cosign_evidence_that_bears_its_images_name(opened: Callable[..., Layout
     with pytest.raises(RejectedError) as error:
         answers(source, source.resolve().descriptor.digest)
     assert error.value.code == "cosign-layout"
+
+
+@pytest.mark.parametrize("key", [REF_NAME, IMAGE_NAME])
+def test_cosign_evidence_that_bears_its_own_tag_belongs_to_that_subject(
+    opened: Callable[..., LayoutSource], key: str
+) -> None:
+    layout, top, _ = two_platforms(NAME)
+    layout.name(layout.image("linux/amd64", [layer(seed=9)]), "other.example.org/x:1")
+    signed = signature(layout)
+    layout.name(signed, **{KIND: COSIGN_SIGNATURES, key: f"other:{format_evidence_tag(top.digest, 'sig')}"})
+    found = answers(opened(layout, NAME), top.digest)
+    assert [item.digest for item in found["tag-sig"].found] == [signed.digest]
+    assert found["cosign-layout-sig"].found == ()
 
 
 def test_cosign_evidence_counts_beside_an_image_that_has_no_mark(opened: Callable[..., LayoutSource]) -> None:
