@@ -30,6 +30,8 @@ _INTEGER_DIGITS = 20  # digits of 2^64
 _BRACKETS = re.compile(rb'"(?:[^"\\]++|\\.)*+"|[\[{]|[\]}]', re.DOTALL)
 _ESCAPE = re.compile(rb"\\.", re.DOTALL)
 _STRING_MARKS = re.compile(rb'"[^"]*"')
+_NOT_PLAIN = re.compile(rb"[\x00-\x1f\x7f\\]")
+_ODD_MARKS = re.compile(rb"[^\[\]{}:,0-9a-z]|[0-9][a-z]|[0-9]{16}")
 _NO_MARKS = bytes(byte for byte in range(256) if byte not in b'"[]{}')
 _ROUND = bytes.maketrans(b"[{]}", b"(())")
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
@@ -69,9 +71,19 @@ def parse_canonical(raw: bytes, what: str = "signed document", *, max_bytes: int
         MalformedError: not JSON, or not the canonical spelling (code ``not-canonical``).
     """
     value = parse_foreign(raw, what, max_bytes=max_bytes)
-    if format_canonical(value, what) != raw:
+    if not _is_plainly_canonical(value, raw) and format_canonical(value, what) != raw:
         raise MalformedError("not-canonical", what, got="another spelling", want="canonical JSON")
     return value
+
+
+def _is_plainly_canonical(value: Any, raw: bytes) -> bool:
+    """A quick yes for large documents: plain ASCII, and but for strings only brackets, words and integers below 10^15.
+
+    There the standard encoder spells everything as we do. Anything else is left to `format_canonical`.
+    """
+    if not raw.isascii() or _NOT_PLAIN.search(raw) or _ODD_MARKS.search(_STRING_MARKS.sub(b"", raw)):
+        return False
+    return json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode() == raw
 
 
 def format_canonical(value: Any, what: str = "signed document") -> bytes:

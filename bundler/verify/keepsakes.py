@@ -137,13 +137,13 @@ class Keeper:
             added = replace(added, accepted_at=known.accepted_at, images=richer)
         data = tuple(self._data()) if self.settings.data else ()
         merged = merge(remembered, added, data, self.settings.deliveries)
-        after = cut_to_fit(merged, added, limits.KEPT_LIST_BYTES)
+        after, raw = cut_to_fit(merged, added, limits.KEPT_LIST_BYTES)
         self._told = [*self._replaced(remembered, data), *_forgotten(merged, after)]
         wanted = after.contents
         for digest, size_bytes in self._contents(added.images, data):
             if digest in wanted:
                 write_kept(folder, digest, self._pieces(digest, size_bytes))
-        return KeptNow(format_remembered(after), wanted)
+        return KeptNow(raw, wanted)
 
     def mend(self, folder: Path, before: bytes | None) -> None:
         """Write again what the list names and this bundle brings, where it was lost or damaged; nothing else changes.

@@ -147,6 +147,39 @@ def test_canonical_round_trip(value: object) -> None:
     assert json.loads(raw) == value
 
 
+SPELLINGS = st.sampled_from(
+    [b"[", b"]", b"{", b"}", b",", b":", b'"', b'"a"', b'"b":', b"0", b"1", b"-", b".", b"e2", b"E", b"true", b"null",
+     b" ", b"\\", b'\\"', b"\x7f", b"\n", "é".encode(), "\x9f".encode(), b"999999999999999", b"9007199254740992"]
+)  # fmt: skip
+
+
+@settings(derandomize=True, deadline=None, max_examples=400)
+@given(CANONICAL.map(format_canonical), st.lists(st.tuples(st.integers(0, 60), SPELLINGS), max_size=2))
+def test_what_is_canonical_is_what_would_be_written(raw: bytes, changes: list[tuple[int, bytes]]) -> None:
+    """By whatever way it is found out: quickly for plain text, by writing it again for the rest."""
+    for place, spelling in changes:
+        raw = raw[:place] + spelling + raw[place:]
+    try:
+        wanted = format_canonical(parse_foreign(raw)) == raw
+    except MalformedError:
+        wanted = False
+    try:
+        parse_canonical(raw)
+    except MalformedError:
+        assert not wanted
+    else:
+        assert wanted
+
+
+@pytest.mark.parametrize(
+    "word", ["[1.5]", "[1e2]", "[1E2]", "[-1]", "[1 ]", '[{"b":1,"a":2}]', "[9007199254740992]", "[1.0]"]
+)
+def test_other_spellings_within_plain_text(word: str) -> None:
+    with pytest.raises(MalformedError) as error:
+        parse_canonical(f'[{word},"plain",{{"a":999999999999999}}]'.encode())
+    assert error.value.code == "not-canonical"
+
+
 @settings(derandomize=True, deadline=None, max_examples=300)
 @given(st.binary(max_size=40))
 def test_no_input_gets_another_exception(raw: bytes) -> None:
