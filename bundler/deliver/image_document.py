@@ -17,7 +17,7 @@ from bundler.evidence.provenance_details import ProvenanceDetails
 from bundler.evidence.sbom import Sbom
 from bundler.moment import format_moment
 from bundler.verify.completeness import CompleteImage
-from bundler.verify.result import EvidenceFact
+from bundler.verify.result import evidence_document
 from bundler.verify.scan_facts import CarriedScan, carried_document
 
 _WORDS = {"sbom": "SBOM", "provenance": "provenance"}
@@ -53,7 +53,7 @@ def signatures_document(inspection: ImageInspection) -> tuple[dict[str, Any], Se
             hints=_searched(inspection),
         )  # fmt: skip
     document = _head(inspection)
-    document["signatures"] = [_fact(fact) for fact in facts]
+    document["signatures"] = [evidence_document(fact) for fact in facts]
     return document, failure
 
 
@@ -95,16 +95,18 @@ def tree_document(inspection: ImageInspection) -> dict[str, Any]:
     platforms = inspection.judged.complete.platforms
     known = {image.digest, *(digest for _, digest in platforms)}
     document |= {
-        "about_image": [_fact(fact) for fact in facts if fact.subject == image.digest],
+        "about_image": [evidence_document(fact) for fact in facts if fact.subject == image.digest],
         "platforms": [
             {
                 "platform": platform,
                 "digest": str(digest),
-                "evidence": [_fact(fact) for fact in facts if fact.subject == digest and digest != image.digest],
+                "evidence": [
+                    evidence_document(fact) for fact in facts if fact.subject == digest and digest != image.digest
+                ],
             }
             for platform, digest in platforms
         ],
-        "about_evidence": [_fact(fact) for fact in facts if fact.subject not in known],
+        "about_evidence": [evidence_document(fact) for fact in facts if fact.subject not in known],
         "omitted": [{"platform": item.platform, "digest": str(item.digest)} for item in image.omitted],
         "searches": [
             {"subject": str(search.subject), "place": search.place, "answer": search.answer}
@@ -174,25 +176,6 @@ def _provenance(details: ProvenanceDetails) -> dict[str, Any]:
         "started": _time(details.started_at),
         "finished": _time(details.finished_at),
         "invocation": details.invocation,
-    }
-
-
-def _fact(fact: EvidenceFact) -> dict[str, Any]:
-    return {
-        "kind": fact.kind,
-        "subject": str(fact.subject),
-        "platform": fact.platform,
-        "digest": str(fact.digest),
-        "predicate_type": fact.predicate_type,
-        "strength": fact.strength,
-        "signer": fact.signer,
-        "issuer": fact.issuer,
-        "log": fact.log,
-        "log_index": fact.log_index,
-        "signed_at": _time(fact.signed_at),
-        "claimed_reference": fact.claimed_reference,
-        "reason": fact.code,
-        "detail": fact.detail,
     }
 
 

@@ -14,7 +14,7 @@ from bundler.digest import Digest
 from bundler.moment import format_moment
 from bundler.verify.data_facts import DataFact
 from bundler.verify.head_facts import TrustFacts
-from bundler.verify.result import Check, EvidenceFact, Explanation, ImageResult, LogGrowthFact, Report
+from bundler.verify.result import Check, Explanation, ImageResult, LogGrowthFact, Report, evidence_document
 from bundler.verify.scan_facts import carried_document
 
 REPORT_VERSION = 1
@@ -144,7 +144,7 @@ def _image(image: ImageResult, at: datetime | None) -> dict[str, Any]:
         "platforms": [{"platform": platform, "digest": str(digest)} for platform, digest in image.platforms],
         "omitted": [{"platform": platform, "digest": str(digest)} for platform, digest in image.omitted],
         "checks": [_check(check) for check in image.checks],
-        "evidence": [_evidence(fact) for fact in image.evidence],
+        "evidence": [evidence_document(fact) for fact in image.evidence],
         "scans": [carried_document(scan, at) for scan in image.scans],
         "searches": [
             {"subject": str(subject), "place": place, "answer": answer} for subject, place, answer in image.searches
@@ -169,26 +169,6 @@ def _check(check: Check) -> dict[str, Any]:
         "about": check.about,
         "strength": check.strength,
         "detail": check.detail,
-    }
-
-
-def _evidence(fact: EvidenceFact) -> dict[str, Any]:
-    return {
-        "kind": fact.kind,
-        "subject": str(fact.subject),
-        "platform": fact.platform,
-        "digest": str(fact.digest),
-        "predicate_type": fact.predicate_type,
-        "strength": fact.strength,
-        "demanded": fact.demanded,
-        "signer": fact.signer,
-        "issuer": fact.issuer,
-        "log": fact.log,
-        "log_index": fact.log_index,
-        "signed_at": _time(fact.signed_at),
-        "claimed_reference": fact.claimed_reference,
-        "reason": fact.code,
-        "detail": fact.detail,
     }
 
 

@@ -11,10 +11,11 @@ from __future__ import annotations
 
 from datetime import datetime
 from enum import StrEnum
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from bundler.digest import Digest
 from bundler.errors import SealiftError
+from bundler.moment import format_moment
 from bundler.value import dataclass, field
 
 if TYPE_CHECKING:  # what it holds; who only asks for the head does without what reads evidence
@@ -114,6 +115,27 @@ class EvidenceFact:
     code: str = ""
     detail: str = ""
     demanded: bool = False
+
+
+def evidence_document(fact: EvidenceFact) -> dict[str, Any]:
+    """One piece of evidence as plain values, in the order of REPORT.md."""
+    return {
+        "kind": fact.kind,
+        "subject": str(fact.subject),
+        "platform": fact.platform,
+        "digest": str(fact.digest),
+        "predicate_type": fact.predicate_type,
+        "strength": fact.strength,
+        "demanded": fact.demanded,
+        "signer": fact.signer,
+        "issuer": fact.issuer,
+        "log": fact.log,
+        "log_index": fact.log_index,
+        "signed_at": None if fact.signed_at is None else format_moment(fact.signed_at.replace(microsecond=0)),
+        "claimed_reference": fact.claimed_reference,
+        "reason": fact.code,
+        "detail": fact.detail,
+    }
 
 
 @dataclass(frozen=True, slots=True)

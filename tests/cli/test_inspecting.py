@@ -177,6 +177,15 @@ def test_damage_is_found(delivered: Delivered, tmp_path: Path) -> None:
     assert other.code == 0  # only what is needed is read
 
 
+def test_signatures_have_the_keys_of_evidence_in_a_report(delivered: Delivered) -> None:
+    words = ("--policy", delivered.policy, "--state", delivered.state, "--read-only", "--json")
+    report = json.loads(call("verify", delivered.bundle, *words).out)
+    listed = {item["digest"]: item for image in report["images"] for item in image["evidence"]}
+    told = json.loads(inspect(delivered, APP, "--signatures", "--json").out)["signatures"]
+    assert told
+    assert all(item == {**listed[item["digest"]], "demanded": False} for item in told)
+
+
 @pytest.mark.parametrize("words", [(), (APP, "--sbom")])
 def test_a_pipe_tells_what_a_file_tells(delivered: Delivered, words: tuple[str, ...]) -> None:
     piped = run("inspect", "-", *words, "--json", "--state", delivered.state, stdin=delivered.bundle.read_bytes())
