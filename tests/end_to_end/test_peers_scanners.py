@@ -82,9 +82,9 @@ def make_database(name: ScannerName, place: Path, records: Iterable[Json]) -> No
     if name == "trivy":
         trivy_cache(place, records)
         return
+    grype = Peer("grype", place, {"GRYPE_DB_CACHE_DIR": str(place)})  # skips, before anything is made
     place.mkdir()
-    file = grype_file(place / "vulnerability.db", records)
-    Peer("grype", place, {"GRYPE_DB_CACHE_DIR": str(place)})("db", "import", file)
+    grype("db", "import", grype_file(place / "vulnerability.db", records))
 
 
 def ask(name: ScannerName, database: Path, sbom: bytes, folder: Path, **environ: str) -> ScannerWord:
