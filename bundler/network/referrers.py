@@ -5,6 +5,8 @@ Rules of this module:
   hashed, has the subject asked for. Some registries answer the fallback tag with the subject itself, some report wrong
   artifact types (EVIDENCE 1.2). Entries about something else are dropped, and the answer says how many.
 - A listed manifest that is not there is a failure, never a shorter list.
+- They are put in order of their digests: a registry may list them in another order each time, and two exports of the
+  same state are the same bundle.
 - The fallback tag is an index. The subject itself in its place means that there is none; anything else is a failure.
 """
 
@@ -48,7 +50,7 @@ def keep_referrers(listed: Iterable[Descriptor], subject: Digest, read: Read) ->
     said = FOUND if kept else ABSENT
     if dropped:
         said += f"; {dropped} listed about something else"
-    return Answer(tuple(kept.values()), said)
+    return Answer(tuple(kept[digest] for digest in sorted(kept)), said)
 
 
 def read_fallback(tagged: Descriptor, raw: bytes, subject: Digest, read: Read) -> Answer:
