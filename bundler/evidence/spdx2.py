@@ -52,7 +52,7 @@ _PACKAGE_KEYS = (
 )
 _REFERENCE_KEYS = ("referenceCategory", "referenceType", "referenceLocator")
 _RELATIONSHIP_KEYS = ("relationshipType", "spdxElementId", "relatedSpdxElement")
-_DESCRIBES = ("DESCRIBES", "DESCRIBE")  # the second is Trivy's, before 0.33
+_DESCRIBES = ("DESCRIBES", "DESCRIBE")  # the second is that of early Trivy
 _TURNED = {"DESCRIBED_BY": "DESCRIBES", "CONTAINED_BY": "CONTAINS"}
 _PURL = ("purl", "http://spdx.org/rdf/references/purl", "https://spdx.org/rdf/references/purl")
 _TOOL = "Tool: "
@@ -158,7 +158,7 @@ def _subject(document: JsonObject) -> str:
 def _is_place(package: JsonObject) -> bool:
     """Whether it is a lock file or program in which Trivy found packages: those stand beside it.
 
-    Trivy says that in an annotation; before 0.57 among the attributions.
+    Trivy says that in an annotation; it stood among the attributions once.
     """
     if package.get("versionInfo"):
         return False

@@ -80,7 +80,8 @@ def test_hundreds_of_real_packages(documents: dict[str, dict[str, Any]], tmp_pat
     assert words == {"above", "last"}
     hit = {(finding.package.ecosystem, finding.package.name) for finding in scanned.findings}
     assert hit == {("Debian:12", name) for name in debian} | {("PyPI", name) for name in pypi}
-    assert {note.code for note in scanned.notes} <= {"ecosystem-unknown", "purl-absent"}
+    assert {note.code for note in scanned.notes} <= {"ecosystem-unknown", "no-package"}
+    assert "no-package" in {note.code for note in scanned.notes}  # the directory itself
     by_purl = [{(item.package.purl, item.record_id) for item in other.findings} for other in others]
     assert by_purl[0] == by_purl[1]  # SPDX and CycloneDX of the same tree
 
@@ -130,7 +131,11 @@ def test_signed_carried_scanned(documents: dict[str, dict[str, Any]], tmp_path: 
     )  # fmt: skip
     document = json.loads(result.out)
     (image,) = document["images"]
-    assert (result.code, image["strength"], image["packages"]) == (1, "signed, inclusion promise", len(sbom.packages))
+    assert (result.code, image["strength"], image["packages"]) == (
+        1,
+        "signed, inclusion promise",
+        len(sbom.packages) - 1,
+    )
     assert {item["package"]["name"] for item in image["findings"]} == set(pypi)
     assert image["judged"] == len([package for package in sbom.packages if package.purl.startswith("pkg:pypi/")])
-    assert {note["reason"] for note in image["notes"]} >= {"no-data"}
+    assert {note["reason"] for note in image["notes"]} >= {"no-data", "no-package"}
