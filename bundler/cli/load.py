@@ -159,6 +159,9 @@ def _load(bundle: VerifiedBundle, target: Target, naming: Naming, task: _Task, s
     from bundler.deliver.load_names import LayoutTarget, RegistryTarget
 
     document = head_document(bundle, task.to, dry_run=task.dry_run)
+    if not bundle.images:  # vulnerability data alone: the target is not even asked
+        _print(document, as_json=task.as_json)
+        return 0
     if isinstance(target, RegistryTarget):
         code = _into_registry(bundle, target, naming, task, document)
     elif isinstance(target, LayoutTarget):

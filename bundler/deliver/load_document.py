@@ -2,6 +2,7 @@
 
 Rules of this module:
 - One form for all targets: what does not apply to a target is absent, never `null` or zero by pretence.
+- What a bundle holds and no target takes (vulnerability data) is said: `not_loaded`.
 - Digests say what stands at the target. Where that is not what was verified (a derived index, another digest in a
   storage), the document says so under `changed`.
 """
@@ -28,7 +29,8 @@ NOT_COVERED = "an index without the children that were left at home; the image's
 def head_document(bundle: VerifiedBundle, target: str, *, dry_run: bool) -> dict[str, Any]:
     """What every load's document begins with."""
     facts = bundle.report.bundle
-    return {
+    left = [{"kind": data.kind, "source": data.source, "digest": str(data.digest)} for data in bundle.inventory.data]
+    document = {
         "version": LOAD_VERSION,
         "target": target,
         "dry_run": dry_run,
@@ -37,6 +39,7 @@ def head_document(bundle: VerifiedBundle, target: str, *, dry_run: bool) -> dict
         "sequence": bundle.inventory.sequence,
         "inventory": "" if facts is None else str(facts.inventory),
     }
+    return document | ({"not_loaded": left} if left else {}) | ({} if bundle.images else {"images": []})
 
 
 def plan_document(plan: Plan, *, overwrite: bool) -> list[dict[str, Any]]:
@@ -83,7 +86,12 @@ def load_lines(document: dict[str, Any]) -> Sequence[str]:
     """The document for people."""
     word, wrote = ("would load", "to write") if document["dry_run"] else ("loaded", "written")
     lines = [f"{word} {document['file']} into {document['target']}"]
+    if document.get("images") == []:
+        lines = [f"nothing to load into {document['target']}: {document['file']} holds no image"]
     lines.append(f"  stream {document['stream']}, sequence {document['sequence']}")
+    if "not_loaded" in document:
+        sources = counted(len(document["not_loaded"]), "source")
+        lines.append(f"  {sources} of vulnerability data not loaded: registries and storages hold images")
     if "layout" in document:
         lines += _layout_lines(document["layout"], wrote)
     for image in document.get("images", ()):

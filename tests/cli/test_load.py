@@ -16,6 +16,7 @@ import pytest
 
 from bundler.digest import Digest, sha256_of
 from bundler.errors import EnvError
+from bundler.export.settings import DataRequest
 from bundler.oci.manifest import OCI_INDEX
 from scripts.make_demo_images import APP, TOOL, make
 from tests.cli.session import SEALIFT, Result, call
@@ -27,6 +28,7 @@ from tests.simulators.registry import Exchange, Registry
 from tests.simulators.registry_lies import status
 from tests.simulators.registry_writes import Writes
 from tests.simulators.tuf_repository import TufRepository
+from tests.simulators.vulnerability_data import write_zip
 
 
 @pytest.fixture
@@ -291,6 +293,24 @@ def series(folder: Path, at: datetime, count: int = 2) -> tuple[TufRepository, l
     exporter = Exporter(repository, folder)
     source = LayoutSource("oci", folder / "images" / "app", APP)
     return repository, [exporter.deliver(source, at=at) for _ in range(count)], folder / "images" / "policy.toml"
+
+
+def test_what_is_not_loaded_is_said(registry: Registry, tmp_path: Path) -> None:
+    """Vulnerability data is for no registry; of data alone nothing is loaded, and that does not look like a load."""
+    at = datetime.now(UTC).replace(microsecond=0) - timedelta(minutes=1)
+    repository, _, policy = series(tmp_path, at, 0)
+    data = DataRequest(
+        "osv", str(write_zip(tmp_path / "d.zip", [{"id": "X-1", "modified": "2026-01-01T00:00:00Z"}])), "debian"
+    )
+    source = LayoutSource("oci", tmp_path / "images" / "app", APP)
+    state = make_site(tmp_path / "state", repository.pin, clock=at)
+    exporter = Exporter(repository, tmp_path)
+    alone, both = exporter.deliver(at=at, data=[data]), exporter.deliver(source, at=at, data=[data])
+    for bundle, begins in ((alone, "nothing to load into "), (both, "loaded ")):
+        done = Site(bundle, policy, state).load(f"{registry.host}/mirror")
+        assert (done.code, done.out.startswith(begins)) == (0, True), done
+        assert "  1 source of vulnerability data not loaded" in done.out
+        assert bool(registry.log) is (bundle == both)
 
 
 def test_expired_metadata(registry: Registry, tmp_path: Path) -> None:
