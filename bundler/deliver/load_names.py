@@ -178,7 +178,10 @@ def _name(reference: Reference, target: RegistryTarget, naming: Naming) -> Refer
     path = "/".join(part for part in (target.prefix, _path(reference, naming)) if part)
     tail = f":{reference.tag}" if reference.tag else ""
     digest = f"@{reference.digest}" if reference.digest else ""
-    return _parsed(f"{target.registry}/{path}{tail}{digest}")
+    name = _parsed(f"{target.registry}/{path}{tail}{digest}")
+    if name.tag != reference.tag:  # a rewrite to `tools:x` would tag what has no tag
+        raise UsageError("load-names", "name", str(name)[:300], got="a tag in it", want="a name alone")
+    return name
 
 
 def _parsed(text: str) -> Reference:

@@ -114,6 +114,9 @@ def test_official_images_keep_library() -> None:
 def test_a_name_without_tag_keeps_its_digest() -> None:
     digest = sha256_of(b"image")
     assert placed(f"r.example/app@{digest}", Naming()) == f"registry.plant.example:5000/mirror/app@{digest}"
+    with pytest.raises(UsageError) as caught:  # and gets no tag by a rewrite
+        placed(f"r.example/app@{digest}", Naming(rewrites=(("r.example/app", "app:x"),)))
+    assert caught.value.code == "load-names"
 
 
 @pytest.mark.parametrize("naming", [Naming(strip=2), Naming(strip=9), Naming(rewrites=(("r.example/team", "UPPER"),))])
