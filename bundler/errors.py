@@ -95,3 +95,7 @@ class EnvError(SealiftError):
     """The world around us: skopeo, network, disk."""
 
     exit_code = 6
+
+
+class TooLongError(EnvError):
+    """More bytes than were asked for. Where a signed document says how many there are, that is no mishap."""

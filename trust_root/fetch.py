@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Protocol
 from urllib.parse import unquote
 
-from bundler.errors import EnvError, TrustError
+from bundler.errors import EnvError, TooLongError, TrustError
 from bundler.safe_file import read_bounded
 
 
@@ -28,7 +28,7 @@ class Fetch(Protocol):
             max_bytes: a larger file is refused, and no more than one byte above is read.
 
         Raises:
-            EnvError: no answer, an unclear one, or more than `max_bytes`.
+            EnvError: no answer, or an unclear one. TooLongError: more than `max_bytes`.
             TrustError: the path leads out of the repository (code ``fetch-path``).
         """
 
@@ -48,6 +48,8 @@ def directory_fetch(folder: Path) -> Fetch:
         except EnvError as error:
             if error.code == "file-absent":
                 return None
+            if error.code == "file-size":
+                raise TooLongError(error.code, error.what, error.which, got=error.got, want=error.want) from error
             raise
 
     def fetch(path: str, max_bytes: int) -> bytes | None:

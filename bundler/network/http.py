@@ -32,7 +32,7 @@ from urllib3.exceptions import (
 )
 
 from bundler import limits
-from bundler.errors import EnvError
+from bundler.errors import EnvError, TooLongError
 from bundler.network.access import Access
 from bundler.network.pace import POOLS, Pace, paced
 from bundler.network.proxies import Proxy, find_proxy
@@ -110,7 +110,7 @@ class Answer:
         """The whole body, then the answer is closed.
 
         Raises:
-            EnvError: as `read`; more than `max_bytes`, or encoded (``registry-answer``).
+            EnvError: as `read`; encoded, or more than `max_bytes`: TooLongError (``registry-answer``).
         """
         with self:
             self.check_encoding()
@@ -155,7 +155,8 @@ class Answer:
 
     def _check_size(self, size_bytes: int, max_bytes: int) -> None:
         if size_bytes > max_bytes and self._method != "HEAD":
-            raise answer_error(self.which, f"more than {max_bytes} bytes", f"at most {max_bytes}")
+            found = answer_error(self.which, f"more than {max_bytes} bytes", f"at most {max_bytes}")
+            raise TooLongError(found.code, found.what, found.which, got=found.got, want=found.want, hints=found.hints)
 
 
 @contextlib.contextmanager

@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import partial
 
-from bundler.errors import EnvError, MalformedError
+from bundler.errors import EnvError, MalformedError, TooLongError
 from bundler.network.access import Access
 from bundler.network.http import Answer, Http, Request
 from bundler.network.redirects import follow
@@ -43,13 +43,15 @@ class TrustFiles:
         """The bytes of a file, unverified; None when the repository says that it has no such file.
 
         Raises:
-            EnvError: ``trust-unreachable``, or ``trust-answer`` (also more than `max_bytes`).
+            EnvError: ``trust-unreachable``, ``trust-answer``. TooLongError: more than `max_bytes` (``trust-answer``).
         """
         try:
             place = parse_url(url, "address in a trust repository")
             return self._patience.ask(partial(self._send, place), lambda answer: _read(answer, url, max_bytes))
         except MalformedError as error:
             raise _no_answer(url, error.got, error.want) from error
+        except TooLongError as error:
+            raise TooLongError("trust-answer", _WHAT, url, got=error.got, want=error.want) from error
         except EnvError as error:
             if error.code in PASSING or error.code == "registry-tls":
                 raise _unreachable(url, error.got, error.want) from error

@@ -13,7 +13,7 @@ Rules of this module:
 from __future__ import annotations
 
 from bundler import limits
-from bundler.errors import TrustError, UnsupportedError
+from bundler.errors import TooLongError, TrustError, UnsupportedError
 from bundler.value import dataclass
 from trust_root.fetch import Fetch
 from trust_root.roles import ROOT, SNAPSHOT, TIMESTAMP
@@ -52,7 +52,7 @@ class Source:
         """The newest timestamp (5.4)."""
         kept = self._kept_timestamp(root)
         forgotten = self.store.load(SNAPSHOT) is not None and self._kept_snapshot(root) is None
-        raw = self._fetched("timestamp.json", limits.TUF_METADATA_BYTES)
+        raw = self._fetched("timestamp.json", None)
         timestamp = workflow.open_timestamp(root, raw, kept, snapshot_forgotten=forgotten)
         self.judge.check(timestamp)
         if timestamp is not kept:
@@ -66,7 +66,7 @@ class Source:
         if kept is not None and self._still_named(kept, timestamp.body):
             return kept
         name = _file_name(SNAPSHOT, facts.version, root.body)
-        raw = self._fetched(name, _bound(facts.length))
+        raw = self._fetched(name, facts.length)
         snapshot = workflow.open_snapshot(root, timestamp.body, raw, kept.body if kept else None)
         self.judge.check(snapshot)
         self.store.save(SNAPSHOT, snapshot.raw)
@@ -84,7 +84,7 @@ class Source:
                 pass  # older, or no longer signed by those who may: the repository's own file decides
             else:
                 return targets
-        raw = self._fetched(_file_name(role, facts.version, root), _bound(facts.length))
+        raw = self._fetched(_file_name(role, facts.version, root), facts.length)
         targets = workflow.open_targets(role, authority, facts, raw)
         self.judge.check(targets)
         self.store.save(role, raw)
@@ -124,8 +124,16 @@ class Source:
             return False
         return True
 
-    def _fetched(self, name: str, max_bytes: int) -> bytes:
-        raw = self.fetch(name, max_bytes)
+    def _fetched(self, name: str, length: int | None) -> bytes:
+        """A file that has to be there, with no more bytes than signed metadata gives it."""
+        try:
+            raw = self.fetch(name, _bound(length))
+        except TooLongError as error:
+            if length is None or length > limits.TUF_METADATA_BYTES:
+                raise
+            raise TrustError(
+                "metadata-hash", "trust metadata", name[:240], got="more bytes", want=f"{length} bytes"
+            ) from error
         if raw is None:
             raise TrustError("metadata-absent", "trust metadata", name[:240], got="no such file", want="a file")
         return raw

@@ -23,7 +23,7 @@ from datetime import datetime
 
 from bundler import limits
 from bundler.digest import Digest
-from bundler.errors import TrustError
+from bundler.errors import TooLongError, TrustError
 from bundler.value import dataclass
 from trust_root.fetch import Fetch
 from trust_root.roles import TARGETS
@@ -195,7 +195,11 @@ class Walk:
             want = f"at most {limits.TUF_TARGET_BYTES}"
             raise TrustError("limits", "target", facts.path[:160], got=f"{facts.length} bytes", want=want)
         for path in self.target_paths(facts):
-            raw = fetch(path, facts.length)
+            try:
+                raw = fetch(path, facts.length)
+            except TooLongError as error:
+                want = f"{facts.length} bytes"
+                raise TrustError("target-hash", "target", facts.path[:160], got="more bytes", want=want) from error
             if raw is not None:
                 return workflow.verify_target(facts, raw)
         raise TrustError(

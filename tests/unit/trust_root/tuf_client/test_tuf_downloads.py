@@ -6,6 +6,8 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import ExitStack
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
@@ -13,7 +15,7 @@ from urllib.parse import unquote
 import pytest
 
 from bundler import limits
-from bundler.cli.trust_sources import open_source
+from bundler.cli.trust_sources import TrustSource, open_source
 from bundler.errors import EnvError, SealiftError, TrustError, UsageError
 from bundler.network.access import Access
 from bundler.network.trust_files import TrustFiles
@@ -142,6 +144,32 @@ def test_a_copy_in_a_folder(tmp_path: Path, metadata: str) -> None:
     with open_source(str(tmp_path)) as source:
         walk = refresh(repository.pin, source.metadata, NOW)
         assert walk.download(walk.find_target("a/tool.txt"), source.targets) == b"content"
+
+
+@pytest.mark.parametrize("web", [True, False])
+@pytest.mark.parametrize(
+    ("name", "code"),
+    [("targets/*.tool.txt", "target-hash"), ("1.targets.json", "metadata-hash"), ("1.snapshot.json", "metadata-hash")],
+)
+def test_more_bytes_than_signed_are_no_mishap_of_the_network(name: str, code: str, web: bool, tmp_path: Path) -> None:
+    """Exit 4 as for any other byte, not 6: somebody has changed the file."""
+    repository = GeneralRepository(with_hashes=True)
+    repository.add_target("tool.txt", b"content")
+    repository.publish()
+    (path,) = [path for path in repository.files if fnmatch(path, name)]
+    repository.files[path] += b"  more"
+    write(repository, tmp_path)
+    with ExitStack() as stack:
+        place = stack.enter_context(served(repository)) if web else str(tmp_path)
+        source = stack.enter_context(open_source(place, access=QUICK))
+        with pytest.raises(TrustError) as caught:
+            fetched(repository.pin, source)
+    assert caught.value.code == code
+
+
+def fetched(pin: bytes, source: TrustSource) -> bytes:
+    walk = refresh(pin, source.metadata, NOW)
+    return walk.download(walk.find_target("tool.txt"), source.targets)
 
 
 @pytest.mark.parametrize("decoded", [True, False])
