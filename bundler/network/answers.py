@@ -101,4 +101,5 @@ def _parse_fault(fields: Fields) -> Fault:
     code = fields.text("code")
     if not _CODE.fullmatch(code):
         raise MalformedError("field-value", "error body", "code", got=repr(code[:40]), want="an error code")
-    return Fault(code, fields.optional_text("message") or "")
+    message = fields.raw("message")  # optional, for people only: it decides nothing
+    return Fault(code, message if isinstance(message, str) else "")

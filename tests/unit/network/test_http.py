@@ -405,6 +405,7 @@ def test_requests_say_who_asks_and_hide_what_they_hold() -> None:
     [
         (b'{"errors":[{"code":"DENIED","message":"no","detail":{"x":[1]}}]}', ["DENIED"]),
         (b'{"errors":[{"code":"A"},{"code":"B"}]}', ["A", "B"]),
+        (b'{"errors":[{"code":"A","message":null},{"code":"B","message":["x"]}]}', ["A", "B"]),
         (b'{"errors":[]}', []),
         (b'{"errors":[{"code":"denied"}]}', []),
         (b'{"errors":[{"message":"x"}]}', []),
