@@ -256,7 +256,8 @@ class TestFetchedFiles:
 
     def test_names_of_neither_folder(self) -> None:
         files = FetchedFiles(lambda _path, _max: b"x", lambda _path, _max: b"x")
-        assert ("elsewhere/x" in files, 7 in files, len(files), list(files)) == (False, False, 0, [])
+        names: list[object] = ["elsewhere/x", 7]
+        assert ([name in files for name in names], len(files), list(files)) == ([False, False], 0, [])
 
     def test_a_folder(self, place: Place, tmp_path: Path) -> None:
         place.repository.write(tmp_path / "repository")
