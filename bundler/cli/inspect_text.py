@@ -14,6 +14,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from bundler.cli.console import Shown, Table
+from bundler.oci.manifest import is_index
 from bundler.report.columns import broken
 from bundler.report.sizes import readable_size
 from bundler.wording import counted
@@ -52,8 +53,9 @@ def _bundle_image(image: dict[str, Any]) -> Iterator[Shown]:
     for word, children in (("platform", image["platforms"]), ("omitted", image["omitted"])):
         for child in children:
             yield from _with_digest(f"  {word} ", child)
+    whole = "the index" if is_index(image["media_type"]) else "the image"
     for item in image["evidence"]:
-        about = item["platform"] or ("the index" if item["subject"] == image["digest"] else _short(item["subject"]))
+        about = item["platform"] or (whole if item["subject"] == image["digest"] else _short(item["subject"]))
         claims = f"; claims {', '.join(item['claims'])} (not judged here)" if item["claims"] else "; not judged here"
         yield from broken("  ", f"{item['kind']} about {about}, found by {item['found_by']}{claims}", 4)
     yield _searched(image["searches"])
@@ -207,7 +209,7 @@ def tree_lines(document: dict[str, Any]) -> Iterator[Shown]:
 
 
 def _reading_lines(word: str, reading: dict[str, Any]) -> Iterator[Shown]:
-    about = reading["platform"] or f"the index {_short(reading['subject'])}"
+    about = reading["platform"] or f"the whole of {_short(reading['subject'])}"
     code = f" [{reading['reason']}]" if reading["reason"] else ""
     yield from broken("", f"{word} about {about}: {reading['strength']}{code}", 2)
     for signer in reading["signers"]:

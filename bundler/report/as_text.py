@@ -15,6 +15,7 @@ from datetime import datetime
 
 from bundler.digest import Digest
 from bundler.moment import format_moment
+from bundler.oci.manifest import is_index
 from bundler.report.columns import COLUMNS, broken, columns_of, visible
 from bundler.report.sizes import readable_size
 from bundler.verify.head_facts import BundleFacts, TrustFacts
@@ -182,8 +183,7 @@ def _told(start: str, head: str, detail: str) -> Iterator[str]:
 
 
 def _evidence(fact: EvidenceFact, image: ImageResult) -> Iterator[str]:
-    whole = "the index" if image.digest == fact.subject else short(fact.subject)
-    head = f"{fact.kind} {fact.predicate_type}".strip() + f" about {fact.platform or whole}"
+    head = f"{fact.kind} {fact.predicate_type}".strip() + f" about {fact.platform or _unnamed(image, fact.subject)}"
     strength = f"{'met a demand; ' if fact.demanded else ''}{fact.strength} {_bracketed(fact.code)}".rstrip()
     if columns_of(visible(f"{head}: {strength}")) <= COLUMNS - 4:
         yield from broken("    ", f"{head}: {strength}", 8)
@@ -207,11 +207,18 @@ def _evidence(fact: EvidenceFact, image: ImageResult) -> Iterator[str]:
 
 def _scan(carried: CarriedScan, image: ImageResult, at: datetime | None) -> Iterator[str]:
     """A scan report that came with the image; it decided nothing."""
-    whole = "the index" if image.digest == carried.subject else short(carried.subject)
-    head = f"scan report about {carried.platform or whole}: {carried.strength} {_bracketed(carried.reason)}"
+    about = carried.platform or _unnamed(image, carried.subject)
+    head = f"scan report about {about}: {carried.strength} {_bracketed(carried.reason)}"
     yield from broken("  ", head.rstrip(), 6)
     for phrase in told(carried, at):
         yield from broken("      ", phrase, 8)
+
+
+def _unnamed(image: ImageResult, subject: Digest) -> str:
+    """A subject that is no platform; what is no index (a chart, say) is not called one."""
+    if image.digest != subject:
+        return short(subject)
+    return "the index" if is_index(image.media_type) else "the image"
 
 
 def _time(moment: datetime) -> str:

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bundler.errors import TrustError
+from bundler.oci.manifest import OCI_MANIFEST
 from bundler.report.as_text import format_text, short
 from bundler.report.sizes import readable_size
 from bundler.verify.result import Check, ImageResult, Outcome, Report
@@ -115,6 +116,14 @@ def delivered(tmp_path: Path) -> Report:
     bundle = Exporter(repository, tmp_path).deliver(source)
     state = make_site(tmp_path / "state", repository.pin)
     return verify(bundle, state, policy(demand(), require='["sbom"]')).report
+
+
+def test_what_is_no_index_is_not_called_one(delivered: Report) -> None:
+    assert " about the index:" in format_text(delivered)
+    (image,) = delivered.images
+    delivered.images = (replace(image, media_type=OCI_MANIFEST),)
+    text = format_text(delivered)
+    assert ("the index" in text, " about the image:" in text) == (False, True)
 
 
 def test_a_real_report_fits_a_screen(delivered: Report) -> None:
