@@ -108,6 +108,8 @@ def _lines(document: dict[str, Any]) -> Iterator[str]:
         yield from broken(f"{verdict}{mark}  ", side["file"], 3)
         size = readable_size(side["stored_size"])
         yield f"   stream {side['stream']}, sequence {side['sequence']}, created {side['created']}, {size}"
+        if side["pin"]:  # two roots may each have a stream of one name
+            yield f"   trusted through pin {side['pin'][:19]}…"
     shared, gone, new = (readable_size(document["bytes"][key]) for key in ("shared", "gone", "new"))
     yield f"   {shared} in both, {gone} only in A, {new} only in B"
     if not document["different"]:

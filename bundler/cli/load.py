@@ -272,7 +272,7 @@ def _one_at_a_time(call: Callable[[int], None]) -> Callable[[int], None]:
 
 def _log_line(document: dict[str, Any]) -> dict[str, Any]:
     """What the site's log keeps of a load: what went where, by digest."""
-    kept = {key: document[key] for key in ("target", "stream", "sequence", "inventory")}
+    kept = {key: document[key] for key in ("target", "pin", "stream", "sequence", "inventory")}
     images = [{key: image[key] for key in ("name", "to", "digest")} for image in document.get("images", ())]
     names = document.get("layout", {}).get("digests")
     return kept | ({"images": images} if images else {}) | ({"names": names} if names else {})

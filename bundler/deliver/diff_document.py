@@ -35,6 +35,7 @@ def _side(side: InspectedHead) -> dict[str, Any]:
         "trusted": side.failure is None,
         "reason": side.failure.code if side.failure else "",
         "message": str(side.failure) if side.failure else "",
+        "pin": str(side.trust.pin) if side.failure is None and side.trust.pin else None,
         "stream": inventory.stream,
         "sequence": inventory.sequence,
         "inventory": str(side.inventory_digest),

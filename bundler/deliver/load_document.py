@@ -35,6 +35,7 @@ def head_document(bundle: VerifiedBundle, target: str, *, dry_run: bool) -> dict
         "target": target,
         "dry_run": dry_run,
         "file": bundle.report.file,
+        "pin": str(bundle.stream[0]),
         "stream": bundle.inventory.stream,
         "sequence": bundle.inventory.sequence,
         "inventory": "" if facts is None else str(facts.inventory),

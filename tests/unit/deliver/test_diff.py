@@ -101,6 +101,7 @@ def test_a_bundle_does_not_differ_from_itself_or_its_successor(world: World) -> 
         assert (found["different"], found["images"], found["same"], found["trusted"]) == (False, [], 1, True)
     assert found["bytes"]["gone"] == found["bytes"]["new"] == 0
     assert (found["before"]["sequence"], found["after"]["sequence"]) == (1, 2)
+    assert found["before"]["pin"] == found["after"]["pin"] == str(world.site.loaded.pins[0].record.pin)
 
 
 def test_images_added_and_removed(world: World) -> None:
