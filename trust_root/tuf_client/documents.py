@@ -4,7 +4,7 @@ Rules of this module:
 - Strict in meaning, lax in spelling: any JSON with one meaning is read (no duplicate keys, no NaN), whatever its white
   space and order. Fields that we do not know are left alone; they are signed all the same.
 - Signatures are over the canonical form (OLPC) of what stands under `signed`, as it was parsed: nothing is dropped.
-- A field that may be absent may be null, as programs in Go write it (`"paths":null` beside hash prefixes).
+- Delegations, and lengths and hashes of metadata, may be null instead of absent: programs in Go write `"paths":null`.
 - What the specification demands is demanded: the type asked for, version 1.x of the specification, versions from 1 on,
   thresholds from 1 on, key ids once in a role, signatures once for a key id, delegated roles once, none with the name
   of a top-level role.
@@ -203,7 +203,7 @@ def _root(signed: Fields, version: int, expires_at: datetime) -> RootBody:
         name: _authority(roles.fields(name), keys, f"role {name} of root {version}") for name in TOP_LEVEL_ROLES
     }
     # Section 4.3: optional, and absent means false.
-    consistent = signed.holds("consistent_snapshot") and signed.boolean("consistent_snapshot")
+    consistent = "consistent_snapshot" in signed and signed.boolean("consistent_snapshot")
     return RootBody(version, expires_at, consistent, authorities)
 
 
