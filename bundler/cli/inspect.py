@@ -177,7 +177,7 @@ def _print_raw(inspection: ImageInspection, view: str | None) -> None:
     kind: ReadingKind = "sbom" if view == "sbom" else "provenance"
     text = format_raw(kind, inspection.judged, inspection.platform)
     for platform, strength in raw_strengths(kind, inspection.judged):
-        click.echo(f"sealift: note: {platform}: {strength}", err=True)
+        click.echo(f"sealift: note: {escape(platform)}: {escape(strength)}", err=True)
     click.echo(text, nl=False)
 
 
