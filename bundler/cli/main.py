@@ -78,9 +78,23 @@ def sealift() -> None:
 def run() -> NoReturn:
     """Entry point of the console script."""
     gc.set_threshold(_COLLECT_AFTER)
+    _fill_closed()
     code = main(sys.argv[1:])
     gc.freeze()  # else the interpreter, when it ends, walks everything in search of cycles: a sixteenth of `inspect`
     sys.exit(code)
+
+
+def _fill_closed() -> None:
+    """What was closed (`>&-`) becomes /dev/null, so that no file of ours gets its number and other people's output."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # the lowest number that is free
+    if sys.stdout is None:
+        sys.stdout = open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115  for as long as the process lives
+    if sys.stderr is None:
+        sys.stderr = open(2, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
 
 
 def main(arguments: list[str]) -> int:

@@ -162,3 +162,10 @@ def test_control_characters_are_escaped(name: str) -> None:
         for text in (result.out, result.err):
             assert not set(text) & set("\x1b\x07\u202e\u2028"), arguments
             assert "\nsealift: ok" not in text, arguments
+
+
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+def test_what_was_closed_is_nobody_and_no_bug(delivered: Delivered, closed: str) -> None:
+    for words, code in ((f"inspect {delivered.bundle} --state {delivered.state}", 0), ("inspect absent", 6)):
+        done = subprocess.run(["/bin/sh", "-c", f"{SEALIFT} {words} {closed}"], capture_output=True, check=False)
+        assert (done.returncode, b"bug" in done.stderr) == (code, False), done
