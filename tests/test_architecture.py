@@ -317,7 +317,10 @@ def test_a_planted_violation_is_seen(rule: Rule, name: str, text: str) -> None:
         ("bundler.network.skopeo", "import subprocess\nfrom bundler.oci import reference"),
         ("bundler.verify.pipeline", "from urllib.parse import urlsplit\nimport trust_root.client"),
         ("bundler.cli.main", "import click, time\nfrom datetime import datetime\nNOW = datetime.now()"),
-        ("trust_root.tuf_library", "from tuf.api.metadata import Root\nfrom bundler.strict_json import parse_canonical"),
+        (
+            "trust_root.tuf_library",
+            "from tuf.api.metadata import Root\nfrom bundler.strict_json import parse_canonical",
+        ),
         ("bundler.safe_file", "try:\n    x()\nexcept BaseException:\n    y()\n    raise"),
     ],
 )
