@@ -110,9 +110,9 @@ def _image(image: Image, result: ImageResult | None, bundle: ImageInspections, d
             raise
         found.failures.append(error)
     stream, pin = bundle.head.inventory.stream, bundle.head.trust.pin
-    authors = authors_for(desk.policy, image.name, image.digest, stream)
     nobody = Owner(stream, "")  # no document that a site keeps is its own
     owner = nobody if isinstance(desk.site, TrustError) or pin is None else owner_of(desk.site, pin, stream)
+    authors = authors_for(desk.policy, image.name, image.digest, owner)
     book = VexBook(carried_vex(desk.documents, owner, authors), desk.basis.at)
     scans, notes = apply_vex(found.results, book, image.name, image.digest)
     return DeliveredImage(

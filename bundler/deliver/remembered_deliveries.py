@@ -95,7 +95,8 @@ class Memory:
         return found
 
     def _vex(self, item: RememberedDelivery, image: RememberedImage, gaps: set[Note]) -> Iterator[VexSource]:
-        authors = authors_for(self.policy, image.name, image.digest, item.stream)
+        owner = owner_of(self.site, item.pin, item.stream)
+        authors = authors_for(self.policy, image.name, image.digest, owner)
         for paper in (paper for paper in image.papers if paper.kind == VEX):
             try:
                 document = recall_vex(self.site, paper)
@@ -104,7 +105,7 @@ class Memory:
                 continue
             accepted = not paper.signer and document.author in authors
             yield VexSource(document, f"of {image.name}", paper.strength, accepted, paper.signer)
-        yield from carried_vex(self.documents, owner_of(self.site, item.pin, item.stream), authors)
+        yield from carried_vex(self.documents, owner, authors)
 
 
 def _without(image: RememberedImage, subjects: set[Digest], platforms: set[str]) -> Iterator[Note]:

@@ -22,9 +22,9 @@ from bundler.vulnerability.shelf import Owner, ShelfDocument
 from bundler.vulnerability.vex import Subject, VexBook, VexSource
 
 
-def authors_for(policy: Policy | None, name: str, digest: Digest, stream: str) -> tuple[str, ...]:
-    """Authors of unsigned VEX whose word the policy takes for this image."""
-    rule = None if policy is None else policy.rule_for(name, digest, stream)
+def authors_for(policy: Policy | None, name: str, digest: Digest, owner: Owner) -> tuple[str, ...]:
+    """Authors of unsigned VEX whose word the policy takes for this image of `owner`."""
+    rule = None if policy is None else policy.below(owner.pin).rule_for(name, digest, owner.stream)
     return () if rule is None or rule.vulnerabilities is None else rule.vulnerabilities.vex_authors
 
 

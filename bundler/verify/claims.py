@@ -24,7 +24,7 @@ from bundler.verify.data import JudgedData, Keepsakes, judge_data
 from bundler.verify.images import Bench, Judged, judge_image
 from bundler.verify.keyring import Keyring
 from bundler.verify.log_stage import judge_logs
-from bundler.verify.policy import KeylessSigner, KeySigner, Signer
+from bundler.verify.policy import KeylessSigner, KeySigner, Rule, Signer
 from bundler.verify.result import Check, DamageFact, Outcome, Report
 from bundler.verify.root_origins import origin_checks, origin_weaknesses
 from bundler.verify.run import Request, Verification
@@ -52,6 +52,8 @@ def judge_claims(
     Raises:
         SealiftError: what ends the run.
     """
+    if request.policy is not None:
+        request = replace(request, policy=request.policy.below(_judging_pin(request, run.head.opened)))
     report, standing = run.report, run.head.standing
     targets = standing.targets if standing else {}
     reader = _reader(archive, inventory, damaged, report)
@@ -183,6 +185,13 @@ def _as_it_was(bench: Bench, then: Keyring, judged: list[Judged]) -> tuple[Check
     return tuple(checks)
 
 
+def _judging_pin(request: Request, opened: OpenedTrust | None) -> str:
+    """The pin that vouches for the bundle, or the one in its place; empty where none does."""
+    if request.site is None or opened is None:
+        return ""
+    return str(request.site.judge_of(request.site.held(opened.roots.pin)).record.pin)
+
+
 def _is_open(signer: Signer) -> bool:
     return isinstance(signer, KeylessSigner) and not {str(signer.identity), str(signer.issuer)}.isdisjoint(_ANYTHING)
 
@@ -192,7 +201,8 @@ def _weakened(inventory: Inventory, request: Request) -> tuple[str, ...]:
     found = []
     if request.historic:
         found.append("--historic: an older delivery of this stream may pass")
-    used = []
+    used: list[Rule] = []
+    pins = 0 if request.site is None else sum(pin.record.retired is None for pin in request.site.loaded.pins)
     if request.policy is not None:
         rules = [request.policy.rule_for(image.name, image.digest, inventory.stream) for image in inventory.images]
         used = list(dict.fromkeys(rule for rule in rules if rule is not None))
@@ -206,4 +216,6 @@ def _weakened(inventory: Inventory, request: Request) -> tuple[str, ...]:
             found.append(f"rule {rule.label}: insecure_ignore_tlog, log entries of key signatures are not checked")
         if any(map(_is_open, signers)):
             found.append(f"rule {rule.label}: a pattern that matches any identity or any issuer")
+        if rule.stream is not None and rule.pin is None and pins > 1:
+            found.append(f"rule {rule.label}: stream {rule.stream} of any of {pins} pinned roots, for it names no pin")
     return tuple(found)

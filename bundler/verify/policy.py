@@ -87,7 +87,8 @@ class Demand:
 class Rule:
     """What images of these names (or digests), of this stream, have to show.
 
-    With `derived_from`, they have to be patched from an image of such a name, and that one has to show it.
+    With `derived_from`, they have to be patched from an image of such a name, and that one has to show it. With `pin`,
+    only what was delivered below that pinned root is spoken of: `here` is false until `Policy.below` has said so.
     """
 
     label: str
@@ -102,16 +103,20 @@ class Rule:
     allow_unsigned: bool
     derived_from: tuple[ImagePattern, ...] = ()
     vulnerabilities: VulnerabilityRule | None = None
+    pin: Digest | None = None
+    here: bool = True
 
     def applies(self, name: str, digest: Digest, stream: str) -> bool:
         """Whether this rule speaks of the image."""
-        if self.stream is not None and self.stream != stream:
+        if not self.here or self.stream not in (None, stream):
             return False
         return digest in self.digests or any(pattern.matches(name) for pattern in self.patterns)
 
     def try_on(self, name: str, digest: Digest, stream: str) -> RuleTrial:
         """Whether it does, and why."""
-        if self.stream is not None and self.stream != stream:
+        if not self.here:
+            return RuleTrial(self.label, False, f"it is about bundles below pin {self.pin}")
+        if self.stream not in (None, stream):
             return RuleTrial(self.label, False, f"it is about stream {self.stream}, the bundle is of {stream}")
         if digest in self.digests:
             return RuleTrial(self.label, True, "it names the digest")
@@ -123,7 +128,7 @@ class Rule:
 
     def covers(self, other: Rule) -> bool:
         """Whether this rule, standing first, leaves nothing to `other`."""
-        if self.stream not in (None, other.stream):
+        if self.stream not in (None, other.stream) or self.pin not in (None, other.pin):
             return False
         everything = any(map(covers_all, self.patterns))
         if not everything and not other.digests <= self.digests:
@@ -170,6 +175,15 @@ class Policy:
     strengthened: tuple[str, ...] = ()
     require_log_growth: bool = False
     site: str | None = None
+
+    def below(self, pin: str) -> Policy:
+        """This policy for what a pinned root vouches for: rules with another `pin` do not apply.
+
+        Args:
+            pin: text of the root's digest; of one that was given up, of that in its place. Empty: nobody vouches.
+        """
+        rules = (replace(rule, here=str(rule.pin) == pin) if rule.pin is not None else rule for rule in self.rules)
+        return replace(self, rules=tuple(rules))
 
     def requiring_proofs(self) -> Policy:
         """This policy with an inclusion proof behind every signature that it demands; stronger demands stay."""
@@ -226,7 +240,7 @@ def _parse_rule(fields: Fields, number: int) -> Rule:
     fields.only(
         "name", "images", "digests", "stream", "signature", "attestation", "provenance",
         "require", "platforms", "allow_omitted", "allow_unsigned", "derived_from",
-        "vulnerabilities",
+        "vulnerabilities", "pin",
     )  # fmt: skip
     where = f"rule[{number}]"
     patterns = tuple(parse_image_pattern(text) for text in _texts(fields, "images"))
@@ -237,6 +251,7 @@ def _parse_rule(fields: Fields, number: int) -> Rule:
     provenance = parse_provenance_rule(fields.fields("provenance")) if "provenance" in fields else None
     if provenance is not None and "provenance" not in require:
         require = (*require, "provenance")
+    pin = parse_digest(fields.text("pin")) if "pin" in fields else None
     vulnerabilities = _vulnerabilities(fields)
     if vulnerabilities is not None and not set(require) & {"sbom", "spdx", "cyclonedx"}:
         require = (*require, "sbom")
@@ -253,6 +268,8 @@ def _parse_rule(fields: Fields, number: int) -> Rule:
         allow_unsigned=_flag(fields, "allow_unsigned"),
         derived_from=tuple(parse_image_pattern(text) for text in _texts(fields, "derived_from")),
         vulnerabilities=vulnerabilities,
+        pin=pin,
+        here=pin is None,
     )
     if not rule.demands and not rule.require:
         raise wrong(where, "it demands nothing", "a signature, an attestation or `require`")

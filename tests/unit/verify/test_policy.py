@@ -95,6 +95,7 @@ BAD = {
     "platform-grammar": rule('require=["sbom"]\nplatforms = ["amd64"]'),
     "no-platforms": rule('require=["sbom"]\nplatforms = []'),
     "wildcard-without-registry": rule('require=["sbom"]', images='images = ["team/*"]'),
+    "bad-pin": rule('require=["sbom"]\npin = "main"'),
     "bad-digest": rule('require=["sbom"]', images='digests = ["sha256:ab"]'),
     "no-signatures": rule('require=["sbom"]\nsignature = []'),
     "no-requirements": rule(f"require = []\n[[rule.signature]]\n{KEYLESS}"),
@@ -333,6 +334,7 @@ UNREACHABLE = {
     "one-of-several": ('images = ["b", "ghcr.io/*", "a"]', 'images = ["a", "b", "ghcr.io/x"]'),
     "third": ('images = ["b"]', 'images = ["a"]', 'images = ["a:1"]'),
 }
+PIN = f"sha256:{'1' * 64}"
 REACHABLE = {
     "wider": ('images = ["a"]', 'images = ["a", "b"]'),
     "wider-pattern": ('images = ["ghcr.io/team/*"]', 'images = ["ghcr.io/team/**"]'),
@@ -340,6 +342,8 @@ REACHABLE = {
     "tags-by-pattern": ('images = ["ghcr.io/team/app:*"]', 'images = ["ghcr.io/team/app"]'),
     "another-stream": ('images = ["a"]\nstream = "plant"', 'images = ["a"]\nstream = "main"'),
     "any-stream": ('images = ["a"]\nstream = "plant"', 'images = ["a"]'),
+    "another-pin": (f'images = ["a"]\npin = "{PIN}"', f'images = ["a"]\npin = "{PIN.replace("1", "2")}"'),
+    "any-pin": (f'images = ["a"]\npin = "{PIN}"', 'images = ["a"]'),
     "digest-and-name": ('images = ["a"]', f'images = ["a"]\n{DIGEST}'),
     "digest-first": (DIGEST, 'images = ["a"]'),
     "neighbour": ('images = ["ghcr.io/team/*"]', 'images = ["ghcr.io/team-b/*"]'),

@@ -36,6 +36,7 @@ from trust_root.kept import open_kept_content
 from trust_root.keys import generate_key
 from trust_root.metadata import format_metadata
 from trust_root.pin import pin_root
+from trust_root.reanchor import reanchor
 from trust_root.site import load_site
 
 ACCEPTED = (0, "")
@@ -360,6 +361,37 @@ def test_one_trust_roots_material_does_not_judge_anothers_evidence(world: Campai
         keyed, 'format = 1\n[[rule]]\nimages = ["registry.example.org/app"]\n[[rule.signature]]\nkey = "team"'
     )
     assert verdict(report) == ACCEPTED
+
+
+def test_a_rule_may_name_the_pin_beside_the_stream(world: Campaign, tmp_path: Path) -> None:
+    """A stream is a name, which anybody may take who holds another root that this site has pinned."""
+    other = Campaign(tmp_path / "other", "alpha")
+    pins = [sha256_of(each.repository.pin) for each in (world, other)]
+    pin_root(world.state, other.repository.pin, pins[1], NOW, add=True)
+    bundles = world.deliver("alpha"), other.deliver("alpha")
+
+    def judged(*keys: str) -> list[tuple[tuple[int, str], bool]]:
+        policy = "\n".join(["format = 1", "[[rule]]", 'stream = "alpha"', *keys, KEYLESS.partition("[[rule]]")[2]])
+        reports = [world.report(bundle, policy) for bundle in bundles]
+        return [(verdict(each), any("names no pin" in line for line in each.weakened)) for each in reports]
+
+    held, refused = (ACCEPTED, False), ((1, "no-rule"), False)
+    assert judged() == [(ACCEPTED, True)] * 2
+    assert judged(f'pin = "{pins[0]}"') == [held, refused]
+    assert judged(f'pin = "{pins[1]}"') == [refused, held]
+    assert judged(f'pin = "{sha256_of(b"nobody")}"') == [refused] * 2
+
+
+def test_a_pin_in_a_rule_that_was_given_up_is_its_successors(world: Campaign, tmp_path: Path) -> None:
+    """What was accepted below it is judged by the one in its place, which the rule has to name."""
+    other = Campaign(tmp_path / "other", "alpha")
+    old, new = (sha256_of(each.repository.pin) for each in (world, other))
+    bundle = world.deliver("alpha")
+    policy = KEYLESS.replace("[[rule]]", f'[[rule]]\npin = "{old}"')
+    assert world.judge(bundle, policy) == ACCEPTED
+    reanchor(world.state, other.repository.pin, new, NOW, operators=("A", "B"), reason="lost")
+    assert world.judge(bundle, policy, historic=True) == (1, "no-rule")
+    assert world.judge(bundle, policy.replace(str(old), str(new)), historic=True) == ACCEPTED
 
 
 def test_two_pins_of_one_trust_root_share_one_memory(world: Campaign) -> None:
