@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import signal
-import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -63,6 +61,7 @@ def serve(
     Nothing is served unless every FILE passes this site's policy. Every byte is proved again before it is sent. It
     runs until it is stopped (Ctrl-C, SIGTERM), and answers 503 while trust or policy no longer hold.
     """
+    from bundler.cli.stopping import stop_signals
     from bundler.deliver.serve import check_place, open_server, require_newest, watch
 
     judging, place = Judging(**typed), _place(listen, tls_cert, tls_key)
@@ -75,9 +74,9 @@ def serve(
             return held[-1].run.report.exit_code
         require_newest(held)
         write = _silent if quiet else _log
-        with open_server(bundles, place, write=write, clock=clock) as server, _stop_signals() as stop:
+        with open_server(bundles, place, write=write, clock=clock) as server, stop_signals() as stop:
             _tell_offers(server, as_json=as_json)
-            watch(server, held, judging.again, stop, recheck * _SECONDS_A_MINUTE)
+            watch(server, held, judging.again, stop.wait, recheck * _SECONDS_A_MINUTE)
     return 0
 
 
@@ -137,25 +136,6 @@ def _progress(files: Sequence[str], *, quiet: bool) -> Iterator[tuple[Callable[[
             before += size_of(file) or 0
 
         yield end, lambda reached: bar.reach(before + reached)
-
-
-@contextmanager
-def _stop_signals() -> Iterator[threading.Event]:
-    """Set by SIGTERM or Ctrl-C while the block runs. The second one ends the process at once."""
-    stop = threading.Event()
-    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
-
-    def end(number: int, _frame: object) -> None:
-        signal.signal(number, before[signal.Signals(number)])
-        stop.set()
-
-    for number in before:
-        signal.signal(number, end)
-    try:
-        yield stop
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def _tell_opened(one: Opened, *, as_json: bool) -> None:

@@ -13,7 +13,6 @@ Rules of this module:
 from __future__ import annotations
 
 import os
-import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import datetime
@@ -267,7 +266,9 @@ def open_server(
         server.stop()
 
 
-def watch(server: Server, held: Sequence[Opened], judge: Judge, stop: threading.Event, seconds: float) -> None:
-    """Judge everything again every some seconds, until `stop` is set."""
-    while not stop.wait(seconds):
+def watch(
+    server: Server, held: Sequence[Opened], judge: Judge, is_over: Callable[[float], bool], seconds: float
+) -> None:
+    """Judge everything again every some seconds, until `is_over`, which waits so long at most, says that it is."""
+    while not is_over(seconds):
         server.judged(judge_again(held, judge))

@@ -84,7 +84,7 @@ def test_the_screen(scene: Scene) -> None:
     assert [line for line in result.out.splitlines() if len(line) > 80] == []
     out = told(result)
     assert f"by {IDENTITY} in cosign-attestation" in out
-    assert "scan report about the index" in out
+    assert "scan report about the whole of sha256:" in out
     assert "pkg:github/aquasecurity/trivy@0.68.1, scanned 2026-10-20" in out
     assert "(cosign vuln v1 with Trivy inside) its database: date not told 1 critical, 1 low in 2 parts" in out
     assert "scan report about linux/arm64: unsigned, no covering signature in referrer" in out

@@ -43,8 +43,10 @@ def diff_document(text: str = "text") -> dict[str, Any]:
     side = {
         "file": text, "trusted": True, "reason": "", "message": "", "stream": "main", "sequence": 1, "inventory": text,
         "created": "2026-11-01T12:00:00Z", "images": 8, "stored_size": 5_000_000,
+        "pin": "sha256:" + 64 * "b",
     }  # fmt: skip
     pair = {"removed": [text], "added": [text]}
+    data = {"records": 12_345, "modified": "2026-11-01T12:00:00Z", "digest": "sha256:" + 64 * "c"}
     packages = {
         "platform": "linux/amd64", "sboms": {"before": ["SPDX"], "after": ["SPDX"]}, "same": 3,
         "added": [changed(number, "", "1.0") for number in range(30)],
@@ -62,6 +64,7 @@ def diff_document(text: str = "text") -> dict[str, Any]:
     return {
         "diff": 1, "trusted": True, "different": True, "before": side, "after": side, "same": 3, "images": images,
         "bytes": {"shared": 1, "gone": 2, "new": 3},
+        "data": [{"source": text, "kind": "osv", "change": "removed", "before": data, "after": None}],
     }  # fmt: skip
 
 
