@@ -337,7 +337,8 @@ def test_watching_ends_when_it_is_told_to(tmp_path: Path) -> None:
     with scene.open() as held, scene.run(held) as server:
         scene.clock += timedelta(days=3000)
         stop = threading.Event()
-        watching = threading.Thread(target=watch, args=(server, held, lambda: scene.judge(read_only=True), stop, 0.01))
+        knobs = (server, held, lambda: scene.judge(read_only=True), stop.wait, 0.01)
+        watching = threading.Thread(target=watch, args=knobs)
         watching.start()
         for _ in range(500):
             if status(server, "/healthz") == 503:
