@@ -9,12 +9,22 @@ Rules of this module:
 
 from __future__ import annotations
 
+from bundler.digest import Digest
 from bundler.errors import TrustError
 from bundler.value import replace
 from trust_root.acceptance import Standing, compare
 from trust_root.delivery import Delivery, TimeBasis
 from trust_root.newest import HeldPin, OpenedTrust
 from trust_root.site import Site
+
+
+def vouching_pin(site: Site, pin: Digest) -> Digest:
+    """The pin whose word it is that something came below `pin`: that pin, or of one that was given up, its successor.
+
+    Raises:
+        TrustError: the site has no such pin (``no-pin``).
+    """
+    return site.judge_of(site.held(pin)).record.pin
 
 
 def stand_again(

@@ -24,7 +24,7 @@ from bundler.vulnerability.vex import Subject, VexBook, VexSource
 
 def authors_for(policy: Policy | None, name: str, digest: Digest, owner: Owner) -> tuple[str, ...]:
     """Authors of unsigned VEX whose word the policy takes for this image of `owner`."""
-    rule = None if policy is None else policy.below(owner.pin).rule_for(name, digest, owner.stream)
+    rule = None if policy is None else replace(policy, pin=owner.pin).rule_for(name, digest, owner.stream)
     return () if rule is None or rule.vulnerabilities is None else rule.vulnerabilities.vex_authors
 
 

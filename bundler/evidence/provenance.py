@@ -23,11 +23,11 @@ import re
 from bundler import limits
 from bundler.errors import MalformedError
 from bundler.evidence.kind import provenance_version
-from bundler.evidence.provenance_parts import WHAT, inner, one_of, text
+from bundler.evidence.provenance_parts import WHAT, one_of, text
 from bundler.evidence.provenance_refs import read_refs
 from bundler.evidence.statement import Statement
 from bundler.fields import Fields
-from bundler.oci.spelling import check_spelling
+from bundler.oci.spelling import check_spelling, inner
 from bundler.strict_json import parse_foreign
 from bundler.value import dataclass
 

@@ -24,11 +24,11 @@ from typing import Any
 from bundler import limits
 from bundler.evidence.kind import provenance_version
 from bundler.evidence.provenance import Provenance, read_provenance, split_source
-from bundler.evidence.provenance_parts import WHAT, first_text, inner
+from bundler.evidence.provenance_parts import WHAT, first_text
 from bundler.evidence.statement import Statement
 from bundler.fields import Fields
 from bundler.moment import parse_foreign_moment
-from bundler.oci.spelling import check_spelling
+from bundler.oci.spelling import check_spelling, inner
 from bundler.strict_json import parse_foreign
 from bundler.value import dataclass, field
 

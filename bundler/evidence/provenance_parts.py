@@ -14,18 +14,6 @@ from bundler.oci.spelling import check_spelling
 WHAT = "provenance"
 
 
-def inner(fields: Fields | None, key: str) -> Fields | None:
-    """A nested object; None when it is absent or null.
-
-    Raises:
-        MalformedError: another type (code ``field-type``), or a key that only folds to it (``field-case``).
-    """
-    if fields is None:
-        return None
-    check_spelling(fields, frozenset({key}))
-    return fields.fields(key) if fields.raw(key) is not None else None
-
-
 def text(fields: Fields | None, key: str) -> str | None:
     """A text; None when absent, null or empty.
 

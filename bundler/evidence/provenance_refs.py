@@ -20,8 +20,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from bundler.evidence.provenance_parts import inner, one_of, text
+from bundler.evidence.provenance_parts import one_of, text
 from bundler.fields import Fields
+from bundler.oci.spelling import inner
 
 _HEADS, _TAGS = "refs/heads/", "refs/tags/"
 _COMMIT = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}", re.ASCII)

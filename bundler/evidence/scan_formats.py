@@ -25,14 +25,13 @@ from bundler.evidence.scan_parts import (
     UpstreamScan,
     array,
     counted,
-    inner,
     moment,
     severity_of,
     text,
     texts,
 )
 from bundler.fields import Fields
-from bundler.oci.spelling import check_spelling
+from bundler.oci.spelling import check_spelling, inner
 
 TRIVY, GRYPE, SARIF = "Trivy", "Grype", "SARIF"
 _TRIVY_SCHEMA = 2

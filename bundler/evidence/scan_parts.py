@@ -76,18 +76,6 @@ class UpstreamScan:
         return None if self.counts is None else sum(self.counts.values())
 
 
-def inner(fields: Fields | None, key: str) -> Fields | None:
-    """A nested object; None when it is absent or null.
-
-    Raises:
-        MalformedError: another type (code ``field-type``), or a key that only folds to it (``field-case``).
-    """
-    if fields is None:
-        return None
-    check_spelling(fields, frozenset({key}))
-    return fields.fields(key) if fields.raw(key) is not None else None
-
-
 def text(fields: Fields | None, key: str) -> str:
     """A text; empty when it is absent or null.
 

@@ -26,12 +26,12 @@ from bundler.errors import MalformedError, RejectedError
 from bundler.evidence.kind import COSIGN_SBOM, REFERRER, scan_form
 from bundler.evidence.sbom_parts import Spelling
 from bundler.evidence.scan_formats import read_scanner_document
-from bundler.evidence.scan_parts import WHAT, UpstreamScan, array, counted, inner, moment, rated, text, worst
+from bundler.evidence.scan_parts import WHAT, UpstreamScan, array, counted, moment, rated, text, worst
 from bundler.evidence.statement import Statement
 from bundler.fields import Fields
 from bundler.oci.descriptor import Descriptor
 from bundler.oci.manifest import ImageManifest
-from bundler.oci.spelling import check_spelling
+from bundler.oci.spelling import check_spelling, inner
 from bundler.strict_json import collector_paused, parse_foreign
 from bundler.value import replace
 

@@ -27,3 +27,15 @@ def check_spelling(fields: Fields, known: frozenset[str]) -> None:
         meant = folded.get(key.casefold())
         if meant is not None and key != meant:
             raise MalformedError("field-case", fields.what, f"{fields.where}.{key}".lstrip("."), got=key, want=meant)
+
+
+def inner(fields: Fields | None, key: str) -> Fields | None:
+    """A nested object; None when it is absent or null.
+
+    Raises:
+        MalformedError: another type (code ``field-type``), or a key that only folds to it (``field-case``).
+    """
+    if fields is None:
+        return None
+    check_spelling(fields, frozenset({key}))
+    return fields.fields(key) if fields.raw(key) is not None else None

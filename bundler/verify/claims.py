@@ -24,11 +24,12 @@ from bundler.verify.data import JudgedData, Keepsakes, judge_data
 from bundler.verify.images import Bench, Judged, judge_image
 from bundler.verify.keyring import Keyring
 from bundler.verify.log_stage import judge_logs
-from bundler.verify.policy import KeylessSigner, KeySigner, Rule, Signer
+from bundler.verify.policy import KeylessSigner, KeySigner, Policy, Rule, Signer
 from bundler.verify.result import Check, DamageFact, Outcome, Report
 from bundler.verify.root_origins import origin_checks, origin_weaknesses
 from bundler.verify.run import Request, Verification
 from trust_root.newest import OpenedTrust
+from trust_root.standing import vouching_pin
 from trust_root.stream_signature import stream_keys
 
 if TYPE_CHECKING:
@@ -53,7 +54,8 @@ def judge_claims(
         SealiftError: what ends the run.
     """
     if request.policy is not None:
-        request = replace(request, policy=request.policy.below(_judging_pin(request, run.head.opened)))
+        request = replace(request, policy=replace(request.policy, pin=_vouching_pin(request, run.head.opened)))
+    rules = tuple(_rules(inventory, request.policy))
     report, standing = run.report, run.head.standing
     targets = standing.targets if standing else {}
     reader = _reader(archive, inventory, damaged, report)
@@ -67,7 +69,7 @@ def judge_claims(
     if site is not None and not site.read_only and request.basis.source != "typed":
         keeps = site.settings.keep.sboms or site.settings.keep.data
     bench = replace(bench, keep=keeps)
-    with _vulnerability_data(archive, inventory, data, request, run.head.opened) as found:
+    with _vulnerability_data(archive, inventory, data, request, rules) as found:
         bench = replace(bench, vulnerabilities=found)
         judged = [judge_image(image, bench) for image in inventory.images]
         then = _judge_then(bench, judged, request, run)
@@ -77,7 +79,7 @@ def judge_claims(
         run.keepsakes = Keepsakes(tuple(item.papers for item in judged), data.complete)
     report.checks = _bundle_checks(inventory, judged, data, request)
     report.checks += origin_checks(targets)
-    report.weakened = (*_weakened(inventory, request), *origin_weaknesses(targets))
+    report.weakened = (*_weakened(rules, request), *origin_weaknesses(targets))
     report.checks += then
     run.times = tuple(time for item in judged for time in item.times)
     _judge_logs(inventory, bench.keyring, judged, request, run)
@@ -85,23 +87,19 @@ def judge_claims(
 
 @contextmanager
 def _vulnerability_data(
-    archive: ArchiveReader, inventory: Inventory, data: JudgedData, request: Request, opened: OpenedTrust | None
+    archive: ArchiveReader, inventory: Inventory, data: JudgedData, request: Request, rules: tuple[Rule, ...]
 ) -> Iterator[VulnerabilityData | None]:
     """What images are held against, if a rule that applies to any of them asks for it."""
-    policy = request.policy
-    rules = (
-        [policy.rule_for(image.name, image.digest, inventory.stream) for image in inventory.images] if policy else []
-    )
-    if not any(rule is not None and rule.vulnerabilities is not None for rule in rules):
+    if all(rule.vulnerabilities is None for rule in rules):
         yield None
         return
     from bundler.verify.vulnerability_stage import Carried, open_vulnerability_data  # noqa: PLC0415  few runs need it
-    from bundler.vulnerability.recollection import kept_items, owner_of  # noqa: PLC0415
+    from bundler.vulnerability.recollection import kept_items  # noqa: PLC0415
+    from bundler.vulnerability.shelf import Owner  # noqa: PLC0415
 
-    if request.site is None or opened is None:
+    if request.site is None or request.policy is None or not request.policy.pin:
         raise RuntimeError("claims are judged at a site only")
-    owner = owner_of(request.site, opened.roots.pin, inventory.stream)
-    carried = Carried(archive, inventory, data.complete, owner)
+    carried = Carried(archive, inventory, data.complete, Owner(inventory.stream, request.policy.pin))
     kept = kept_items(request.site)
     with open_vulnerability_data(carried, kept, request.workplace, request.basis) as found:
         yield found
@@ -185,28 +183,30 @@ def _as_it_was(bench: Bench, then: Keyring, judged: list[Judged]) -> tuple[Check
     return tuple(checks)
 
 
-def _judging_pin(request: Request, opened: OpenedTrust | None) -> str:
+def _vouching_pin(request: Request, opened: OpenedTrust | None) -> str:
     """The pin that vouches for the bundle, or the one in its place; empty where none does."""
-    if request.site is None or opened is None:
-        return ""
-    return str(request.site.judge_of(request.site.held(opened.roots.pin)).record.pin)
+    return "" if request.site is None or opened is None else str(vouching_pin(request.site, opened.roots.pin))
+
+
+def _rules(inventory: Inventory, policy: Policy | None) -> Iterator[Rule]:
+    """The rules that speak of this bundle's images, each once."""
+    found = (
+        [policy.rule_for(image.name, image.digest, inventory.stream) for image in inventory.images] if policy else []
+    )
+    yield from (rule for rule in dict.fromkeys(found) if rule is not None)
 
 
 def _is_open(signer: Signer) -> bool:
     return isinstance(signer, KeylessSigner) and not {str(signer.identity), str(signer.issuer)}.isdisjoint(_ANYTHING)
 
 
-def _weakened(inventory: Inventory, request: Request) -> tuple[str, ...]:
+def _weakened(rules: tuple[Rule, ...], request: Request) -> tuple[str, ...]:
     """Every option in force that lowers safety, so that no report hides one."""
     found = []
     if request.historic:
         found.append("--historic: an older delivery of this stream may pass")
-    used: list[Rule] = []
     pins = 0 if request.site is None else sum(pin.record.retired is None for pin in request.site.loaded.pins)
-    if request.policy is not None:
-        rules = [request.policy.rule_for(image.name, image.digest, inventory.stream) for image in inventory.images]
-        used = list(dict.fromkeys(rule for rule in rules if rule is not None))
-    for rule in used:
+    for rule in rules:
         if rule.allow_unsigned:
             found.append(f"rule {rule.label}: allow_unsigned, statements that nobody signed count")
         if rule.allow_omitted:

@@ -78,16 +78,16 @@ class Bench:
 
 def judge_image(image: Image, bench: Bench) -> Judged:
     """Judge one image; what is wrong with it becomes checks, and nothing here ends the run but disk errors."""
+    rule = bench.policy.rule_for(image.name, image.digest, bench.inventory.stream) if bench.policy else None
     try:
         complete = open_image(image, bench.inventory, bench.read_blob)
     except DamagedError as error:
         check = Check("integrity", Outcome.DAMAGED, error.code, error.which, str(error))
-        return Judged(_result(image, bench, (check,), (), 0), None, ())
+        return Judged(_result(image, bench, rule, (check,)), None, ())
     except ITEM_FAILURES as error:
         check = Check("completeness", Outcome.FAILED, error.code, detail=str(error))
-        return Judged(_result(image, bench, (check,), (), 0), None, ())
+        return Judged(_result(image, bench, rule, (check,)), None, ())
     evidence = open_evidence(complete, bench.keyring, bench.read_blob, bench.at)
-    rule = bench.policy.rule_for(image.name, image.digest, bench.inventory.stream) if bench.policy else None
     met = Met()
     checks: tuple[Check, ...]
     around = Surroundings(bench.inventory, bench.keyring, bench.read_blob, bench.stream_keys, bench.at)
@@ -111,7 +111,7 @@ def judge_image(image: Image, bench: Bench) -> Judged:
     seen = seen_logs(evidence, bench.inventory.created_at)
     papers = _papers(complete, evidence, facts) if bench.keep else ()
     scans = _scans(complete, evidence, facts, bench.read_blob)
-    result = replace(_result(image, bench, checks, facts, size_bytes), scans=scans)
+    result = replace(_result(image, bench, rule, checks, facts=facts, size_bytes=size_bytes), scans=scans)
     return Judged(result, complete, signed_times(evidence), exhibits, seen, papers)
 
 
@@ -162,9 +162,14 @@ def _damage(complete: CompleteImage, damaged: frozenset[Digest]) -> tuple[Check,
 
 
 def _result(
-    image: Image, bench: Bench, checks: tuple[Check, ...], facts: tuple[EvidenceFact, ...], size_bytes: int
+    image: Image,
+    bench: Bench,
+    rule: Rule | None,
+    checks: tuple[Check, ...],
+    *,
+    facts: tuple[EvidenceFact, ...] = (),
+    size_bytes: int = 0,
 ) -> ImageResult:
-    rule = bench.policy.rule_for(image.name, image.digest, bench.inventory.stream) if bench.policy else None
     return ImageResult(
         name=image.name,
         digest=image.digest,
@@ -176,14 +181,13 @@ def _result(
         evidence=facts,
         searches=tuple((search.subject, search.place, search.answer) for search in image.searches),
         size_bytes=size_bytes,
-        explanation=_explain(image, bench) if bench.explain else None,
+        explanation=_explain(image, bench, rule) if bench.explain else None,
         digest_origin=image.digest_origin,
     )
 
 
-def _explain(image: Image, bench: Bench) -> Explanation:
+def _explain(image: Image, bench: Bench, rule: Rule | None) -> Explanation:
     if bench.policy is None:
         return Explanation((), ())
-    name, digest, stream = image.name, image.digest, bench.inventory.stream
-    rule = bench.policy.rule_for(name, digest, stream)
-    return Explanation(bench.policy.explain(name, digest, stream), rule.demanded if rule else ())
+    trials = bench.policy.explain(image.name, image.digest, bench.inventory.stream)
+    return Explanation(trials, rule.demanded if rule else ())

@@ -88,7 +88,7 @@ class Rule:
     """What images of these names (or digests), of this stream, have to show.
 
     With `derived_from`, they have to be patched from an image of such a name, and that one has to show it. With `pin`,
-    only what was delivered below that pinned root is spoken of: `here` is false until `Policy.below` has said so.
+    only what was delivered below that pinned root is spoken of.
     """
 
     label: str
@@ -103,18 +103,17 @@ class Rule:
     allow_unsigned: bool
     derived_from: tuple[ImagePattern, ...] = ()
     vulnerabilities: VulnerabilityRule | None = None
-    pin: Digest | None = None
-    here: bool = True
+    pin: str | None = None
 
-    def applies(self, name: str, digest: Digest, stream: str) -> bool:
+    def applies(self, name: str, digest: Digest, stream: str, pin: str) -> bool:
         """Whether this rule speaks of the image."""
-        if not self.here or self.stream not in (None, stream):
+        if self.pin not in (None, pin) or self.stream not in (None, stream):
             return False
         return digest in self.digests or any(pattern.matches(name) for pattern in self.patterns)
 
-    def try_on(self, name: str, digest: Digest, stream: str) -> RuleTrial:
+    def try_on(self, name: str, digest: Digest, stream: str, pin: str) -> RuleTrial:
         """Whether it does, and why."""
-        if not self.here:
+        if self.pin not in (None, pin):
             return RuleTrial(self.label, False, f"it is about bundles below pin {self.pin}")
         if self.stream not in (None, stream):
             return RuleTrial(self.label, False, f"it is about stream {self.stream}, the bundle is of {stream}")
@@ -166,6 +165,8 @@ class Policy:
     Attributes:
         strengthened: options that demand more than the file does.
         site: the only site that may judge by this policy, or None for any.
+        pin: digest of the pinned root that vouches for what is judged (of one that was given up, of that in its
+            place), as text; empty while none does.
         require_log_growth: logs that vouch for evidence must be proved to have only grown since the site saw them.
     """
 
@@ -175,15 +176,7 @@ class Policy:
     strengthened: tuple[str, ...] = ()
     require_log_growth: bool = False
     site: str | None = None
-
-    def below(self, pin: str) -> Policy:
-        """This policy for what a pinned root vouches for: rules with another `pin` do not apply.
-
-        Args:
-            pin: text of the root's digest; of one that was given up, of that in its place. Empty: nobody vouches.
-        """
-        rules = (replace(rule, here=str(rule.pin) == pin) if rule.pin is not None else rule for rule in self.rules)
-        return replace(self, rules=tuple(rules))
+    pin: str = ""
 
     def requiring_proofs(self) -> Policy:
         """This policy with an inclusion proof behind every signature that it demands; stronger demands stay."""
@@ -203,14 +196,14 @@ class Policy:
         """Every rule tried on an image, in order, up to the one that applies."""
         trials: list[RuleTrial] = []
         for rule in self.rules:
-            trials.append(rule.try_on(name, digest, stream))
+            trials.append(rule.try_on(name, digest, stream, self.pin))
             if trials[-1].applies:
                 break
         return tuple(trials)
 
     def rule_for(self, name: str, digest: Digest, stream: str) -> Rule | None:
         """The first rule that applies, or None."""
-        return next((rule for rule in self.rules if rule.applies(name, digest, stream)), None)
+        return next((rule for rule in self.rules if rule.applies(name, digest, stream, self.pin)), None)
 
 
 def parse_policy(raw: bytes) -> Policy:
@@ -251,7 +244,7 @@ def _parse_rule(fields: Fields, number: int) -> Rule:
     provenance = parse_provenance_rule(fields.fields("provenance")) if "provenance" in fields else None
     if provenance is not None and "provenance" not in require:
         require = (*require, "provenance")
-    pin = parse_digest(fields.text("pin")) if "pin" in fields else None
+    pin = str(parse_digest(fields.text("pin"))) if "pin" in fields else None
     vulnerabilities = _vulnerabilities(fields)
     if vulnerabilities is not None and not set(require) & {"sbom", "spdx", "cyclonedx"}:
         require = (*require, "sbom")
@@ -269,7 +262,6 @@ def _parse_rule(fields: Fields, number: int) -> Rule:
         derived_from=tuple(parse_image_pattern(text) for text in _texts(fields, "derived_from")),
         vulnerabilities=vulnerabilities,
         pin=pin,
-        here=pin is None,
     )
     if not rule.demands and not rule.require:
         raise wrong(where, "it demands nothing", "a signature, an attestation or `require`")
