@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from bundler.verify.pipeline import Request
     from bundler.verify.policy import Policy
     from bundler.verify.result import Report
+    from trust_root.delivery import TimeBasis
     from trust_root.site import Site
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
@@ -56,7 +57,7 @@ def judging_options(command: _Command) -> _Command:
 
 @dataclass(frozen=True, slots=True)
 class Judging:
-    """What was typed about judging; made from the values of `judging_options`."""
+    """What was typed about judging; a command that hands on makes it from the values of `judging_options`."""
 
     policy_file: str | None
     historic: bool
@@ -83,27 +84,39 @@ class Judging:
             UsageError: the policy. TrustError: it is not the one that site.toml names (``policy-digest``), or the clock
                 is behind (``clock-behind``).
         """
-        from bundler.verify.pipeline import Request
         from trust_root.delivery import time_basis
 
-        return Request(
-            basis=time_basis(clock(), site.floor),
-            site=site,
-            policy=load_policy(
-                self.policy_file,
-                site,
-                require_proofs=self.require_inclusion_proof,
-                require_growth=self.require_log_growth,
-            ),
-            historic=self.historic,
-            threads=self.threads,
-            workplace=None if site.read_only else site.folder / "vulnerabilities",
-            progress=reach,
-        )
+        return make_request(self, site, time_basis(clock(), site.floor), reach)
 
     def again(self) -> Request:
         """What to judge by now, at the site as it is now; nothing is written."""
         return self.request(self.site(read_only=True))
+
+
+def make_request(
+    typed: Judging, site: Site | None, basis: TimeBasis, reach: Callable[[int], None] | None = None
+) -> Request:
+    """What to judge by at this time. Indexes of vulnerability data are kept at the site, if anything is written there.
+
+    Raises:
+        UsageError, TrustError: as `load_policy`.
+    """
+    from bundler.verify.pipeline import Request
+
+    policy = load_policy(
+        typed.policy_file, site,
+        require_proofs=typed.require_inclusion_proof, require_growth=typed.require_log_growth,
+    )  # fmt: skip
+    writes = site is not None and not site.read_only and basis.source != "typed"
+    return Request(
+        basis=basis,
+        site=site,
+        policy=policy,
+        historic=typed.historic,
+        threads=typed.threads,
+        workplace=site.folder / "vulnerabilities" if site is not None and writes else None,
+        progress=reach,
+    )
 
 
 def load_policy(

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 
 import click
 
-from bundler.cli.judging import load_policy, print_report, size_of
-from bundler.cli.options import clock, state_folder
+from bundler.cli.judging import Judging, make_request, print_report, size_of
+from bundler.cli.options import clock
 from bundler.errors import MalformedError, UsageError
 from bundler.value import dataclass, replace
 
@@ -73,7 +73,8 @@ def verify(file: str, as_json: bool, html: str | None, quiet: bool, **typed: Any
     from bundler.cli.console import progress
     from bundler.verify.pipeline import verify_bundle
 
-    options = _Options(**typed)
+    own = {name: typed.pop(name) for name in ("at", "reason", "read_only", "integrity_only", "explain")}
+    options = _Options(Judging(**typed), **own)
     with ExitStack() as stack:
         page = None if html is None else stack.enter_context(_new_page(Path(html)))
         site = _load_site(options)
@@ -97,29 +98,21 @@ def _settle(site: Site, run: Verification, archive: ArchiveReader) -> None:
 class _Options:
     """What was typed, beside FILE."""
 
-    policy_file: str | None
+    judging: Judging
     at: str | None
     reason: str | None
-    historic: bool
-    min_sequence: int
     read_only: bool
     integrity_only: bool
-    require_inclusion_proof: bool
-    require_log_growth: bool
     explain: bool
-    state: str | None
-    threads: int | None
 
 
 def _load_site(options: _Options) -> Site | None:
     """The site's state; None for `--integrity-only`, which needs no pin."""
-    from trust_root.site import load_site
-
+    judging = options.judging
     if not options.integrity_only:
-        folder = state_folder(options.state)
-        return load_site(folder, read_only=options.read_only, min_sequence=options.min_sequence)
-    demands = (options.require_inclusion_proof, options.require_log_growth)
-    if any((options.policy_file, options.at, options.historic, *demands, options.explain)):
+        return judging.site(read_only=options.read_only)
+    demands = (judging.require_inclusion_proof, judging.require_log_growth)
+    if any((judging.policy_file, options.at, judging.historic, *demands, options.explain)):
         raise UsageError(
             "usage", "option", "--integrity-only", got="with an option about claims", want="alone",
             hints=["--integrity-only proves nothing about claims; leave it out to verify"],
@@ -129,7 +122,6 @@ def _load_site(options: _Options) -> Site | None:
 
 def _request(options: _Options, site: Site | None, reach: Callable[[int], None]) -> Request:
     from bundler.moment import parse_typed_moment
-    from bundler.verify.pipeline import Request
     from trust_root.delivery import time_basis
 
     at = None
@@ -138,22 +130,9 @@ def _request(options: _Options, site: Site | None, reach: Callable[[int], None])
             at = parse_typed_moment(options.at)
         except MalformedError as error:
             raise UsageError("usage", "option", "--at", got=options.at, want="2027-03-01T00:00Z") from error
-    return Request(
-        basis=time_basis(clock(), site.floor if site else None, at, options.reason),
-        site=site,
-        policy=load_policy(
-            options.policy_file,
-            site,
-            require_proofs=options.require_inclusion_proof,
-            require_growth=options.require_log_growth,
-        ),
-        historic=options.historic,
-        explain=options.explain,
-        integrity_only=options.integrity_only,
-        threads=options.threads,
-        workplace=None if site is None or site.read_only or at is not None else site.folder / "vulnerabilities",
-        progress=reach,
-    )
+    basis = time_basis(clock(), site.floor if site else None, at, options.reason)
+    request = make_request(options.judging, site, basis, reach)
+    return replace(request, explain=options.explain, integrity_only=options.integrity_only)
 
 
 @contextmanager

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from bundler.digest import sha256_of
 from bundler.errors import EnvError, SealiftError, TrustError, UnsupportedError
 from bundler.strict_json import format_canonical
+from tests.simulators.killed import is_killed
 from tests.simulators.tuf_repository import START
 from trust_root.ceremony import check_content, publish
 from trust_root.client import open_trust
@@ -380,29 +381,7 @@ class TestKilled:
     """Stopped before any rename or removal: the old state or the new one, and the same step can be taken again."""
 
     def stopped(self, monkeypatch: pytest.MonkeyPatch, count: int, act: Callable[[], object]) -> bool:
-        class Killed(BaseException):
-            pass
-
-        left = [count]
-
-        def counting(real: Callable[..., object]) -> Callable[..., object]:
-            def call(*arguments: object, **options: object) -> object:
-                if left[0] == 0:
-                    raise Killed
-                left[0] -= 1
-                return real(*arguments, **options)
-
-            return call
-
-        for name in ("rename", "unlink"):
-            monkeypatch.setattr(Path, name, counting(getattr(Path, name)))
-        try:
-            act()
-        except Killed:
-            return True
-        finally:
-            monkeypatch.undo()
-        return False
+        return is_killed(monkeypatch, count, act, ("rename", "unlink"))
 
     @pytest.mark.parametrize("count", range(12))
     def test_founding(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, count: int) -> None:

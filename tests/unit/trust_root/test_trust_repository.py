@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import shutil
 import stat
@@ -20,6 +19,7 @@ from hypothesis import strategies as st
 
 from bundler.digest import sha256_of
 from bundler.errors import EnvError, SealiftError, TrustError
+from tests.simulators.killed import is_killed
 from tests.simulators.tuf_repository import START
 from trust_root.ceremony import check_content, create, publish
 from trust_root.client import open_trust
@@ -424,32 +424,12 @@ class TestPublish:
 
 
 class TestKilled:
-    """Stopped before any rename or removal, the repository is old or new, and the next run goes on."""
-
-    def _stopped(self, monkeypatch: pytest.MonkeyPatch, count: int, act: Callable[[], object]) -> None:
-        class Killed(BaseException):
-            pass
-
-        left = [count]
-
-        def counting(real: Callable[..., object]) -> Callable[..., object]:
-            def call(*arguments: object, **options: object) -> object:
-                if left[0] == 0:
-                    raise Killed
-                left[0] -= 1
-                return real(*arguments, **options)
-
-            return call
-
-        monkeypatch.setattr(Path, "rename", counting(Path.rename))
-        with contextlib.suppress(Killed):
-            act()
-        monkeypatch.undo()
+    """Stopped before any rename, the repository is old or new, and the next run goes on."""
 
     @pytest.mark.parametrize("count", range(6))
     def test_export(self, house: House, monkeypatch: pytest.MonkeyPatch, count: int) -> None:
         house.export(b"one")
-        self._stopped(monkeypatch, count, lambda: house.export(b"two"))
+        is_killed(monkeypatch, count, lambda: house.export(b"two"))
         after = house.export(b"three")
         signed = count > 0  # from then on the pending record stands, and "two" may have left
         assert (after.sequence, after.previous) == ((3, sha256_of(b"two")) if signed else (2, sha256_of(b"one")))
@@ -457,7 +437,7 @@ class TestKilled:
     @pytest.mark.parametrize("count", range(6))
     def test_publish(self, house: House, monkeypatch: pytest.MonkeyPatch, count: int) -> None:
         key = public_key()
-        self._stopped(monkeypatch, count, lambda: house.publish(keys__a_dot_pub=key))
+        is_killed(monkeypatch, count, lambda: house.publish(keys__a_dot_pub=key))
         contents = read_repository(house.repository).contents
         assert contents in ({}, {"keys/a.pub": key})
         house.publish(keys__b_dot_pub=key)
@@ -466,7 +446,7 @@ class TestKilled:
     @pytest.mark.parametrize("count", range(11))
     def test_create(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, count: int) -> None:
         repository, keys = tmp_path / "r", tmp_path / "k"
-        self._stopped(monkeypatch, count, lambda: make(repository, keys))
+        is_killed(monkeypatch, count, lambda: make(repository, keys))
         if repository.exists():
             assert read_repository(repository).stream == "m"
             assert keys.exists()
