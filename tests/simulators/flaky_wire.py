@@ -3,6 +3,9 @@
 with FlakyWire(registry.port, cuts=[3_000_000, 5_000_000]) as wire:
     ...                                                       # talk to 127.0.0.1:wire.port
 with FlakyWire(registry.port, jams_at=3_000_000) as wire:     # then nothing gets through, and nothing is cut
+
+The server hears of a cut first, and the client when the server is done with what it had: else a client that asks at
+once how far it came would hear now this and now that.
 """
 
 from __future__ import annotations
@@ -10,10 +13,36 @@ from __future__ import annotations
 import contextlib
 import socket
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from typing import Self
 
 _PIECE_BYTES = 64 * 1024
+_NOTICE_SECONDS = 20  # for a server that does not close: the client is not kept waiting for ever
+
+
+@dataclass(eq=False)
+class _Line:
+    """One connection from a client, and ours to the server."""
+
+    client: socket.socket
+    server: socket.socket
+    is_cut: bool = False
+    server_is_done: threading.Event = field(default_factory=threading.Event)
+
+    def cut(self) -> None:
+        """Nothing more goes either way; returns when the server has closed."""
+        self.is_cut = True
+        with contextlib.suppress(OSError):
+            self.server.shutdown(socket.SHUT_WR)
+        self.server_is_done.wait(_NOTICE_SECONDS)
+        self.close()
+
+    def close(self) -> None:
+        for connection in (self.client, self.server):
+            with contextlib.suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
+            connection.close()
 
 
 class FlakyWire:
@@ -25,7 +54,7 @@ class FlakyWire:
         self._target = port
         self._cuts = sorted(cuts)
         self._carried = 0
-        self._open: set[socket.socket] = set()
+        self._open: set[_Line] = set()
         self._threads: list[threading.Thread] = []
         self._lock = threading.Lock()
         self.times_cut = 0
@@ -44,12 +73,15 @@ class FlakyWire:
         with contextlib.suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
-        self._cut_all()
+        with self._lock:
+            lines = set(self._open)
+        for line in lines:
+            line.close()
         for thread in self._threads:
             thread.join()
 
-    def _start(self, work: object, *args: socket.socket) -> None:
-        thread = threading.Thread(target=work, args=args)  # type: ignore[arg-type]
+    def _start(self, work: Callable[..., None], *args: _Line) -> None:
+        thread = threading.Thread(target=work, args=args)
         self._threads.append(thread)
         thread.start()
 
@@ -57,28 +89,32 @@ class FlakyWire:
         with contextlib.suppress(OSError):
             while True:
                 client, _ = self._listener.accept()
-                server = socket.create_connection(("127.0.0.1", self._target))
+                line = _Line(client, socket.create_connection(("127.0.0.1", self._target)))
                 with self._lock:
-                    self._open |= {client, server}
-                self._start(self._carry_up, client, server)
-                self._start(self._carry_down, server, client)
+                    self._open.add(line)
+                self._start(self._carry_up, line)
+                self._start(self._carry_down, line)
 
-    def _carry_up(self, client: socket.socket, server: socket.socket) -> None:
+    def _carry_up(self, line: _Line) -> None:
         with contextlib.suppress(OSError):
-            while piece := client.recv(_PIECE_BYTES):
+            while not line.is_cut and (piece := line.client.recv(_PIECE_BYTES)):
                 left = self._count(len(piece))
                 if self._jams_at is not None and self._carried > self._jams_at:
                     self._ended.wait()
-                server.sendall(piece[:left])
+                line.server.sendall(piece[:left])
                 if left < len(piece):
                     self._cut_all()
-        self._close(client, server)
+        if not line.is_cut:
+            self._close(line)
 
-    def _carry_down(self, server: socket.socket, client: socket.socket) -> None:
+    def _carry_down(self, line: _Line) -> None:
         with contextlib.suppress(OSError):
-            while piece := server.recv(_PIECE_BYTES):
-                client.sendall(piece)
-        self._close(client, server)
+            while piece := line.server.recv(_PIECE_BYTES):
+                if not line.is_cut:
+                    line.client.sendall(piece)
+        line.server_is_done.set()
+        if not line.is_cut:
+            self._close(line)
 
     def _count(self, size_bytes: int) -> int:
         """How many of these bytes get through."""
@@ -93,13 +129,11 @@ class FlakyWire:
 
     def _cut_all(self) -> None:
         with self._lock:
-            connections, self._open = self._open, set()
-        self._close(*connections)
+            lines, self._open = self._open, set()
+        for line in lines:
+            line.cut()
 
-    def _close(self, *connections: socket.socket) -> None:
+    def _close(self, line: _Line) -> None:
         with self._lock:
-            self._open -= set(connections)
-        for connection in connections:
-            with contextlib.suppress(OSError):
-                connection.shutdown(socket.SHUT_RDWR)
-            connection.close()
+            self._open.discard(line)
+        line.close()
