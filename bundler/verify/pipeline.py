@@ -101,6 +101,8 @@ def _go_through_again(archive: ArchiveReader, before: Verification, request: Req
     site, inventory, delivery, stood = request.site, before.inventory, before.head.delivery, before.head.standing
     if site is None or inventory is None or delivery is None or stood is None:
         raise RuntimeError("only a bundle that passed at a site is judged again")
+    if request.policy is not None:
+        _check_policy_site(site, request.policy)
     run.inventory, run.head.delivery = inventory, delivery
     opened = run.head.opened = open_for_site(site, archive.trust_files, request.basis)
     # `--historic` was typed for those that were historic then; it shields no other from keys that were rotated since.

@@ -179,6 +179,10 @@ def policy_names_others(scene: Scene) -> None:
     scene.policy = OPEN_POLICY.replace('"**"', '"ghcr.io/**"')
 
 
+def policy_is_of_another_site(scene: Scene) -> None:
+    scene.policy = f'site = "plant-8"\n{OPEN_POLICY}'
+
+
 def clock_goes_back(scene: Scene) -> None:
     scene.clock = START - timedelta(days=30)
 
@@ -207,6 +211,7 @@ def state_is_new(scene: Scene) -> None:
         (policy_breaks, "policy"),
         (policy_names_others, "no-rule"),
         (policy_changes, "sbom-unsigned"),
+        (policy_is_of_another_site, "policy-site"),
         (clock_goes_back, "clock-behind"),
         (state_is_damaged, "state-damaged"),
         (state_is_gone, "state-damaged"),
