@@ -173,6 +173,26 @@ def test_verify_uses_what_the_site_keeps_and_says_its_age(site: Site) -> None:
     assert "vulnerability-data-old" in site.verify(bundle, old).out
 
 
+def test_runs_that_write_nothing_make_no_index_at_the_site(site: Site) -> None:
+    bundle = site.deliver(site.image())
+    path = site.folder / "policy.toml"
+    path.write_text(policy(demand(), RULE))
+    moment = site.now.strftime("%Y-%m-%dT%H:%M:%SZ")
+    words = ("verify", bundle, "--policy", path, "--state", site.state, "--quiet")
+
+    def files() -> dict[Path, bytes]:
+        return {each: each.read_bytes() for each in site.state.rglob("*") if each.is_file() and each.name != "lock"}
+
+    before = files()
+    for more in (("--read-only",), ("--at", moment, "--reason", "audit 12"), ("--integrity-only",)):
+        done = call(*(words[:2] if more == ("--integrity-only",) else words), *more)
+        assert done.code == (0 if more == ("--integrity-only",) else 1)
+        assert ("vulnerability-severity" in done.out) is (done.code == 1)
+        assert files() == before
+    assert call(*words).code == 1
+    assert (site.state / "vulnerabilities").is_dir()
+
+
 def test_old_indexes_are_removed(site: Site) -> None:
     folder = site.state / "vulnerabilities"
     folder.mkdir()
