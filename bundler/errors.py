@@ -19,7 +19,8 @@ Rules of this module:
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 from typing import ClassVar
 
 EXIT_VERIFIED = 0
@@ -99,3 +100,13 @@ class EnvError(SealiftError):
 
 class TooLongError(EnvError):
     """More bytes than were asked for. Where a signed document says how many there are, that is no mishap."""
+
+
+@contextlib.contextmanager
+def hinting(hint: str) -> Iterator[None]:
+    """Add `hint` to every error of ours from inside the block: for instance which of several files it is about."""
+    try:
+        yield
+    except SealiftError as error:
+        error.hints = (*error.hints, hint)
+        raise

@@ -41,6 +41,14 @@ def read_bounded(path: Path, max_bytes: int, what: str = "file") -> bytes:
     return raw
 
 
+def is_folder(path: Path | str) -> bool:
+    """Whether a folder has this name. A name that nothing can have, since it is too long, is no folder's."""
+    try:
+        return Path(path).is_dir()
+    except OSError:
+        return False
+
+
 def write_atomically(path: Path, raw: bytes, *, mode: int = 0o644, what: str = "file") -> None:
     """Replace `path` by a file that holds `raw`, or leave it as it was."""
     with new_file(path, mode=mode, what=what) as target:
@@ -52,8 +60,10 @@ def new_file(path: Path, *, mode: int = 0o644, what: str = "file") -> Iterator[B
     """A file that appears under `path` when the block ends well, and never otherwise.
 
     Raises:
-        EnvError: there is no such folder (``file-absent``); the disk.
+        EnvError: there is no such folder (``file-absent``), or what is there is no regular file (``file-kind``); the
+            disk.
     """
+    _check_replaceable(path, what)
     temporary = temporary_beside(path)
     try:
         with disk_errors(what, path):
@@ -66,6 +76,20 @@ def new_file(path: Path, *, mode: int = 0o644, what: str = "file") -> Iterator[B
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def _check_replaceable(path: Path, what: str) -> None:
+    """Refuse to put a file in the place of a device, a pipe or a folder, or of a link to one (`/dev/stdout`)."""
+    try:
+        link = str(path.readlink())
+    except OSError:  # no link, or nothing there
+        link = ""
+    try:
+        regular = stat.S_ISREG(path.stat().st_mode)
+    except OSError:  # nothing is there, or a link to nothing; whatever else is wrong, writing will tell
+        regular = True
+    if not regular or link.startswith("/proc/"):  # where a redirected standard stream leads, whatever it is
+        raise EnvError("file-kind", what, str(path), got="no regular file", want="a regular file, or a new name")
 
 
 def _open_new(path: Path, mode: int) -> int:

@@ -58,6 +58,18 @@ def signing_time(*, development: bool) -> datetime:
     return at
 
 
+def check_output(_ctx: click.Context, option: click.Parameter, typed: str | None) -> str | None:
+    """Callback of options that name a file to be written: `-` would be a file of that name.
+
+    Raises:
+        UsageError: `-`, or nothing.
+    """
+    if typed in ("", "-"):
+        hints = ["./- is a file of that name"] if typed else []
+        raise UsageError("usage", "option", option.opts[-1], got=repr(typed), want="a file's name", hints=hints)
+    return typed
+
+
 def ask_passphrase(*, confirm: bool = False) -> Callable[[str], bytes]:
     """A function that gives the passphrase of a key file: from the environment, else from the terminal.
 

@@ -24,6 +24,7 @@ _KEYS = click.option("--keys", metavar="DIR", help="Sign at once with the keys i
 _REVOCATION = click.option(
     "--revocation-file",
     "out",
+    callback=cli_common.check_output,
     metavar="OUT",
     help="Write the root chain, for sites to refresh from, once it is signed.",
 )

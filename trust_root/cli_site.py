@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from bundler.errors import UsageError
+from bundler.safe_file import is_folder
 from trust_root import cli_common
 
 if TYPE_CHECKING:
@@ -75,7 +76,7 @@ def show(what: str | None, state: str | None, *, as_json: bool) -> None:
     if what is None:
         document = inspection.describe_site(load_site(cli_common.state_folder(state), read_only=True))
         cli_common.print_result(document, inspection.site_lines(document, cli_common.clock()), as_json=as_json)
-    elif Path(what).is_dir():
+    elif is_folder(what):
         _show_folder(Path(what), as_json=as_json)
     else:
         root = parse_root(cli_common.read_typed(what), what)
@@ -167,7 +168,13 @@ def reanchor(
 @click.option("--accept-settings", is_flag=True, help="Believe site.toml as it is now, after an edit; goes to the log.")
 @click.option("--rename-site", "rename", is_flag=True, help="With --accept-settings: this very site has a new name.")
 @click.option("--reason", metavar="TEXT", help="Why; needed with --set-floor and --accept-settings.")
-@click.option("--export", "target", metavar="FILE", help="Write how far this site has come, for its exporters.")
+@click.option(
+    "--export",
+    "target",
+    metavar="FILE",
+    callback=cli_common.check_output,
+    help="Write how far this site has come, for its exporters.",
+)
 @cli_common.STATE
 @cli_common.AS_JSON
 def state(

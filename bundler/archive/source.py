@@ -45,14 +45,7 @@ class FileSource:
         status = os.fstat(self._descriptor)
         if not stat.S_ISREG(status.st_mode):
             self.close()
-            raise EnvError(
-                "file-kind",
-                "bundle",
-                str(path),
-                got="not a regular file",
-                want="a regular file",
-                hints=["a pipe or a device is read from standard input, with `-` as the file's name"],
-            )
+            raise _kind_error(path, status.st_mode)
         self._opened = (status.st_size, status.st_mtime_ns)
         self._position = 0
 
@@ -100,6 +93,13 @@ class FileSource:
     def close(self) -> None:
         """Close the file."""
         os.close(self._descriptor)
+
+
+def _kind_error(path: Path, mode: int) -> EnvError:
+    if stat.S_ISDIR(mode):
+        return EnvError("file-kind", "bundle", str(path), got="a folder", want="a regular file")
+    hint = "a pipe or a device is read from standard input, with `-` as the file's name"
+    return EnvError("file-kind", "bundle", str(path), got="no regular file", want="a regular file", hints=[hint])
 
 
 class StreamSource:

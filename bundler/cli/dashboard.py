@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from bundler.errors import DamagedError, TrustError, UsageError
+from bundler.cli.options import check_output
+from bundler.errors import DamagedError, TrustError, UsageError, hinting
 from bundler.value import dataclass
 
 if TYPE_CHECKING:
@@ -57,7 +58,9 @@ _SEVERITIES = _HEADINGS[3:8]
 @click.option("--at", metavar="TIME", help="Tell as of TIME (UTC, 2027-03-01T00:00Z). Needs --reason.")
 @click.option("--reason", metavar="TEXT", help="Why --at was typed.")
 @click.option("--state", metavar="DIR", help="State folder [SEALIFT_STATE, or the XDG state folder].")
-@click.option("--html", metavar="OUT", help="Write the dashboard as one HTML page that stands alone.")
+@click.option(
+    "--html", metavar="OUT", callback=check_output, help="Write the dashboard as one HTML page that stands alone."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON (sealift help dashboard).")
 def dashboard(files: tuple[str, ...], *, html: str | None, as_json: bool, **typed: Any) -> int:
     """Show what is open in all images, what each delivery fixed and brought, and how old the data is.
@@ -118,7 +121,10 @@ def _gather(files: tuple[str, ...], options: _Options) -> dict[str, Any]:
     with _data(files, site, options, basis) as (matcher, documents, notes):
         if files:
             desk = Desk(site, basis, matcher, policy, documents)
-            deliveries = [gather_delivery(Path(file), desk) for file in files]
+            deliveries = []
+            for file in files:
+                with hinting(f"bundle {file}"):  # one of several
+                    deliveries.append(gather_delivery(Path(file), desk))
             _tell_weak(deliveries, policy is not None)
         else:
             deliveries = list(Memory(site, matcher, documents, policy).deliveries())
@@ -147,9 +153,10 @@ def _data(
         items = list(kept_items(site))
         unread: list[Note] = []
         for file in dict.fromkeys(files):
-            brought, notes = opened.enter_context(
-                open_brought_data(file, site, basis, made_folder(folder), kinds, trusted_only=True)
-            )
+            with hinting(f"bundle {file}"):
+                brought, notes = opened.enter_context(
+                    open_brought_data(file, site, basis, made_folder(folder), kinds, trusted_only=True)
+                )
             items += brought
             unread += notes
         documents, unreadable = read_vex(newest(items))

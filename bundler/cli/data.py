@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from bundler.cli.options import clock, state_folder
+from bundler.cli.options import check_output, clock, state_folder
 from bundler.errors import TrustError
+from bundler.safe_file import is_folder
 
 if TYPE_CHECKING:
     from bundler.deliver.data_listing import ListedData, Listing
@@ -62,7 +63,7 @@ def show(place: str | None, untrusted: bool, state: str | None, as_json: bool) -
 
 @data.command(epilog=_EPILOG)
 @click.argument("source", metavar="NAME")
-@click.option("-o", "--output", "out", metavar="FILE", required=True, help="The file to write.")
+@click.option("-o", "--output", "out", metavar="FILE", callback=check_output, required=True, help="The file to write.")
 @click.option("--kind", metavar="KIND", help="Of this kind only, e.g. trivy-db.")
 @click.option("--stream", metavar="NAME", help="Of this stream only.")
 @click.option("--state", metavar="DIR", help="State folder [SEALIFT_STATE, or the XDG state folder].")
@@ -88,7 +89,7 @@ def _list(place: str | None, state: str | None) -> Listing:
     from trust_root.delivery import time_basis
     from trust_root.site import load_site
 
-    if place is None or Path(place).is_dir():
+    if place is None or is_folder(place):
         return list_site(load_site(state_folder(place or state), read_only=True), clock())
     site: Site | TrustError
     floor = None

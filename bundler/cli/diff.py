@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from bundler.cli.options import clock, state_folder
+from bundler.cli.options import check_output, clock, state_folder
 from bundler.errors import TrustError, UsageError
 from bundler.wording import counted
 
@@ -46,7 +46,12 @@ _MOST_PACKAGES = 20
 @click.option("--untrusted", is_flag=True, help="Compare although a head is not trusted (no pin, expired, …).")
 @click.option("--state", metavar="DIR", help="State folder [SEALIFT_STATE, or the XDG state folder].")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON (sealift help diff).")
-@click.option("--html", metavar="FILE", help="Also write the differences as one HTML page that stands alone.")
+@click.option(
+    "--html",
+    metavar="FILE",
+    callback=check_output,
+    help="Also write the differences as one HTML page that stands alone.",
+)
 def diff(before: str, after: str, *, untrusted: bool, state: str | None, as_json: bool, html: str | None) -> int:
     """Show what differs between the bundles A and B: images, packages, signers, builders, log strength, data, bytes.
 

@@ -19,7 +19,7 @@ from bundler.cli.exporting import (
     tell_warnings,
     typed_platforms,
 )
-from bundler.cli.options import clock
+from bundler.cli.options import check_output, clock
 from bundler.errors import UsageError
 from bundler.value import dataclass
 
@@ -66,7 +66,7 @@ class _ExportCommand(click.Command):
 @click.option(
     "-f", "--file", "settings_file", metavar="FILE", help="Read images and settings from FILE (sealift.toml)."
 )
-@click.option("-o", "--output", metavar="FILE", help="The bundle to write; never overwritten.")
+@click.option("-o", "--output", metavar="FILE", callback=check_output, help="The bundle to write; never overwritten.")
 @click.option("--name", "names", metavar="REF", multiple=True, help="Name of the IMAGE before it.")
 @click.option("--platform", "platforms", metavar="P", multiple=True, help="Carry only this platform; repeatable.")
 @click.option("--dry-run", is_flag=True, help="Print images, sizes and the space needed; write nothing but the cache.")

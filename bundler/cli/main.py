@@ -106,6 +106,9 @@ def main(arguments: list[str]) -> int:
         result = _report(error, arguments)
     except click.exceptions.Exit as stop:
         result = stop.exit_code
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message(), err=True)
+        result = UsageError.exit_code
     except click.ClickException as error:
         result = _report(_usage(error), arguments)
     except (click.exceptions.Abort, KeyboardInterrupt):
@@ -151,7 +154,8 @@ def _print_json(error: SealiftError) -> None:
 
 def _usage(error: click.ClickException) -> UsageError:
     command = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else "sealift"
-    return UsageError("usage", "command line", got=error.format_message(), hints=[f"{command} --help"])
+    message = " ".join(line.strip() for line in error.format_message().splitlines())  # choices stand one a line
+    return UsageError("usage", "command line", got=message, hints=[f"{command} --help"])
 
 
 def _output_failed(error: OSError) -> int:

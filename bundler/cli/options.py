@@ -11,9 +11,9 @@ from pathlib import Path
 from bundler import limits
 from bundler.errors import EnvError, UsageError
 from bundler.safe_file import read_bounded
-from trust_root.cli_common import ask_passphrase, clock, open_signer, state_folder
+from trust_root.cli_common import ask_passphrase, check_output, clock, open_signer, state_folder
 
-__all__ = ["ask_passphrase", "clock", "open_signer", "read_settings_file", "state_folder"]
+__all__ = ["ask_passphrase", "check_output", "clock", "open_signer", "read_settings_file", "state_folder"]
 
 
 def read_settings_file(path: Path, what: str) -> bytes:

@@ -25,8 +25,8 @@ _PAGES = {
 }
 
 
-@click.command(name="help", epilog="\b\nExample:\n  sealift help policy | less")
-@click.argument("page", type=click.Choice(list(_PAGES)))
+@click.command(name="help", epilog=f"\b\nExample:\n  sealift help policy | less\n\nPages: {', '.join(_PAGES)}.")
+@click.argument("page", metavar="PAGE", type=click.Choice(list(_PAGES)))
 def pages(page: str) -> None:
     """Print the manual page PAGE."""
     package, name = _PAGES[page]

@@ -21,7 +21,7 @@ from bundler.cli.exporting import (
     tell_warnings,
     typed_platforms,
 )
-from bundler.cli.options import clock
+from bundler.cli.options import check_output, clock
 from bundler.errors import UsageError
 from bundler.value import dataclass, replace
 
@@ -66,7 +66,11 @@ Exit codes: 0 exported, or nothing to do; 1 rejected (what copa pushed is not th
     "-f", "--file", "settings_file", metavar="FILE", help="Read images and settings from FILE (sealift.toml)."
 )
 @click.option(
-    "-o", "--output", metavar="FILE", help="The bundle to write [patched-TIME.bundle.tar]; never overwritten."
+    "-o",
+    "--output",
+    metavar="FILE",
+    callback=check_output,
+    help="The bundle to write [patched-TIME.bundle.tar]; never overwritten.",
 )
 @click.option("--platform", "platforms", metavar="P", multiple=True, help="Patch and carry only this; repeatable.")
 @click.option("--suffix", default="-patched", metavar="TEXT", help="What tags of patched images end in [-patched].")

@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from bundler.cli.options import clock, state_folder
+from bundler.cli.options import check_output, clock, state_folder
 from bundler.errors import MalformedError, TrustError, UsageError
+from bundler.safe_file import is_folder
 from bundler.value import dataclass, replace
 
 if TYPE_CHECKING:
@@ -65,8 +66,10 @@ _ANY, _NEVER = "any", "never"
 @click.option("--strict", is_flag=True, help="Exit 1 too when a package could not be judged.")
 @click.option("--at", metavar="TIME", help="Judge as of TIME (UTC, 2027-03-01T00:00Z). Needs --reason.")
 @click.option("--reason", metavar="TEXT", help="Why --at was typed.")
-@click.option("--sarif", metavar="OUT", help="Also write SARIF 2.1.0 to OUT.")
-@click.option("--html", metavar="OUT", help="Also write the scan as one HTML page that stands alone.")
+@click.option("--sarif", metavar="OUT", callback=check_output, help="Also write SARIF 2.1.0 to OUT.")
+@click.option(
+    "--html", metavar="OUT", callback=check_output, help="Also write the scan as one HTML page that stands alone."
+)
 @click.option("--all", "everything", is_flag=True, help="Cut no list short.")
 @click.option("--untrusted", is_flag=True, help="Go on although the head is not trusted (no pin, expired, …).")
 @click.option("--state", metavar="DIR", help="State folder [SEALIFT_STATE, or the XDG state folder].")
@@ -88,7 +91,7 @@ def scan(file: str, image: str | None, **typed: Any) -> int:
         from bundler.report.html_page import require_renderer
 
         require_renderer()
-    site, basis = site_and_time(file if Path(file).is_dir() else options.state, options.at, options.reason)
+    site, basis = site_and_time(file if is_folder(file) else options.state, options.at, options.reason)
     found, data = _find(file, image, options, site, basis)
     if options.vex:
         from bundler.deliver.typed_vex import read_typed_vex
@@ -146,7 +149,7 @@ def _find(
     from bundler.vulnerability.scan import require_packages
     from bundler.vulnerability.shelf import Owner
 
-    wanted, platform, is_state = image, options.platform, Path(file).is_dir()
+    wanted, platform, is_state = image, options.platform, is_folder(file)
     if is_state and options.scanner is not None:
         raise UsageError("usage", "option", "--with", got="a site's state", want="a bundle")
     if options.scanner is not None:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from bundler.cli.options import clock, state_folder
+from bundler.cli.options import check_output, clock, state_folder
 from bundler.errors import TrustError, UnsupportedError, UsageError
 from trust_root import cli_common
 
@@ -36,7 +36,9 @@ if TYPE_CHECKING:
 @click.option("--from", "source", required=True, metavar="DIR|URL", help="The repository.")
 @click.option("--root", "roots", metavar="FILE", multiple=True, help="Root to start from; repeatable [this site's].")
 @click.option("--targets", "targets_place", metavar="DIR|URL", help="Where targets are [targets/ in the repository].")
-@click.option("-o", "--output", metavar="FILE", help="Write the target here [stdout; with --json nowhere].")
+@click.option(
+    "-o", "--output", metavar="FILE", callback=check_output, help="Write the target here [stdout; with --json nowhere]."
+)
 @cli_common.STATE
 @cli_common.AS_JSON
 def get(

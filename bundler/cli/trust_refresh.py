@@ -15,6 +15,7 @@ import click
 
 from bundler.cli.options import clock, state_folder
 from bundler.errors import UsageError
+from bundler.safe_file import is_folder
 from bundler.value import dataclass
 from trust_root import cli_common
 
@@ -74,7 +75,7 @@ def refresh(source: str, state: str | None, *, as_json: bool) -> None:
 @contextlib.contextmanager
 def _opened(source: str, site: Site) -> Iterator[_Source]:
     """Find out what the source is, and open it."""
-    if source.startswith(("http://", "https://")) or Path(source).is_dir():
+    if source.startswith(("http://", "https://")) or is_folder(source):
         with _repository(source, site) as opened:
             yield opened
         return

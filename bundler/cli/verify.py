@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO
 import click
 
 from bundler.cli.judging import Judging, make_request, print_report, size_of
-from bundler.cli.options import clock
+from bundler.cli.options import check_output, clock
 from bundler.errors import MalformedError, UsageError
 from bundler.value import dataclass, replace
 
@@ -62,7 +62,9 @@ Exit codes: 0 verified, 1 rejected, 2 usage, 3 damaged, 4 trust, 5 unsupported, 
 @click.option("--state", metavar="DIR", help="State folder [SEALIFT_STATE, or the XDG state folder].")
 @click.option("--threads", type=click.IntRange(1, 64), help="Members read at once [as many as cores].")
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON (sealift help report).")
-@click.option("--html", metavar="FILE", help="Also write the report as one HTML page that stands alone.")
+@click.option(
+    "--html", metavar="FILE", callback=check_output, help="Also write the report as one HTML page that stands alone."
+)
 @click.option("--quiet", is_flag=True, help="Show no progress.")
 def verify(file: str, as_json: bool, html: str | None, quiet: bool, **typed: Any) -> int:
     """Verify the bundle FILE (`-`: standard input), offline.

@@ -15,6 +15,7 @@ Rules of this module:
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from datetime import datetime
 from pathlib import Path
 
@@ -27,7 +28,7 @@ from bundler.deliver.image_inspection import with_stream_claims
 from bundler.deliver.inspection import InspectedHead, open_head
 from bundler.deliver.readings import signed_subjects
 from bundler.digest import Digest
-from bundler.errors import DamagedError, TrustError
+from bundler.errors import DamagedError, TrustError, hinting
 from bundler.evidence.sbom import Package
 from bundler.oci.reference import parse_reference
 from bundler.value import dataclass
@@ -180,8 +181,7 @@ def compare_bundles(before: Path | str, after: Path | str, site: Site | TrustErr
         TrustError: its own metadata is not even consistent.
         RejectedError: an image that is not what its inventory says.
     """
-    with open_archive(before) as first, open_archive(after) as second:
-        old, new = _open(before, first, site, basis), _open(after, second, site, basis)
+    with _open(before, site, basis) as old, _open(after, site, basis) as new:
         changes = [_compare_images(old, new, *pair) for pair in _pairs(old.head.inventory, new.head.inventory)]
     differing = tuple(change for change in changes if change.what != "same")
     shared, gone, fresh = _bytes(old.head.inventory, new.head.inventory)
@@ -189,10 +189,14 @@ def compare_bundles(before: Path | str, after: Path | str, site: Site | TrustErr
     return Diff(old.head, new.head, differing, len(changes) - len(differing), data, shared, gone, fresh)
 
 
-def _open(file: Path | str, archive: ArchiveReader, site: Site | TrustError, basis: TimeBasis) -> _Open:
-    head = open_head(archive, site, basis, str(file))
-    archive.check_headers().require_whole()
-    return _Open(head, archive, basis.at)
+@contextmanager
+def _open(file: Path | str, site: Site | TrustError, basis: TimeBasis) -> Iterator[_Open]:
+    with ExitStack() as opened:
+        with hinting(f"bundle {file}"):  # one of two
+            archive = opened.enter_context(open_archive(file))
+            head = open_head(archive, site, basis, str(file))
+            archive.check_headers().require_whole()
+        yield _Open(head, archive, basis.at)
 
 
 def _pairs(before: Inventory, after: Inventory) -> Iterator[tuple[Image | None, Image | None]]:

@@ -32,7 +32,7 @@ from bundler.deliver.serving.request_log import Line, RequestLog
 from bundler.deliver.serving.routes import Kind, Route
 from bundler.deliver.serving.shelf import Offer, Shelf, make_shelf
 from bundler.deliver.verified import Opened, Stream, VerifiedBundle, open_verified
-from bundler.errors import DamagedError, EnvError, MalformedError, SealiftError, TrustError
+from bundler.errors import DamagedError, EnvError, MalformedError, SealiftError, TrustError, hinting
 from bundler.network.server.answer import Answer
 from bundler.network.server.connection import Connection
 from bundler.network.server.listener import Address, Listener, check_address, server_context
@@ -197,7 +197,8 @@ def open_bundles(files: Sequence[Path], judge: Judge, opened: Callable[[Opened],
             request = judge()
             if request.site is None:
                 raise RuntimeError("nothing is served without a site")
-            one = stack.enter_context(open_verified(file, request, request.site))
+            with hinting(f"bundle {file}"):  # one of several
+                one = stack.enter_context(open_verified(file, request, request.site))
             held.append(one)
             opened(one)
             if one.bundle is None:

@@ -37,7 +37,7 @@ TRIVY = Tool(
         *("TRIVY_CACHE_DIR", "TRIVY_DB_REPOSITORY", "TRIVY_JAVA_DB_REPOSITORY", "TRIVY_SKIP_JAVA_DB_UPDATE"),
         *("TRIVY_USERNAME", "TRIVY_PASSWORD", "TRIVY_REGISTRY_TOKEN"),
     ),
-    "install trivy 0.50 or later (https://trivy.dev), or give reports that were made elsewhere",
+    "install trivy 0.50 or later (https://trivy.dev)",
 )
 
 

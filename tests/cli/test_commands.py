@@ -62,6 +62,60 @@ def test_usage_errors_have_the_form(arguments: tuple[str, ...]) -> None:
     assert result.out == ""
 
 
+@pytest.mark.parametrize("group", [(), ("trust",), ("data",), ("cache",)])
+def test_a_group_alone_shows_its_help(group: tuple[str, ...]) -> None:
+    result = call(*group)
+    assert (result.code, result.out) == (2, "")
+    assert result.err.startswith(" ".join(("Usage: sealift", *group)))
+    assert "Commands:\n" in result.err
+
+
+def test_choices_stand_in_one_line() -> None:
+    assert "Missing argument 'PAGE'. Choose from: format, policy," in call("help").err
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("export", "oci:x", "-o", "-"),
+        ("verify", "x", "--html", "-"),
+        ("diff", "x", "y", "--html", ""),
+        ("scan", "x", "--sarif", "-"),
+        ("dashboard", "--html", "-"),
+        ("data", "get", "x", "-o", "-"),
+        ("trust", "state", "--export", "-"),
+    ],
+)
+def test_no_file_is_named_like_standard_output(arguments: tuple[str, ...], tmp_path: Path) -> None:
+    result = run(*arguments, cwd=tmp_path) if arguments[0] == "export" else call(*arguments)
+    assert result.code == 2
+    assert f"option {'--output' if '-o' in arguments else arguments[-2]}: " in result.err
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("command", [("verify",), ("inspect",), ("scan",), ("data", "show")])
+def test_names_that_are_too_long(delivered: Delivered, command: tuple[str, ...]) -> None:
+    result = call(*command, "x" * 5000, "--state", delivered.state)
+    assert result.code == 6
+    assert "sealift: bundle xxx" in result.err
+    assert "File name too long" in result.err
+
+
+def test_which_of_two_bundles_is_none(delivered: Delivered, tmp_path: Path) -> None:
+    other = tmp_path / "other.tar"
+    other.write_bytes(b"text")
+    result = call("diff", delivered.bundle, other, "--state", delivered.state)
+    assert (result.code, f"\nhint: bundle {other}\n" in result.err) == (3, True)
+
+
+def test_a_folder_is_no_bundle(delivered: Delivered, tmp_path: Path) -> None:
+    result = call("inspect", tmp_path, "--state", delivered.state)
+    assert (result.code, result.err) == (
+        6,
+        f"sealift: bundle {tmp_path}: a folder, expected a regular file [file-kind]\n",
+    )
+
+
 @pytest.mark.parametrize(
     ("options", "reason"),
     [

@@ -21,7 +21,16 @@ from bundler.errors import EnvError, MalformedError, SealiftError
 from bundler.escaping import _UNSAFE, escape
 from bundler.fields import Fields
 from bundler.moment import format_moment, parse_foreign_moment, parse_moment, parse_typed_moment
-from bundler.safe_file import TEMPORARY_PREFIX, disk_errors, locked, new_file, read_bounded, remove, write_atomically
+from bundler.safe_file import (
+    TEMPORARY_PREFIX,
+    disk_errors,
+    is_folder,
+    locked,
+    new_file,
+    read_bounded,
+    remove,
+    write_atomically,
+)
 
 # errors
 
@@ -257,6 +266,38 @@ def test_no_folder_no_file(tmp_path: Path) -> None:
         write_atomically(tmp_path / "none" / "file", b"")
     assert (error.value.code, error.value.what, error.value.which) == ("file-absent", "folder", str(tmp_path / "none"))
     assert TEMPORARY_PREFIX not in str(error.value)
+
+
+@pytest.mark.parametrize("kind", ["folder", "pipe", "link to a device", "link to a standard stream"])
+def test_only_a_file_is_replaced(tmp_path: Path, kind: str) -> None:
+    """A page for `/dev/stdout`, written by root, once took the place of that link, for every program on the machine."""
+    path = tmp_path / "out"
+    if kind == "folder":
+        path.mkdir()
+    elif kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "link to a device":
+        path.symlink_to("/dev/full")
+    else:
+        path.symlink_to("/proc/self/fd/1")
+    before = path.lstat()
+    with pytest.raises(EnvError) as error:
+        write_atomically(path, b"page")
+    assert error.value.code == "file-kind"
+    assert (path.lstat().st_ino, names(tmp_path)) == (before.st_ino, ["out"])
+
+
+def test_a_link_to_a_file_is_replaced_and_not_followed(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"old")
+    (tmp_path / "link").symlink_to("file")
+    write_atomically(tmp_path / "link", b"new")
+    assert ((tmp_path / "file").read_bytes(), (tmp_path / "link").read_bytes()) == (b"old", b"new")
+
+
+def test_no_folder_has_a_name_that_nothing_can_have(tmp_path: Path) -> None:
+    assert is_folder(tmp_path)
+    assert not is_folder(tmp_path / "absent")
+    assert not is_folder("x" * 5000)
 
 
 def test_killed_while_writing(tmp_path: Path) -> None:
