@@ -185,6 +185,7 @@ SENT_BYTES = 64 * KIB  # sent at once; within the time for silence that is SLOWE
 PUSH_WHOLE_BYTES = 1 * MIB  # up to here a blob is hashed in memory and goes in one request
 PUSH_STATE_BYTES = 4 * MIB  # between two copies of the hash's state (240 bytes), to go back to after a drop
 PUSH_DROPS = 100  # broken connections of one blob, as long as each brought the registry some bytes
+FALLBACK_LOOKS = 4  # at one fallback tag at a load's end: each later one means that another load added here as well
 MOUNT_SOURCES = 4  # repositories of the registry that are asked for a blob; each costs a request, maybe a token
 REGISTRY_HASHING_BYTES_PER_SECOND = 16 * MIB  # a registry that reads a blob again from slow disks before it answers
 
@@ -216,6 +217,7 @@ SERVE_LOG_CHARACTERS = 512
 
 # Vulnerability data. Everything in it is hostile, however often it was copied.
 PURL_CHARACTERS = 4 * KIB  # with qualifiers some 300
+PURL_FOLDERS = 32  # of a Go package URL's subpath, each of which can end a module's name; real ones have some five
 VERSION_CHARACTERS = 160  # Go's pseudo-versions have some 45, Debian's longest 60
 OSV_RECORD_BYTES = 16 * MIB  # the kernel's own have 1 to 2 MB, with every version listed
 OSV_RECORDS = 4_000_000  # the whole of osv.dev has half a million

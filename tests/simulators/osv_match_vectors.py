@@ -29,6 +29,7 @@ def matches() -> Iterator[tuple[str, Json]]:
     """Records with what they must say of packages: `affected`, `not`, `unjudged` (with its note) or `withdrawn`."""
     yield from _range_matches()
     yield from _ecosystem_matches()
+    yield from _name_matches()
     yield from _odd_matches()
 
 
@@ -236,6 +237,89 @@ def _ecosystem_matches() -> Iterator[tuple[str, Json]]:
         record("X-1", affected("ConanCenter", "zlib", span("introduced 0, fixed 2"), versions=("1.5",))),
         affected=[["pkg:conan/zlib@1.5"]], unjudged=[["pkg:conan/zlib@1.6", "version-unjudged"]],
     )  # fmt: skip
+
+
+def _name_matches() -> Iterator[tuple[str, Json]]:
+    """Packages that tools name otherwise than the data does."""
+    yield "go-path-behind-the-third-part", _case(
+        record("GO-1", affected("Go", "github.com/golang-jwt/jwt/v4", span("introduced 0, fixed 4.5.2", "SEMVER"))),
+        affected=[
+            ["pkg:golang/github.com/golang-jwt/jwt@v4.4.2#v4", "4.5.2"],  # as syft writes it
+            ["pkg:golang/github.com/golang-jwt/jwt/v4@v4.4.2", "4.5.2"],
+            ["pkg:golang/github.com/golang-jwt/jwt@v4.4.2#v4/request", "4.5.2"],
+        ],
+        **{"not": [
+            "pkg:golang/github.com/golang-jwt/jwt@v4.5.2#v4", "pkg:golang/github.com/golang-jwt/jwt@v5.0.0#v5",
+            "pkg:golang/github.com/golang-jwt/jwt@v3.2.1", "pkg:golang/github.com/golang-jwt/jwt@v4.4.2#v5",
+        ]},
+    )  # fmt: skip
+    yield "go-module-without-its-major-version", _case(
+        record("GO-2", affected("Go", "github.com/golang-jwt/jwt", span("introduced 0", "SEMVER"))),
+        affected=[
+            ["pkg:golang/github.com/golang-jwt/jwt@v1.0.0#request"],
+            ["pkg:golang/github.com/golang-jwt/jwt@v4.0.0%2Bincompatible#request"],
+        ],
+        **{"not": ["pkg:golang/github.com/golang-jwt/jwt@v4.4.2#v4"]},
+    )  # fmt: skip
+    yield "swift-repository-however-it-is-written", _case(
+        record("GHSA-1", affected("SwiftURL", "https://github.com/Apple/swift-nio.git", span("introduced 0, fixed 2"))),
+        affected=[
+            ["pkg:swift/github.com/apple/swift-nio@1.0.0", "2"],
+            ["pkg:swift/github.com/apple/swift-nio.git/swift-nio@1.0.0", "2"],
+        ],
+    )  # fmt: skip
+    yield (
+        "conan-maker-is-no-part-of-the-name",
+        _case(
+            record("X-1", affected("ConanCenter", "openssl", span("introduced 0, fixed 3.0.4", "SEMVER"))),
+            affected=[["pkg:conan/openssl.org/openssl@3.0.3?user=bincrafters&channel=stable", "3.0.4"]],
+        ),
+    )
+    yield "suse-module-of-all-service-packs", _case(
+        record(
+            "SUSE-2", affected("SUSE:Linux Enterprise Module for Toolchain 12", "gcc", span("introduced 0, fixed 2-1"))
+        ),
+        affected=[
+            ["pkg:rpm/suse/gcc@1-1?distro=sles-12.5", "2-1"], ["pkg:rpm/suse/gcc@1-1?distro=sles-12", "2-1"],
+        ],
+        nodata=["pkg:rpm/suse/gcc@1-1?distro=sles-15.5"],
+    )  # fmt: skip
+    yield (
+        "red-hat-prolonged-support",
+        _case(
+            record("RHSA-2", affected("Red Hat:rhel_els:7", "zlib", span("introduced 0, fixed 0:1.2.7-21.el7_9.1"))),
+            affected=[["pkg:rpm/redhat/zlib@1.2.7-21.el7_9?distro=rhel-7.9", "0:1.2.7-21.el7_9.1"]],
+            **{"not": ["pkg:rpm/redhat/zlib@1.2.7-21.el7_9.1?distro=rhel-7.9"]},
+        ),
+    )
+    yield "red-hat-products-by-the-mark-of-their-packages", _case(
+        record(
+            "RHSA-3",
+            affected("Red Hat:openshift:4.14::el9", "cri-o", span("introduced 0, fixed 0:1.27.2-1.rhaos4.14.el9")),
+            affected("Red Hat:enterprise_linux:9::baseos", "zlib", span("introduced 0, fixed 0:1-1.el9")),
+        ),
+        affected=[["pkg:rpm/redhat/cri-o@1.27.1-8.rhaos4.14.el9?distro=rhel-9.2", "0:1.27.2-1.rhaos4.14.el9"]],
+        **{"not": [
+            "pkg:rpm/redhat/cri-o@1.27.2-1.rhaos4.14.el9?distro=rhel-9.2",
+            "pkg:rpm/redhat/cri-o@1.27.1-8.el9?distro=rhel-9.2",  # RHEL's own is not that of the product
+        ]},
+    )  # fmt: skip
+    yield (
+        "red-hat-products-without-data-about-them",
+        _case(
+            record(
+                "RHSA-4", affected("Red Hat:enterprise_linux:9::baseos", "zlib", span("introduced 0, fixed 0:1-1.el9"))
+            ),
+            nodata=["pkg:rpm/redhat/cri-o@1.27.1-8.rhaos4.14.el9?distro=rhel-9.2"],
+        ),
+    )
+    yield (
+        "release-told-more-exactly-than-it-is-kept",
+        _case(
+            record("RLSA-2", affected("Rocky Linux:9.3", "zlib", span("introduced 0, fixed 0:1.2.11-41.el9"))),
+            affected=[["pkg:rpm/rocky/zlib@1.2.11-40.el9?distro=rocky-9.2", "0:1.2.11-41.el9"]],
+        ),
+    )
 
 
 def _odd_matches() -> Iterator[tuple[str, Json]]:
