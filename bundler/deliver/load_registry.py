@@ -17,7 +17,7 @@ import hashlib
 from collections.abc import Callable, Iterator
 
 from bundler.deliver.holdings import Document
-from bundler.deliver.load_fallback import Fallback, fallbacks_of
+from bundler.deliver.load_fallback import Fallback, fallbacks_of, settle
 from bundler.deliver.load_plan import Plan, PlannedImage, PlannedTag
 from bundler.deliver.load_sparse import Derived, derive_indexes
 from bundler.deliver.verified import VerifiedBundle
@@ -26,7 +26,6 @@ from bundler.errors import EnvError, RejectedError
 from bundler.network.push import Target
 from bundler.network.threads import in_threads
 from bundler.oci.descriptor import Descriptor
-from bundler.oci.manifest import OCI_INDEX
 from bundler.value import dataclass, field
 
 # Registries name the absent child, or call the index invalid.
@@ -70,6 +69,12 @@ class Loaded:
         """One more document was pushed."""
         self.documents_pushed += 1
         self.bytes_pushed += len(document.raw)
+
+    def count_fallback(self, fallback: Fallback) -> None:
+        """One more index under a fallback tag was pushed, maybe not for the first time."""
+        self.documents_pushed += 1
+        self.bytes_pushed += len(fallback.raw)
+        self.fallbacks_set = tuple(dict.fromkeys((*self.fallbacks_set, fallback.tag)))
 
 
 @dataclass(slots=True)
@@ -202,10 +207,8 @@ def _no_sparse(loaded: Loaded, error: EnvError) -> RejectedError:
 def _push_fallbacks(loaded: Loaded, client: Target) -> Iterator[Fallback]:
     for fallback in fallbacks_of(loaded.documents, client):
         if not fallback.is_done:
-            client.push_manifest(fallback.raw, OCI_INDEX, fallback.tag)
-            loaded.documents_pushed += 1
-            loaded.bytes_pushed += len(fallback.raw)
-            loaded.fallbacks_set += (fallback.tag,)
+            fallback.push(client)
+            loaded.count_fallback(fallback)
         yield fallback
 
 
@@ -226,9 +229,9 @@ def _read_back(loaded: Loaded, client: Target, terms: Terms) -> None:
 
     in_threads(check, loaded.documents, terms.jobs)
     in_threads(check_blob, list(held.blobs()), terms.jobs)
-    for fallback in fallbacks_of(loaded.documents, client) if loaded.fallbacks else ():
-        if not fallback.is_done:
-            raise _lost(client, f"tag {fallback.tag}", "without all of its entries")
+    for fallback in loaded.fallbacks:
+        for pushed in settle(fallback, client):
+            loaded.count_fallback(pushed)
     if loaded.is_listed:
         _check_listed(loaded.documents, client)
 

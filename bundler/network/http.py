@@ -65,7 +65,8 @@ class Request:
     which: str
     """The question in words, for messages: `registry.example.org/app manifest 1.0`."""
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
-    body: bytes | Body | None = field(default=None, repr=False)
+    body: bytes | Body | Callable[[], bytes] | None = field(default=None, repr=False)
+    """A function is asked anew each time that the request is sent."""
     certs_host: str | None = None
     """The registry's name for its certificate folder; None for hosts that a registry named."""
     streams: bool = False
@@ -185,9 +186,9 @@ class Http:
             EnvError: no answer (see the module's rules), or a proxy or certificate folder that cannot be used.
         """
         access = self._access
+        body, length = _outgoing(request.body() if callable(request.body) else request.body)
         stall_seconds = access.stall_seconds + request.quiet_seconds
         pace = Pace(stall_seconds, None if request.streams else access.document_seconds)
-        body, length = _outgoing(request.body)
         manager = self._manager(request)
         with _our_errors(request.which, head=True), paced(pace), _dropped_on_error(pace):
             response = manager.request(

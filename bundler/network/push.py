@@ -9,7 +9,8 @@ Rules of this module:
 - The registry itself is written to and asked, never a mirror: what a mirror holds says nothing about the registry.
 - Nothing but checked names, tags and digests becomes part of a URL.
 - What is there is not sent. What another repository of the registry holds is mounted, where the registry does that.
-- A manifest goes out as the bytes that it has, and the answer has to name their digest. Sending it twice is sound.
+- A manifest goes out as the bytes that it has, and the answer has to name their digest. Sending it twice is sound, but
+  under a tag that others write too it is made anew each time (`push_tag`).
 - NAME_UNKNOWN is an absence like any other here: a repository comes to be when something is pushed.
 - Nothing is ever deleted but our own unfinished uploads.
 """
@@ -73,6 +74,15 @@ class Pushed:
 
     digest: Digest
     has_listed_subject: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Outgoing:
+    """A manifest on its way out, and whose referrer it is."""
+
+    raw: bytes
+    digest: Digest
+    subject: Digest | None
 
 
 class Targets:
@@ -187,24 +197,59 @@ class Target(Repository):
                 (``push-changed``).
         """
         wanted, part = check_target(str(tag_or_digest))
-        digest = sha256_of(raw)
-        if wanted is not None and wanted != digest:
-            raise MalformedError("blob-digest", "manifest", str(wanted), got=f"bytes with {digest}", want="its bytes")
-        subject = parse_manifest(raw, media_type).subject
+        manifest = _read_outgoing(raw, media_type)
+        if wanted is not None and wanted != manifest.digest:
+            got = f"bytes with {manifest.digest}"
+            raise MalformedError("blob-digest", "manifest", str(wanted), got=got, want="its bytes")
+        return self._put_manifest(part, media_type, lambda: manifest)
+
+    def push_tag(self, tag: str, media_type: str, make: Callable[[], bytes]) -> Pushed:
+        """As `push_manifest`, under a tag that others write too.
+
+        Args:
+            tag: checked here.
+            media_type: of what is made.
+            make: gives the bytes, from what stands there now. Asked each time that they are sent: what a busy registry
+                is sent after a wait would else undo what others wrote meanwhile.
+
+        Raises:
+            MalformedError: no tag, or no manifest.
+            EnvError: as `push_manifest`; or what `make` raises.
+        """
+        digest, part = check_target(tag)
+        if digest is not None:
+            raise MalformedError("tag", "tag", tag, got="a digest", want="a tag")
+        return self._put_manifest(part, media_type, lambda: _read_outgoing(make(), media_type))
+
+    def wait(self, attempt: int) -> None:
+        """Wait before something is tried again; longer with each attempt, from 0 on.
+
+        Raises:
+            EnvError: the run was ended meanwhile.
+        """
+        self._endpoint.patience.pause(attempt)
+
+    def _put_manifest(self, part: str, media_type: str, make: Callable[[], _Outgoing]) -> Pushed:
+        sent: list[_Outgoing] = []
+
+        def body() -> bytes:
+            sent.append(make())
+            return sent[-1].raw
 
         def use(answer: Answer) -> Pushed:
             if answer.status != 201:
                 raise refusal(self._endpoint, answer)
+            digest, subject = sent[-1].digest, sent[-1].subject
             check_said_digest(answer, digest)
             said = read_subject(answer)
-            if said is not None and (subject is None or said != subject.digest):
-                raise answer_error(which, f"OCI-Subject {said}", str(subject.digest) if subject else "none")
+            if said is not None and said != subject:
+                raise answer_error(which, f"OCI-Subject {said}", str(subject or "none"))
             answer.discard()
             return Pushed(digest, said is not None)
 
         which = f"{self.name} manifest {part}"
         url = self._endpoint.url(f"manifests/{part}")
-        pushed = self._endpoint.write(Request("PUT", url, which, {"Content-Type": media_type}, raw), use)
+        pushed = self._endpoint.write(Request("PUT", url, which, {"Content-Type": media_type}, body), use)
         self._has_pushed = True
         return pushed
 
@@ -253,3 +298,8 @@ class Target(Repository):
         faults = read_faults(answer)
         if not says_absent(answer.status, faults, codes | {NAME_UNKNOWN}):
             raise endpoint.judge(answer, faults)
+
+
+def _read_outgoing(raw: bytes, media_type: str) -> _Outgoing:
+    subject = parse_manifest(raw, media_type).subject
+    return _Outgoing(raw, sha256_of(raw), subject.digest if subject else None)
