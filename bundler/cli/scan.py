@@ -17,7 +17,9 @@ from bundler.safe_file import is_folder
 from bundler.value import dataclass, replace
 
 if TYPE_CHECKING:
+    from bundler.deliver.remembered_deliveries import Memory
     from bundler.deliver.scanning import BundleScan
+    from bundler.verify.policy import Policy
     from bundler.vulnerability.findings import DataSource, Note, Severity
     from bundler.vulnerability.match import Matcher
     from bundler.vulnerability.shelf import ShelfDocument
@@ -51,6 +53,9 @@ _ANY, _NEVER = "any", "never"
     help="OSV records: a zip of them, or a folder; repeatable [what FILE brings, and what the site keeps].",
 )
 @click.option("--vex", metavar="PATH", multiple=True, help="OpenVEX or CSAF VEX whose word you take; repeatable.")
+@click.option(
+    "--policy", metavar="FILE", help="Whose VEX settles what is for this policy to say [the one of site.toml]."
+)
 @click.option("--index", metavar="DIR", help="Where indexes of the data are kept [the cache folder].")
 @click.option(
     "--with", "scanner", type=click.Choice(["trivy", "grype"]), help="Let this scanner judge, by its own database."
@@ -81,7 +86,7 @@ def scan(file: str, image: str | None, **typed: Any) -> int:
 
     Data can be much newer than the bundle; its age is told. Packages and versions that nobody here can judge are named:
     nothing found is not the same as nothing there. The head's trust is checked first, and each SBOM says how strong it
-    is bound and signed. Layers are not read and no policy is applied; that is what verify does.
+    is bound and signed. Layers are not read, and of a policy only whose VEX counts is heard; verify applies it all.
     """
     from bundler.cli.main import print_error
 
@@ -104,7 +109,8 @@ def scan(file: str, image: str | None, **typed: Any) -> int:
         print_error(failure)
     if head_failure is not None and not options.untrusted:
         return head_failure.exit_code
-    unjudged = options.strict and document["judged"] < document["packages"]
+    patched = any(result["original"] is not None for result in document["images"])  # what is on top is in no SBOM
+    unjudged = options.strict and (patched or document["judged"] < document["packages"])
     return 1 if found.failures or failing or unjudged else 0
 
 
@@ -114,6 +120,7 @@ class _Options:
 
     data: tuple[str, ...]
     vex: tuple[str, ...]
+    policy: str | None
     index: str | None
     scanner: str | None
     database: str | None
@@ -139,47 +146,62 @@ class _Options:
             raise UsageError("usage", "option", "--scanner-db", got="no --with", want="--with trivy, or --with grype")
 
 
+def _load_policy(options: _Options, site: Site | TrustError) -> Policy | None:
+    """The policy that says whose VEX counts; none where there is no site, as nobody's word can count there."""
+    from bundler.cli.judging import load_policy
+    from bundler.verify.pipeline import check_policy_site
+
+    if isinstance(site, TrustError):
+        return load_policy(options.policy, None)
+    policy = load_policy(options.policy, site)
+    if policy is not None:
+        check_policy_site(site, policy)
+    return policy
+
+
 def _find(
     file: str, image: str | None, options: _Options, site: Site | TrustError, basis: TimeBasis
 ) -> tuple[BundleScan, list[DataSource]]:
     """What was found, and by which data; none is named where a scanner used its own."""
     from bundler.deliver.scanning import scan_bundle, scan_bundle_with
-    from bundler.deliver.vex_beside import carried_vex
+    from bundler.deliver.vex_beside import Hearing
     from bundler.network.sbom_scanner import SbomScanner
     from bundler.vulnerability.scan import require_packages
-    from bundler.vulnerability.shelf import Owner
 
     wanted, platform, is_state = image, options.platform, is_folder(file)
+    policy = _load_policy(options, site)
     if is_state and options.scanner is not None:
         raise UsageError("usage", "option", "--with", got="a site's state", want="a bundle")
     if options.scanner is not None:
         require_packages()
         database = Path(options.database) if options.database else None
         scanner = SbomScanner("trivy" if options.scanner == "trivy" else "grype", database=database)
-        return scan_bundle_with(file, site, basis, scanner, wanted=wanted, platform=platform), []
+        hearing = Hearing(site, policy)
+        return scan_bundle_with(file, site, basis, scanner, hearing=hearing, wanted=wanted, platform=platform), []
     with _open_data(options, site, basis, "" if is_state else file) as (matcher, unread, documents):
         if is_state:
-            found = _find_at_site(site, matcher, documents, wanted, platform)
+            found = _find_at_site(_memory(site, matcher, documents, policy), wanted, platform)
         else:
-            found = scan_bundle(file, site, basis, matcher, wanted=wanted, platform=platform)
-            found = _with_vex(found, carried_vex(documents, Owner("", ""), ()), basis.at)  # shown only
+            hearing = Hearing(site, policy, documents)
+            found = scan_bundle(file, site, basis, matcher, hearing=hearing, wanted=wanted, platform=platform)
         found = replace(found, notes=(*unread, *found.notes))
         return found, [database.described(matcher.at) for database in matcher.databases]
 
 
-def _find_at_site(
-    site: Site | TrustError,
-    matcher: Matcher,
-    documents: tuple[ShelfDocument, ...],
-    wanted: str | None,
-    platform: str | None,
-) -> BundleScan:
+def _memory(
+    site: Site | TrustError, matcher: Matcher, documents: tuple[ShelfDocument, ...], policy: Policy | None
+) -> Memory:
     from bundler.deliver.remembered_deliveries import Memory
-    from bundler.deliver.scan_site import scan_site
 
     if isinstance(site, TrustError):
         raise site
-    return scan_site(Memory(site, matcher, documents), wanted=wanted, platform=platform)
+    return Memory(site, matcher, documents, policy)
+
+
+def _find_at_site(memory: Memory, wanted: str | None, platform: str | None) -> BundleScan:
+    from bundler.deliver.scan_site import scan_site
+
+    return scan_site(memory, wanted=wanted, platform=platform)
 
 
 @contextmanager
@@ -296,6 +318,7 @@ def _with_vex(found: BundleScan, sources: Iterable[VexSource], at: datetime) -> 
     results = []
     for result in found.results:
         digests = {result.digest, *(digest for name, digest in found.images if name == result.image)}
+        digests |= set() if result.original is None else {result.original.digest, result.original.subject}
         applied = book.apply(result.findings, Subject(result.image, frozenset(digests)))
         results.append(replace(result, findings=applied.findings))
         notes |= set(applied.notes)

@@ -59,8 +59,12 @@ def _result(result: dict[str, Any], most: int | None) -> Iterator[Shown]:
     yield ""
     yield from broken("", result["image"], 2)
     about = result["platform"] or "the index"
-    yield from broken("  ", f"{about}, by its SBOM ({result['sbom_kind']}): {result['strength']}", 4)
+    original = result["original"]
+    whose = "its SBOM" if original is None else f"the SBOM of its original {original['image']}"
+    yield from broken("  ", f"{about}, by {whose} ({result['sbom_kind']}): {result['strength']}", 4)
     yield f"  {result['digest']}"
+    if original is not None:
+        yield from broken("  ", f"patched from {original['digest']}, {original['derivation']}", 4)
     yield from broken("  ", _told(result), 4)
     rows = [_row(finding) for finding in result["findings"]]
     yield Table(_HEADINGS, rows[:most])
@@ -78,12 +82,15 @@ def _row(finding: dict[str, Any]) -> tuple[str, ...]:
 
 
 def _verdict(verdict: dict[str, Any]) -> str:
-    return verdict["status"] if verdict["accepted"] else f"{verdict['status']} (not accepted)"
+    """Settled by unsigned words is told as that."""
+    if not verdict["accepted"]:
+        return f"{verdict['status']} (not accepted)"
+    return f"{verdict['status']} (unsigned)" if verdict["strength"].startswith("unsigned") else str(verdict["status"])
 
 
 def _told(result: dict[str, Any]) -> str:
     words = [f"{count} {severity}" for severity, count in result["counts"].items() if count]
-    found = f"{', '.join(words) or 'nothing found'}"
+    found = ", ".join(words) or ("nothing open" if result["excused"] else "nothing found")
     found += f"; {result['fixable']} fixable" if result["fixable"] else ""
     found += f"; {result['excused']} excused by VEX" if result["excused"] else ""
     unjudged = result["packages"] - result["judged"]

@@ -16,7 +16,8 @@ from pathlib import Path
 
 from bundler import limits
 from bundler.archive.reader import STANDARD_INPUT, open_archive
-from bundler.deliver.inspection import InspectedHead, open_head
+from bundler.deliver.inspection import open_head
+from bundler.deliver.vex_beside import owner_of_head
 from bundler.digest import Digest
 from bundler.errors import TrustError
 from bundler.value import replace
@@ -24,8 +25,7 @@ from bundler.verify.data import judge_data
 from bundler.verify.result import Outcome
 from bundler.verify.vulnerability_stage import Carried, brought_items
 from bundler.vulnerability.findings import Note
-from bundler.vulnerability.recollection import owner_of
-from bundler.vulnerability.shelf import Owner, ShelfItem
+from bundler.vulnerability.shelf import ShelfItem
 from trust_root.delivery import TimeBasis
 from trust_root.site import Site
 
@@ -72,12 +72,6 @@ def open_brought_data(
         first = judge_data(inventory, read_blob, frozenset(), basis.at)
         parts = {part.digest for item in first.complete for part in item.payload}
         judged = judge_data(inventory, read_blob, archive.prove_blobs(parts), basis.at)
-        items, notes = brought_items(Carried(archive, inventory, judged.complete, _owner(head, site)), place)
+        items, notes = brought_items(Carried(archive, inventory, judged.complete, owner_of_head(head, site)), place)
         failed = [check for check in judged.checks if check.outcome is not Outcome.HELD]
         yield items, (*notes, *(Note("data-unread", check.about, f"[{check.code}] {check.detail}") for check in failed))
-
-
-def _owner(head: InspectedHead, site: Site | TrustError) -> Owner:
-    """Whose word it is; nobody's where the head leads back to no pin."""
-    stream, pin = head.inventory.stream, head.trust.pin
-    return Owner(stream, "") if isinstance(site, TrustError) or pin is None else owner_of(site, pin, stream)

@@ -4,7 +4,7 @@ Rules of this module:
 - Verdicts are those of `verify`, carried out here with every byte read and nothing recorded; without a policy there are
   none, and that is said. An older delivery that this site accepted is judged as one (`historic`).
 - Of a file whose trust does not hold only its head is told, as what the file claims; no image of it counts.
-- VEX is that which the site keeps (vex_beside.py); what a bundle itself brings is for `verify`.
+- VEX settles what the policy of today lets it settle (vex_beside.py): of the image itself, and what a site keeps.
 - An image that cannot be scanned, and a platform without an SBOM that can be relied on, stand among the image's gaps.
 """
 
@@ -16,7 +16,7 @@ from bundler.archive.inventory import Image
 from bundler.deliver.image_inspection import ImageInspections, open_image_inspections
 from bundler.deliver.inspection import InspectedHead
 from bundler.deliver.scanning import FoundInImages, scan_image
-from bundler.deliver.vex_beside import apply_vex, authors_for, carried_vex
+from bundler.deliver.vex_beside import Hearing
 from bundler.errors import DamagedError, RejectedError, SealiftError, TrustError
 from bundler.value import dataclass
 from bundler.verify.pipeline import Request, verify_bundle
@@ -25,9 +25,7 @@ from bundler.verify.result import ImageResult, Report
 from bundler.vulnerability.findings import Note
 from bundler.vulnerability.history import DeliveredImage, Delivery
 from bundler.vulnerability.match import Matcher
-from bundler.vulnerability.recollection import owner_of
-from bundler.vulnerability.shelf import Owner, ShelfDocument
-from bundler.vulnerability.vex import VexBook
+from bundler.vulnerability.shelf import ShelfDocument
 from trust_root.delivery import TimeBasis
 from trust_root.site import Site
 
@@ -102,27 +100,22 @@ def _delivery(
 def _image(image: Image, result: ImageResult | None, bundle: ImageInspections, desk: Desk) -> DeliveredImage:
     found = FoundInImages()
     try:
-        scan_image(bundle.open(image, None), desk.matcher, found)
+        hearing = Hearing(desk.site, desk.policy, desk.documents)
+        scan_image(bundle.open(image, None), desk.matcher, hearing, found)
     except RejectedError as error:
         found.failures.append(error)
     except DamagedError as error:
         if result is None:  # nothing else would say so
             raise
         found.failures.append(error)
-    stream, pin = bundle.head.inventory.stream, bundle.head.trust.pin
-    nobody = Owner(stream, "")  # no document that a site keeps is its own
-    owner = nobody if isinstance(desk.site, TrustError) or pin is None else owner_of(desk.site, pin, stream)
-    authors = authors_for(desk.policy, image.name, image.digest, owner)
-    book = VexBook(carried_vex(desk.documents, owner, authors), desk.basis.at)
-    scans, notes = apply_vex(found.results, book, image.name, image.digest)
     return DeliveredImage(
         image.name,
         image.digest,
         NOT_JUDGED if result is None else result.verdict.value,
         "" if result is None else result.reason,
         _signers(result),
-        scans,
-        tuple(sorted({*map(_gap, found.failures), *found.notes, *notes})),
+        tuple(found.results),
+        tuple(sorted({*map(_gap, found.failures), *found.notes})),
     )
 
 

@@ -27,7 +27,7 @@ from bundler.evidence.kind import BUILDKIT_ATTESTATION
 from bundler.oci.descriptor import parse_platform
 from bundler.oci.platforms import UNKNOWN
 from bundler.oci.reference import parse_reference
-from bundler.value import dataclass, replace
+from bundler.value import dataclass, field, replace
 from bundler.verify.completeness import CompleteImage, open_image
 from bundler.verify.documents import is_document
 from bundler.verify.facts import evidence_facts
@@ -50,6 +50,7 @@ class ImageInspection:
         judged: the image's evidence.
         read_blob: reads a document of the bundle, hashed.
         at: the time of this look, to which ages are counted.
+        open_other: opens an image of the same bundle.
     """
 
     head: InspectedHead
@@ -58,6 +59,7 @@ class ImageInspection:
     judged: Judged
     read_blob: Callable[[Digest], bytes]
     at: datetime
+    open_other: Callable[[Image, str | None], ImageInspection] = field(repr=False, compare=False)
 
     def scans(self, *, hold: bool = False) -> tuple[CarriedScan, ...]:
         """Scan reports about the image or the platform that was asked for; with `hold`, with their bytes."""
@@ -126,7 +128,7 @@ def open_image_inspections(source: Path | str, site: Site | TrustError, basis: T
             if platform is not None:
                 complete = _narrowed(complete, platform)
             judged = _judge(complete, head, basis, read_blob)
-            return ImageInspection(head, image, platform, judged, read_blob, basis.at)
+            return ImageInspection(head, image, platform, judged, read_blob, basis.at, look)
 
         yield ImageInspections(head, look)
 
@@ -220,6 +222,12 @@ def _judge(
     return replace(judged, facts=facts)
 
 
+def says_derived(complete: CompleteImage) -> bool:
+    """Whether something beside an image says that it was made from another one; nothing is proved by that."""
+    documents = (document for _, document in complete.evidence)
+    return any(document is not None and document.artifact_type == ARTIFACT_TYPE for document in documents)
+
+
 def with_stream_claims(
     facts: tuple[EvidenceFact, ...],
     complete: CompleteImage,
@@ -227,8 +235,7 @@ def with_stream_claims(
     read_blob: Callable[[Digest], bytes],
 ) -> tuple[EvidenceFact, ...]:
     """The facts, with derivation statements told as the word of the stream whose key signed them."""
-    documents = (document for _, document in complete.evidence)
-    if not any(document is not None and document.artifact_type == ARTIFACT_TYPE for document in documents):
+    if not says_derived(complete):
         return facts
     from bundler.verify.derivation import find_claims  # noqa: PLC0415  few images are patched
     from bundler.verify.derived import Derived, with_claims  # noqa: PLC0415

@@ -13,12 +13,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from bundler.deliver.vex_beside import apply_vex, authors_for, carried_vex
+from bundler.deliver.remembered_originals import RememberedOrigin, is_about_patch, recall_origin
+from bundler.deliver.vex_beside import rule_for
 from bundler.digest import Digest
 from bundler.errors import RejectedError, UnsupportedError
 from bundler.evidence.sbom import Sbom
-from bundler.value import dataclass, field
+from bundler.value import dataclass, field, replace
 from bundler.verify.policy import Policy
+from bundler.verify.vex_word import VexWord, carried_vex, word_of
 from bundler.vulnerability.findings import Note, ScanResult
 from bundler.vulnerability.history import DeliveredImage, Delivery
 from bundler.vulnerability.match import Matcher
@@ -26,7 +28,7 @@ from bundler.vulnerability.recollection import owner_of, recall, recall_sbom, re
 from bundler.vulnerability.remembered import SBOM, VEX, Paper, RememberedDelivery, RememberedImage
 from bundler.vulnerability.scan import SbomPlace, scan_sbom
 from bundler.vulnerability.shelf import ShelfDocument
-from bundler.vulnerability.vex import VexBook, VexSource
+from bundler.vulnerability.vex import Subject, VexBook, VexSource
 from trust_root.site import Site
 
 _SOURCE = "this site's state"
@@ -68,20 +70,54 @@ class Memory:
 
     def _image(self, item: RememberedDelivery, image: RememberedImage) -> DeliveredImage:
         gaps: set[Note] = set()
+        origin = recall_origin(self.site, item, image, self.policy, self.matcher.at)
+        if isinstance(origin, Note):
+            gaps.add(origin)
+            origin = None
+        book = VexBook(self._vex(item, image, origin, gaps), self.matcher.at)
+        gaps |= set(book.notes)
         found: list[ScanResult] = []
         for paper in (paper for paper in image.papers if paper.kind == SBOM):
-            sbom = self._sbom(paper)
-            if isinstance(sbom, RejectedError):
-                gaps.add(Note(sbom.code, f"SBOM about {paper.platform or 'the whole image'}", sbom.got))
-                continue
             place = SbomPlace(image.name, paper.subject, paper.platform, paper.manifest, paper.strength)
-            found.append(scan_sbom(sbom, place, self.matcher))
+            found += self._scan(paper, place, book, frozenset({image.digest, paper.subject}), gaps)
+        if origin is not None:
+            found += self._originals(image, origin, found, book, gaps)
         gaps |= set(_without(image, {scan.digest for scan in found}, {scan.platform for scan in found}))
-        book = VexBook(self._vex(item, image, gaps), self.matcher.at)
-        scans, notes = apply_vex(found, book, image.name, image.digest)
         return DeliveredImage(
-            image.name, image.digest, _VERDICT, "", image.signers, scans, tuple(sorted(gaps | notes))
+            image.name, image.digest, _VERDICT, "", image.signers, tuple(found), tuple(sorted(gaps))
         )  # fmt: skip
+
+    def _scan(
+        self, paper: Paper, place: SbomPlace, book: VexBook, digests: frozenset[Digest], gaps: set[Note]
+    ) -> Iterator[ScanResult]:
+        """One SBOM with statements beside its findings; nothing where it cannot be read, which is a gap."""
+        sbom = self._sbom(paper)
+        if isinstance(sbom, RejectedError):
+            gaps.add(Note(sbom.code, f"SBOM about {place.platform or 'the whole image'}", sbom.got))
+            return
+        result = scan_sbom(sbom, place, self.matcher)
+        applied = book.apply(result.findings, Subject(place.image, digests))
+        gaps |= set(applied.notes)
+        yield replace(result, findings=applied.findings)
+
+    def _originals(
+        self,
+        image: RememberedImage,
+        origin: RememberedOrigin,
+        found: Sequence[ScanResult],
+        book: VexBook,
+        gaps: set[Note],
+    ) -> list[ScanResult]:
+        """By SBOMs of the image that this one was patched from, for platforms without one of their own."""
+        subjects, platforms = {scan.digest for scan in found}, {scan.platform for scan in found}
+        if image.digest in subjects or "" in platforms:
+            return []
+        missing = frozenset(digest for name, digest in image.platforms if digest not in subjects)
+        return [
+            origin.finish(result, said)
+            for paper, place, said in origin.places(image, missing)
+            for result in self._scan(paper, place, book, origin.digests(place.digest), gaps)
+        ]
 
     def _sbom(self, paper: Paper) -> Sbom | RejectedError:
         """The SBOM, read once: most images of a delivery were in the one before."""
@@ -94,18 +130,25 @@ class Memory:
             self._sboms[paper.content] = found
         return found
 
-    def _vex(self, item: RememberedDelivery, image: RememberedImage, gaps: set[Note]) -> Iterator[VexSource]:
+    def _vex(
+        self, item: RememberedDelivery, image: RememberedImage, origin: RememberedOrigin | None, gaps: set[Note]
+    ) -> Iterator[VexSource]:
         owner = owner_of(self.site, item.pin, item.stream)
-        authors = authors_for(self.policy, image.name, image.digest, owner)
-        for paper in (paper for paper in image.papers if paper.kind == VEX):
+        word = word_of(rule_for(self.policy, image.name, image.digest, owner), owner)
+        yield from self._attached(image, word, gaps)
+        if origin is not None:
+            yield from self._attached(origin.original, word if origin.derived else word.shown_only, gaps)
+        yield from carried_vex(word, self.documents)
+
+    def _attached(self, image: RememberedImage, word: VexWord, gaps: set[Note]) -> Iterator[VexSource]:
+        for paper in (paper for paper in image.papers if paper.kind == VEX and not is_about_patch(paper)):
             try:
                 document = recall_vex(self.site, paper)
             except (RejectedError, UnsupportedError) as error:
                 gaps.add(Note("vex-unread", f"VEX about {paper.platform or 'the whole image'}", str(error)))
                 continue
-            accepted = not paper.signer and document.author in authors
+            accepted = not paper.signer and word.takes(document.author, word.owner)
             yield VexSource(document, f"of {image.name}", paper.strength, accepted, paper.signer)
-        yield from carried_vex(self.documents, owner, authors)
 
 
 def _without(image: RememberedImage, subjects: set[Digest], platforms: set[str]) -> Iterator[Note]:

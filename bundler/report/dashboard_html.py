@@ -107,6 +107,9 @@ def _warnings(totals: Mapping[str, Any]) -> list[tuple[str, str]]:
     if left := totals["packages"] - totals["judged"]:
         told = f"{told_number(left)} of {told_number(totals['packages'])} packages"
         said.append(("Not all packages judged.", f"{told} could not be looked up or compared."))
+    if patched := totals["patched"]:
+        told = f"{_images(patched)} judged by SBOMs of the original"
+        said.append(("Patched.", f"{told}: what a patch put on top is in none of them."))
     return said
 
 

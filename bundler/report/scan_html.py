@@ -26,6 +26,7 @@ from bundler.report.dashboard_html import (
 )
 from bundler.report.html_page import render, told_number
 from bundler.vulnerability.dashboard import counts_document, exposure_document
+from bundler.vulnerability.document import original_document
 from bundler.vulnerability.findings import ScanResult
 from bundler.vulnerability.history import SHOWN, add_counts, count, merge_findings
 
@@ -47,7 +48,7 @@ def format_scan_html(document: Mapping[str, Any], results: Sequence[ScanResult])
     totals = {
         "images": len(images) or min(1, failed),
         "unscanned": 0 if images else failed,
-        "incomplete": failed + document["packages"] - document["judged"],
+        "incomplete": failed + document["packages"] - document["judged"] + _patched(document),
         "open": counts_document(add_counts(image["counts"] for image in images)),
     }
     tone, headline = headline_of(totals) if document["trusted"] else ("bad", "Not trusted")
@@ -71,12 +72,19 @@ def format_scan_html(document: Mapping[str, Any], results: Sequence[ScanResult])
     )
 
 
+def _patched(document: Mapping[str, Any]) -> int:
+    """How many SBOMs are of an image from before a patch: what the patch put on top is in none of them."""
+    return sum(result["original"] is not None for result in document["images"])
+
+
 def _warnings(document: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     for failure in document["not_scanned"]:
         yield "Not scanned.", f"{failure['message']} [{failure['reason']}]"
     if left := document["packages"] - document["judged"]:
         told = f"{told_number(left)} of {told_number(document['packages'])} packages"
         yield "Not all packages judged.", f"{told} could not be looked up or compared."
+    if _patched(document):
+        yield "Patched.", "Some images are judged by SBOMs of their originals: what a patch put on top is in none."
 
 
 def _images(results: Sequence[ScanResult], at: datetime) -> Iterator[dict[str, Any]]:
@@ -94,7 +102,7 @@ def _images(results: Sequence[ScanResult], at: datetime) -> Iterator[dict[str, A
             "name": name,
             "counts": counts,
             "open": counts_document(counts),
-            "incomplete": any(scan.judged < scan.packages for scan in scans),
+            "incomplete": any(scan.judged < scan.packages or scan.original is not None for scan in scans),
             "sboms": [
                 {
                     "platform": scan.platform,
@@ -102,6 +110,7 @@ def _images(results: Sequence[ScanResult], at: datetime) -> Iterator[dict[str, A
                     "strength": scan.strength,
                     "packages": scan.packages,
                     "judged": scan.judged,
+                    "original": original_document(scan.original),
                 }
                 for scan in scans
             ],

@@ -22,7 +22,16 @@ from bundler.value import dataclass, replace
 from bundler.verify.appraisal import ITEM_FAILURES
 from bundler.verify.completeness import CompleteImage
 from bundler.verify.demands import check_demands, check_platforms
-from bundler.verify.derivation import Claim, FoundClaims, Proved, ProvedPlatform, Surroundings, find_claims, prove
+from bundler.verify.derivation import (
+    Claim,
+    FoundClaims,
+    Proved,
+    ProvedPlatform,
+    ReadBlob,
+    Surroundings,
+    find_claims,
+    prove,
+)
 from bundler.verify.facts import UNCHECKED
 from bundler.verify.opened import ImageEvidence, open_evidence
 from bundler.verify.policy import Rule
@@ -30,12 +39,11 @@ from bundler.verify.requirements import Met
 from bundler.verify.result import Check, EvidenceFact, Outcome
 
 if TYPE_CHECKING:
-    from bundler.verify.patch_vex import PatchVex
-    from bundler.verify.policy_vulnerabilities import VulnerabilityRule
     from bundler.verify.vulnerabilities import VulnerabilityData
 
 _NAME = "derivation"
 _SHOWN_IDS = 20
+SCANNERS_WORD = "the scanner's word"
 _OF_THE_ORIGINAL = "of the original: "
 
 
@@ -82,8 +90,7 @@ def check_derived(
     old = open_evidence(proved.original, around.keyring, around.read_blob, around.at)
     demands, met = check_demands(proved.original, old, rule)
     if data is not None and rule.vulnerabilities is not None:
-        patch = _mended(proved, around, data, rule.vulnerabilities)
-        demands = (*demands, *_open_findings(data, patch, old, rule, met))
+        demands = (*demands, *_open_findings(data, proved, (old, evidence), rule, met, read_blob=around.read_blob))
     return (
         *_told(proved, evidence, old, allow_lost=rule.allow_omitted),
         *(replace(check, detail=_OF_THE_ORIGINAL + check.detail) for check in demands),
@@ -91,19 +98,23 @@ def check_derived(
     )
 
 
-def _mended(proved: Proved, around: Surroundings, data: VulnerabilityData, wanted: VulnerabilityRule) -> PatchVex:
-    from bundler.verify.patch_vex import PatchVex  # noqa: PLC0415  few runs need it
-
-    return PatchVex(proved, around.read_blob, wanted.vex_authors, data.matcher.at)
-
-
 def _open_findings(
-    data: VulnerabilityData, patch: PatchVex, old: ImageEvidence, rule: Rule, met: Met
+    data: VulnerabilityData,
+    proved: Proved,
+    evidence: tuple[ImageEvidence, ImageEvidence],
+    rule: Rule,
+    met: Met,
+    *,
+    read_blob: ReadBlob,
 ) -> Iterator[Check]:
-    """The original's SBOMs against the data, with what the patch mended beside the findings."""
+    """The original's SBOMs against the data, with what the patch mended beside the findings; VEX of both counts."""
+    from bundler.verify.patch_vex import PatchVex  # noqa: PLC0415  few runs need it
     from bundler.verify.vulnerabilities import check_vulnerabilities  # noqa: PLC0415  few runs need it
 
-    return check_vulnerabilities(data, patch.proved.original, old, rule, met, patch=patch)
+    authors = rule.vulnerabilities.vex_authors if rule.vulnerabilities is not None else ()
+    patch = PatchVex(proved.claim.derivation, proved.claim.stream, read_blob, authors, data.matcher.at)
+    old, new = evidence
+    return check_vulnerabilities(data, proved.original, old, rule, met, patch=patch, further=(new,))
 
 
 def note_derivation(derived: Derived, evidence: ImageEvidence, around: Surroundings) -> tuple[Check, ...]:
@@ -138,7 +149,7 @@ def with_claims(facts: Sequence[EvidenceFact], derived: Derived) -> tuple[Eviden
 def _fact(fact: EvidenceFact, claim: Claim | None, failure: SealiftError | None) -> EvidenceFact:
     if claim is not None:
         return replace(
-            fact, predicate_type=PREDICATE_TYPE, strength=_asserted(claim), signer=f"key {claim.signer}", code="",
+            fact, predicate_type=PREDICATE_TYPE, strength=asserted(claim), signer=f"key {claim.signer}", code="",
             detail="",
         )  # fmt: skip
     return fact if failure is None else replace(fact, code=failure.code, detail=str(failure))
@@ -158,11 +169,13 @@ def _told(proved: Proved, evidence: ImageEvidence, old: ImageEvidence, *, allow_
     image, claim = proved.original.image, proved.claim
     tools = ", ".join(f"{tool.name} {tool.version}" for tool in claim.derivation.tools)
     detail = f"patched from {image.name} {image.digest}, with {tools}"
-    yield Check(_NAME, Outcome.HELD, detail=detail, strength=_asserted(claim))
+    yield Check(_NAME, Outcome.HELD, detail=detail, strength=asserted(claim))
     for each in proved.platforms:
         yield _lineage(each)
     for each in proved.platforms:
-        yield _change(each)
+        yield Check(
+            "vulnerabilities", Outcome.NOTE, about=each.platform, detail=told_change(each), strength=SCANNERS_WORD
+        )
     for platform in proved.lost:
         detail = "the original has it, the patched image has not"
         if allow_lost:
@@ -184,7 +197,8 @@ def _lineage(each: ProvedPlatform) -> Check:
     return Check("lineage", Outcome.HELD, about=each.platform, detail="; ".join(parts), strength="proved by digests")
 
 
-def _change(each: ProvedPlatform) -> Check:
+def told_change(each: ProvedPlatform) -> str:
+    """What the patch did to one platform, in the scanner's words, for people."""
     change = each.change
     count = len(change.gone) + len(change.left)
     detail = f"{len(change.gone)} of {count} went, {len(change.left)} are left, {len(change.new)} came"
@@ -193,8 +207,7 @@ def _change(each: ProvedPlatform) -> Check:
     detail += f"; came: {', '.join(change.new[:_SHOWN_IDS])}" if change.new else ""
     detail += f"; with a fix known: {', '.join(change.fixable[:_SHOWN_IDS])}" if change.fixable else ""
     detail += f" and {len(change.fixable) - _SHOWN_IDS} more" if len(change.fixable) > _SHOWN_IDS else ""
-    detail += "" if change.saw_distribution else "; the scanner looked at no packages of a distribution"
-    return Check("vulnerabilities", Outcome.NOTE, about=each.platform, detail=detail, strength="the scanner's word")
+    return detail + ("" if change.saw_distribution else "; the scanner looked at no packages of a distribution")
 
 
 def _papers(kind: str, evidence: ImageEvidence, old: ImageEvidence) -> Check:
@@ -218,5 +231,6 @@ def _about(kind: str, evidence: ImageEvidence) -> frozenset[Digest]:
     return frozenset(subject for subject, predicate_type in types if is_kind(predicate_type) is not None) | bare
 
 
-def _asserted(claim: Claim) -> str:
+def asserted(claim: Claim) -> str:
+    """How strong a derivation statement is."""
     return f"asserted by stream {claim.stream}"

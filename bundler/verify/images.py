@@ -20,7 +20,7 @@ from bundler.value import dataclass, field, replace
 from bundler.verify.appraisal import ITEM_FAILURES
 from bundler.verify.completeness import CompleteImage, open_image
 from bundler.verify.demands import check_image
-from bundler.verify.derivation import Surroundings
+from bundler.verify.derivation import Proved, Surroundings
 from bundler.verify.derived import check_derived, judge_derivation, note_derivation, with_claims
 from bundler.verify.facts import evidence_facts, signed_times
 from bundler.verify.keyring import Keyring
@@ -109,7 +109,7 @@ def judge_image(image: Image, bench: Bench) -> Judged:
     size_bytes = sum(node.size_bytes for node in complete.graph.nodes)
     exhibits = _exhibits(complete, evidence, facts, bench.read_blob) if bench.exhibit else None
     seen = seen_logs(evidence, bench.inventory.created_at)
-    papers = _papers(complete, evidence, facts) if bench.keep else ()
+    papers = _papers(complete, evidence, facts, derived.proved) if bench.keep else ()
     scans = _scans(complete, evidence, facts, bench.read_blob)
     result = replace(_result(image, bench, rule, checks, facts=facts, size_bytes=size_bytes), scans=scans)
     return Judged(result, complete, signed_times(evidence), exhibits, seen, papers)
@@ -137,10 +137,12 @@ def _scans(
     return gather_scans(complete, evidence, facts, read_blob)
 
 
-def _papers(complete: CompleteImage, evidence: ImageEvidence, facts: tuple[EvidenceFact, ...]) -> tuple[Paper, ...]:
+def _papers(
+    complete: CompleteImage, evidence: ImageEvidence, facts: tuple[EvidenceFact, ...], proved: Proved | None
+) -> tuple[Paper, ...]:
     from bundler.verify.keepsakes import gather_papers  # noqa: PLC0415  a run that keeps nothing does not need it
 
-    return gather_papers(complete, evidence, facts)
+    return gather_papers(complete, evidence, facts, proved)
 
 
 def _vulnerabilities(

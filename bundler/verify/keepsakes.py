@@ -4,6 +4,8 @@ Rules of this module:
 - Chosen while images are judged, written only with the generation that records the delivery, under the state's lock.
 - Kept of an image: the blobs that hold its SBOMs and VEX, as they came, with their signatures; each with its strength
   as it was judged. One whose signature or proof does not hold is not kept.
+- Kept of a patched image whose derivation was proved: the statement, and Copa's VEX. The original's SBOMs are kept with
+  the original, which is in the same delivery.
 - Kept of vulnerability data: the blobs, hashed again while they are copied.
 - What cannot be had any more (a pipe went by) or is larger than a site keeps is told, and does not refuse the delivery.
 """
@@ -18,6 +20,8 @@ from bundler.archive.inventory import Inventory
 from bundler.archive.reader import ArchiveReader
 from bundler.digest import Digest, sha256_of
 from bundler.evidence.cosign import CosignItem
+from bundler.evidence.derivation import PREDICATE_TYPE as DERIVATION
+from bundler.evidence.derivation import VEX_TYPE as COPA_VEX
 from bundler.evidence.kind import VEX_TYPES, sbom_format
 from bundler.evidence.sbom import sbom_layers
 from bundler.oci.manifest import ImageManifest
@@ -25,6 +29,8 @@ from bundler.value import dataclass, field, replace
 from bundler.verify.appraisal import Appraisal
 from bundler.verify.completeness import CompleteImage
 from bundler.verify.data import CompleteData, Keepsakes
+from bundler.verify.derivation import Proved
+from bundler.verify.derived import asserted
 from bundler.verify.opened import ImageEvidence
 from bundler.verify.requirements import UNSIGNED
 from bundler.verify.result import EvidenceFact, ImageResult
@@ -55,16 +61,17 @@ def keep_nothing(_folder: Path, _before: bytes | None) -> KeptNow:
 
 
 def gather_papers(
-    complete: CompleteImage, evidence: ImageEvidence, facts: tuple[EvidenceFact, ...]
+    complete: CompleteImage, evidence: ImageEvidence, facts: tuple[EvidenceFact, ...], proved: Proved | None = None
 ) -> tuple[Paper, ...]:
-    """SBOMs and VEX of an image.
+    """SBOMs and VEX of an image, and what says that it was patched.
 
     Args:
         complete: the image.
         evidence: as it was opened and judged.
         facts: those of `evidence_facts`, in its order: appraisals, what was unread, statements.
+        proved: its derivation, where it was proved.
     """
-    found: list[Paper] = []
+    found: list[Paper] = [] if proved is None else list(_derived(proved))
     for fact, appraisal in zip(facts, evidence.appraisals, strict=False):
         found += _attested(fact, appraisal)
     statements = facts[len(evidence.appraisals) + len(evidence.unread) :]
@@ -83,6 +90,24 @@ def gather_papers(
                     )
                 )  # fmt: skip
     return tuple(dict.fromkeys(found))[: limits.KEPT_PAPERS]
+
+
+def _derived(proved: Proved) -> Iterator[Paper]:
+    """The derivation statement that was proved, and Copa's documents. The list's form knows two kinds of papers: these
+    stand among VEX, and are told apart by what they are declared to be. Who does not know them calls them unread.
+    """
+    claim = proved.claim
+    derivation, manifest = claim.derivation, claim.manifest
+    yield Paper(
+        VEX, "envelope", DERIVATION, "", derivation.image, manifest.digest, asserted(claim), f"key {claim.signer}",
+        manifest.layers[0].digest,
+    )  # fmt: skip
+    for each in derivation.platforms:
+        if each.vex is not None:
+            yield Paper(
+                VEX, "document", COPA_VEX, shown(each.platform), each.patched, manifest.digest, asserted(claim), "",
+                each.vex,
+            )  # fmt: skip
 
 
 def _attested(fact: EvidenceFact, appraisal: Appraisal) -> Iterator[Paper]:

@@ -17,9 +17,9 @@ from datetime import datetime, timedelta
 
 from bundler.digest import Digest
 from bundler.errors import MalformedError, RejectedError, UnsupportedError
-from bundler.evidence.derivation import PatchedPlatform
+from bundler.evidence.derivation import Derivation, PatchedPlatform
 from bundler.value import replace
-from bundler.verify.derivation import Proved, ReadBlob
+from bundler.verify.derivation import ReadBlob
 from bundler.vulnerability.copa_vex import CopaVex, parse_copa_vex
 from bundler.vulnerability.findings import Finding, Note, VexVerdict
 from bundler.vulnerability.purls import read_purl
@@ -32,22 +32,25 @@ class PatchVex:
     """The documents of one proved derivation.
 
     Attributes:
-        proved: the derivation.
+        derivation: what was proved.
         notes: what of them could not be read, or says nothing here.
     """
 
-    def __init__(self, proved: Proved, read_blob: ReadBlob, authors: Iterable[str], at: datetime) -> None:
+    def __init__(
+        self, derivation: Derivation, stream: str, read_blob: ReadBlob, authors: Iterable[str], at: datetime
+    ) -> None:
         """Reads every document; `authors` are those whose word the rule takes, `at` the time of the verdict.
 
         Raises:
             DamagedError, EnvError: a document's bytes.
         """
-        self.proved = proved
+        self.derivation = derivation
+        self._stream = stream
         self.notes: list[Note] = []
         self._authors = frozenset(authors)
         self._until = at + _CLOCKS_DIFFER
         self._by_original: dict[Digest, CopaVex] = {}
-        for platform in proved.claim.derivation.platforms:
+        for platform in derivation.platforms:
             if platform.patched != platform.original:
                 self.notes.append(Note("vulnerability-patch-unlisted", platform.platform, _UNLISTED))
             if platform.vex is not None:
@@ -56,13 +59,13 @@ class PatchVex:
     @property
     def platforms(self) -> tuple[tuple[str, Digest], ...]:
         """Platforms of the patched image, each with the original's manifest that it was made from."""
-        return tuple((each.platform, each.original) for each in self.proved.claim.derivation.platforms)
+        return tuple((each.platform, each.original) for each in self.derivation.platforms)
 
     def digests(self, original: Digest) -> frozenset[Digest]:
         """Everything that the image and one of its platforms are known by, before and after."""
-        claim = self.proved.claim.derivation
+        claim = self.derivation
         patched = {each.patched for each in claim.platforms if each.original == original}
-        return frozenset({original, self.proved.original.image.digest, claim.image, *patched})
+        return frozenset({original, claim.original.digest, claim.image, *patched})
 
     def apply(self, original: Digest, findings: Iterable[Finding]) -> tuple[Finding, ...]:
         """Findings in the SBOM of one manifest of the original, with what Copa says of each beside it."""
@@ -87,7 +90,7 @@ class PatchVex:
             author=document.author,
             document=document.identity,
             stated_at=document.stated_at,
-            strength=f"named in the statement of stream {self.proved.claim.stream}",
+            strength=f"named in the statement of stream {self._stream}",
             accepted=document.author in self._authors,
             detail="patched by Copa",
         )

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from bundler.digest import Digest
     from bundler.verify.policy import Policy
 
-__all__ = ["Request", "Verification", "verify_again", "verify_archive", "verify_bundle"]
+__all__ = ["Request", "Verification", "check_policy_site", "verify_again", "verify_archive", "verify_bundle"]
 
 
 def verify_bundle(
@@ -102,7 +102,7 @@ def _go_through_again(archive: ArchiveReader, before: Verification, request: Req
     if site is None or inventory is None or delivery is None or stood is None:
         raise RuntimeError("only a bundle that passed at a site is judged again")
     if request.policy is not None:
-        _check_policy_site(site, request.policy)
+        check_policy_site(site, request.policy)
     run.inventory, run.head.delivery = inventory, delivery
     opened = run.head.opened = open_for_site(site, archive.trust_files, request.basis)
     # `--historic` was typed for those that were historic then; it shields no other from keys that were rotated since.
@@ -128,8 +128,12 @@ def _go_through(archive: ArchiveReader, request: Request, run: Verification) -> 
         _judge_claims(archive, inventory, damaged, request, run)
 
 
-def _check_policy_site(site: Site, policy: Policy) -> None:
-    """A state folder that was copied to another site meets that site's policy (THREATS T10)."""
+def check_policy_site(site: Site, policy: Policy) -> None:
+    """Refuse a state folder that was copied to another site, where it meets that site's policy (THREATS T10).
+
+    Raises:
+        TrustError: code ``policy-site``.
+    """
     if policy.site not in (None, site.name):
         raise TrustError(
             "policy-site", "policy", got=f"for site {policy.site}", want=f"for {site.name or 'a site without a name'}",
@@ -143,7 +147,7 @@ def _open_head(archive: ArchiveReader, request: Request, run: Verification) -> I
     if request.site is None and not request.integrity_only:
         raise TrustError("no-pin", "verification", got="no site", want="a site with a pinned root")
     if request.site is not None and request.policy is not None:
-        _check_policy_site(request.site, request.policy)
+        check_policy_site(request.site, request.policy)
     if request.site is None:
         trusted = open_unproved(archive.trust_files, request.basis.at)
         report.trust = unproved_facts(trusted)

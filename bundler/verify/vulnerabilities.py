@@ -15,31 +15,25 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 
-from bundler import limits
 from bundler.digest import Digest, sha256_of
-from bundler.errors import RejectedError, UnsupportedError
-from bundler.evidence.kind import VEX_TYPES
+from bundler.errors import RejectedError
 from bundler.evidence.sbom import read_sbom
-from bundler.evidence.statement import Statement
-from bundler.strict_json import parse_foreign
 from bundler.value import dataclass, field, replace
-from bundler.verify.appraisal import ITEM_FAILURES, Appraisal
 from bundler.verify.completeness import CompleteImage
 from bundler.verify.data import age_days
 from bundler.verify.opened import ImageEvidence
 from bundler.verify.patch_vex import PatchVex
-from bundler.verify.policy import Demand, Rule
-from bundler.verify.policy_signer import Signer
+from bundler.verify.policy import Rule
 from bundler.verify.policy_vulnerabilities import VulnerabilityRule
 from bundler.verify.requirements import SIGNED, UNSIGNED, Met, vouched_sboms
 from bundler.verify.result import Check, Outcome
+from bundler.verify.vex_word import attached_vex, carried_vex, word_of
 from bundler.vulnerability.database import Database
 from bundler.vulnerability.findings import UNKNOWN_COUNTS_AS, Finding, Note, ScanResult
 from bundler.vulnerability.match import Matcher
-from bundler.vulnerability.openvex import read_openvex
 from bundler.vulnerability.scan import SbomPlace, finding_order, scan_sbom
 from bundler.vulnerability.shelf import Owner, ShelfDocument
-from bundler.vulnerability.vex import Subject, VexBook, VexDocument, VexSource, settling
+from bundler.vulnerability.vex import Subject, VexBook, VexSource, settling
 from bundler.wording import counted
 
 NAME = "vulnerabilities"
@@ -107,6 +101,7 @@ def check_vulnerabilities(
     met: Met,
     *,
     patch: PatchVex | None = None,
+    further: tuple[ImageEvidence, ...] = (),
 ) -> Iterator[Check]:
     """The checks of one image under a rule with `vulnerabilities`.
 
@@ -115,6 +110,7 @@ def check_vulnerabilities(
         complete, evidence, met: the image; of a patched one, the original.
         rule: the rule.
         patch: of a patched image, what was mended of the original.
+        further: more evidence whose VEX counts: the patched image's own.
 
     Raises:
         EnvError: a damaged index, or a package of the extra `scan` is absent.
@@ -126,7 +122,7 @@ def check_vulnerabilities(
         detail = "neither this bundle nor this site has OSV data; carry some ([[vulnerability-data]])"
         yield Check(NAME, Outcome.MISSING, "vulnerability-data-missing", detail=detail)
         return
-    work = _Work(data, complete, evidence, rule, wanted, met, patch)
+    work = _Work(data, complete, evidence, rule, wanted, met, patch, further)
     yield from work.age()
     book = VexBook(work.vex(), data.matcher.at)
     for platform, digest in complete.platforms if patch is None else patch.platforms:
@@ -172,6 +168,7 @@ class _Work:
     wanted: VulnerabilityRule
     met: Met
     patch: PatchVex | None = None
+    further: tuple[ImageEvidence, ...] = ()
     unread: list[Note] = field(default_factory=list)
 
     @property
@@ -258,49 +255,14 @@ class _Work:
 
     def vex(self) -> Iterator[VexSource]:
         """VEX of the image itself, then what travels as data."""
-        for appraisal in self.evidence.appraisals:
-            if appraisal.claimed_type in VEX_TYPES:
-                yield from self._attested(appraisal)
-        for found in self.evidence.statements:
-            if found.statement is not None and found.predicate_type in VEX_TYPES:
-                document = self._read(found.statement.statement)
-                if document is not None:
-                    yield self._unsigned(document, f"statement {found.manifest}", UNSIGNED, self.data.owner)
-        for item in self.data.documents:
-            strength = f"unsigned, as stream {item.owner.stream} had it"
-            yield self._unsigned(item.document, item.place, strength, item.owner)
-
-    def _attested(self, appraisal: Appraisal) -> Iterator[VexSource]:
-        place = f"attestation {appraisal.evidence.digest}"
-        for signer in self.wanted.vex_signers:
-            try:
-                verified = appraisal.meet(_demand(signer, appraisal))
-            except ITEM_FAILURES:
-                continue
-            document = self._read(verified.statement) if verified.statement else None
-            if document is not None:
-                yield VexSource(document, place, SIGNED, accepted=True, signer=str(verified.signer))
-            return
-        try:
-            verified = appraisal.judge_alone()
-        except ITEM_FAILURES as error:
-            self.unread.append(Note("vex-unread", place, f"[{error.code}] {error}"))
-            return
-        document = self._read(verified.statement) if verified.statement else None
-        if document is not None:
-            yield VexSource(document, place, SIGNED, accepted=False, signer=str(verified.signer))
-
-    def _unsigned(self, document: VexDocument, place: str, strength: str, owner: Owner) -> VexSource:
-        accepted = owner == self.data.owner and document.author in self.wanted.vex_authors
-        return VexSource(document, place, strength, accepted)
-
-    def _read(self, statement: Statement) -> VexDocument | None:
-        try:
-            whole = parse_foreign(statement.raw, "statement", max_bytes=limits.EVIDENCE_BLOB_BYTES)
-            return read_openvex(whole.get("predicate"))
-        except (RejectedError, UnsupportedError) as error:
-            self.unread.append(Note("vex-unread", statement.predicate_type, f"[{error.code}] {error}"))
-            return None
+        word = word_of(self.rule, self.data.owner)
+        for evidence in (self.evidence, *self.further):
+            for said in attached_vex(word, evidence):
+                if isinstance(said, Note):
+                    self.unread.append(said)
+                else:
+                    yield said
+        yield from carried_vex(word, self.data.documents)
 
     def _by(self) -> str:
         return ", ".join(f"{item.name} ({self.data.told(item)})" for item in self.data.matcher.databases)
@@ -309,10 +271,6 @@ class _Work:
 def _identity(finding: Finding) -> tuple[str, str, str]:
     """What makes two findings of two SBOMs one."""
     return finding.record_id, finding.package.name, finding.package.version
-
-
-def _demand(signer: Signer, appraisal: Appraisal) -> Demand:
-    return Demand((signer,), appraisal.claimed_type)
 
 
 def _weakness(strength: str) -> int:
