@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import signal
 import subprocess
+import sys
+import termios
 import time
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 
@@ -182,6 +186,11 @@ def test_a_reader_that_goes_away_is_no_error_message(delivered: Delivered) -> No
     assert (done.stdout, done.stderr) == ("", "")
 
 
+def unread_bytes(pipe: BinaryIO) -> int:
+    """What nobody has read so far."""
+    return int.from_bytes(fcntl.ioctl(pipe, termios.FIONREAD, bytes(4)), sys.byteorder)
+
+
 def test_interrupt_ends_quietly(delivered: Delivered, tmp_path: Path) -> None:
     fifo = tmp_path / "fifo"
     os.mkfifo(fifo)
@@ -190,9 +199,11 @@ def test_interrupt_ends_quietly(delivered: Delivered, tmp_path: Path) -> None:
     with fifo.open("wb") as writer:  # opens when the program reads, so it is running now
         writer.write(delivered.bundle.read_bytes()[:1000])
         writer.flush()
-        time.sleep(1.0)
+        while unread_bytes(writer):  # then it has started, and waits for more
+            assert program.poll() is None
+            time.sleep(0.01)
         program.send_signal(signal.SIGINT)
-        out, err = program.communicate(timeout=30)
+        out, err = program.communicate(timeout=60)
     assert program.returncode == 130
     assert "Traceback" not in out + err
 

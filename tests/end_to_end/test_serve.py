@@ -229,7 +229,7 @@ def test_trust_that_ends_is_noticed(direct: Direct, tmp_path: Path) -> None:
     with serving(*words) as running:
         assert ask(running.port, f"/v2/{PATH}/manifests/1").status == 200
         policy.write_text(direct.made.policy().replace("https://github.com/", "https://gitlab.com/"))
-        for _ in range(300):
+        for _ in range(3000):
             if ask(running.port, "/healthz").status == 503:
                 break
             signal.sigtimedwait([], 0.02)

@@ -3,6 +3,8 @@
     with real_registry(tmp_path, login=("user", "secret")) as registry:
         pushed = push_layout(registry, layout, "team/app", "1.0")
 
+It takes a free port itself and says which: one that we had found free could be somebody else's by then.
+
 The password file needs a bcrypt line. Python has no bcrypt (`crypt` left with 3.13); perl's `crypt` calls the system's
 library, which knows it on every current Linux.
 """
@@ -13,7 +15,6 @@ import contextlib
 import os
 import re
 import shutil
-import socket
 import ssl
 import subprocess
 import time
@@ -32,11 +33,11 @@ from tests.simulators.layout_walk import walk_layout
 from tests.simulators.tls import LoopbackAuthority
 
 PROGRAM = "docker-registry"
-_START_SECONDS = 20
+_START_SECONDS = 60
 _CONFIG = """\
 version: 0.1
 log:
-  level: error
+  level: info
   accesslog:
     disabled: true
 storage:
@@ -45,9 +46,10 @@ storage:
   delete:
     enabled: true
 http:
-  addr: 127.0.0.1:{port}
+  addr: 127.0.0.1:0
   secret: made-for-one-test
 {more}"""
+_LISTENING = re.compile(r"listening on 127\.0\.0\.1:(\d+)")
 
 
 @dataclass(frozen=True)
@@ -77,10 +79,8 @@ def real_registry(
     """Start a registry that keeps its content below `folder`, and stop it by its process id."""
     program = find_program(PROGRAM)
     folder.mkdir(parents=True, exist_ok=True)
-    port = _free_port()
-    made = RealRegistry(port, "https" if authority else "http", login, authority, folder / "storage")
-    config = folder / "config.yml"
-    config.write_text(_CONFIG.format(storage=made.storage, port=port, more=_options(folder, login, authority)))
+    storage, config = folder / "storage", folder / "config.yml"
+    config.write_text(_CONFIG.format(storage=storage, more=_options(folder, login, authority)))
     with (folder / "log").open("wb") as log:
         process = subprocess.Popen(
             [program, "serve", config],
@@ -90,8 +90,8 @@ def real_registry(
             env={"PATH": os.environ.get("PATH", ""), "OTEL_TRACES_EXPORTER": "none"},
         )
         try:
-            _wait(made, process, folder / "log")
-            yield made
+            port = _port_of(process, folder / "log")
+            yield RealRegistry(port, "https" if authority else "http", login, authority, storage)
         finally:
             process.terminate()
             try:
@@ -161,19 +161,14 @@ def _options(folder: Path, login: tuple[str, str] | None, authority: LoopbackAut
     return "\n".join([*lines, ""])
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def _wait(registry: RealRegistry, process: subprocess.Popen[bytes], log: Path) -> None:
+def _port_of(process: subprocess.Popen[bytes], log: Path) -> int:
+    """Where it listens; it says so when it does."""
     deadline = time.monotonic() + _START_SECONDS
     while time.monotonic() < deadline and process.poll() is None:
-        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", registry.port), 1):
-            return
+        if match := _LISTENING.search(log.read_text(errors="replace")):
+            return int(match[1])
         time.sleep(0.02)
-    pytest.fail(f"docker-registry does not answer: {log.read_text(errors='replace')[-2000:]}")
+    pytest.fail(f"docker-registry does not listen: {log.read_text(errors='replace')[-2000:]}")
 
 
 @contextlib.contextmanager

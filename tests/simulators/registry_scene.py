@@ -18,6 +18,7 @@ from tests.simulators.registry import Registry, Store
 QUICK = Access(
     tls_verify=False, connect_seconds=10, stall_seconds=20, document_seconds=30, retries=2, backoff_seconds=0.01
 )
+# Only for registries that let us wait: with it, a machine that stops for a moment is a registry that stalls.
 FOR_LIES = replace(QUICK, stall_seconds=0.5, document_seconds=1.5, retries=1)
 NAME = "team/app"
 

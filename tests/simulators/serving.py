@@ -18,7 +18,7 @@ from typing import Any
 
 from tests.cli.session import SEALIFT
 
-_SECONDS = 20
+_SECONDS = 60
 
 
 @dataclass

@@ -151,6 +151,7 @@ def test_a_client_that_reads_nothing_is_cut_off(monkeypatch: pytest.MonkeyPatch,
         until(lambda: any(f"{world.blob} 200" in line and "client-slow" in line for line in world.scene.lines))
         reply = wire.read()
     assert reply is None or not reply.is_whole
+    monkeypatch.undo()  # a busy machine makes slow clients of us too
     check_sound(world, server)
 
 
@@ -160,8 +161,8 @@ def test_a_slow_client_gets_all_and_holds_nothing(
     monkeypatch.setattr("bundler.limits.SERVE_HOLD_SECONDS", 0.01)
     with Wire(server.address.port, small_window=True) as wire:
         wire.send(get(world.blob_target))
-        time.sleep(0.3)  # the server waits for us by now, and holds a copy of a piece
-        assert all(not entry.users for entry in server.pool._entries.values())
+        # In the end the server waits for us, and holds a copy of a piece.
+        until(lambda: server.pool.peak_bytes and all(not entry.users for entry in tuple(server.pool._entries.values())))
         reply = wire.read()
     assert reply is not None
     assert sha256_of(reply.body) == world.blob
@@ -222,7 +223,7 @@ def test_two_hundred_clients_at_once(world: World, running: Server) -> None:
     def pull(number: int) -> bool:
         start = number % 5 * CHUNK_BYTES
         with Wire(running.address.port) as wire:
-            ready.wait(30)
+            ready.wait(60)
             manifest = wire.send(get(b"/v2/team/app/manifests/1")).read()
             blob = wire.send(get(world.blob_target, f"Range: bytes={start}-{start + 99_999}\r\n".encode())).read()
         assert manifest is not None
@@ -257,7 +258,7 @@ def test_a_stop_lets_answers_end_and_takes_no_more(world: World) -> None:
         assert idle.is_ended()
         busy.buffer += first
         reply = busy.read()
-        ending.join(10)
+        ending.join()
         assert reply is not None
         assert sha256_of(reply.body) == world.blob
         assert busy.is_ended()
@@ -308,7 +309,8 @@ def test_tls_with_a_slow_client(monkeypatch: pytest.MonkeyPatch, world: World, t
         Wire(server.address.port, context, small_window=True) as wire,
     ):
         wire.send(get(world.blob_target))
-        time.sleep(0.2)
+        until(lambda: server.pool.peak_bytes)
+        time.sleep(0.2)  # so that it waits for us, on most machines
         reply = wire.read()
     assert reply is not None
     assert sha256_of(reply.body) == world.blob
@@ -316,7 +318,7 @@ def test_tls_with_a_slow_client(monkeypatch: pytest.MonkeyPatch, world: World, t
 
 def until(holds: object) -> None:
     """Wait until something holds; it will, or the test fails after some seconds."""
-    deadline = time.monotonic() + 15
+    deadline = time.monotonic() + 60
     while not holds():  # type: ignore[operator]
         assert time.monotonic() < deadline
         time.sleep(0.01)

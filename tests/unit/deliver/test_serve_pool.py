@@ -22,7 +22,7 @@ from bundler.errors import DamagedError, EnvError
 from tests.simulators.deliveries import NOW
 
 LIMIT = 3 * CHUNK_BYTES
-WAIT_SECONDS = 10
+WAIT_SECONDS = 60
 
 
 class Counted:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Iterator
 from datetime import timedelta
@@ -29,7 +28,7 @@ from trust_root.state_export import SiteHeads
 
 LEAVES = [leaf(b"%d" % number) for number in range(700)]
 AT = START + timedelta(days=30)
-HASTY = Access(connect_seconds=2, stall_seconds=2, document_seconds=5, retries=0)
+ONCE = Access(connect_seconds=20, stall_seconds=20, document_seconds=30, retries=0)
 
 
 class Scene:
@@ -38,7 +37,7 @@ class Scene:
     def __init__(self, rekor: TiledRekor, cache: Path) -> None:
         self.rekor, self.cache = rekor, cache
         spki = rekor.key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-        self.log_id = hashlib.sha256(spki).digest()
+        self.log_id = rekor.trusted.log_id
         document = json.loads(Sigstore("tiles").trusted_root_json())
         document["tlogs"].append(
             {
@@ -66,7 +65,7 @@ class Scene:
         return SiteHeads("plant", 3, sha256_of(b"state"), None, (), (record,))
 
     def ask(self, *since: SiteHeads) -> Grown:
-        with Connection(HASTY, lambda: self.cache) as connection:
+        with Connection(ONCE, lambda: self.cache) as connection:
             return fetch_growth(since, (), self.targets, connection, AT)
 
 

@@ -372,7 +372,7 @@ def test_answers_that_do_not_end(method: str, lie: Behaviour) -> None:
         item = thing(LARGE)
         with contextlib.suppress(EnvError):
             it.target.push_blob(item.descriptor, item.content)
-        assert time.monotonic() - start < 15  # far below what any of them would take
+        assert time.monotonic() - start < 28  # it takes some three; the least of them would take 30
         assert len(it.registry.log) < 20
 
 
@@ -476,10 +476,10 @@ def test_a_registry_that_hashes_for_long_before_it_answers(patient: bool, monkey
         monkeypatch.setattr("bundler.limits.REGISTRY_HASHING_BYTES_PER_SECOND", LARGE / 20)
 
     def slowly(exchange: Exchange) -> None:
-        exchange.wait(0.9)
+        exchange.wait(0.9 if patient else 30)
         exchange.send(exchange.normal())
 
-    with push_scene(replace(FOR_LIES, retries=0)) as it:
+    with push_scene(replace(FOR_LIES, retries=9 if patient else 0)) as it:
         it.registry.on("digest=", slowly, method="PUT")
         item = thing(LARGE)
         if patient:

@@ -30,7 +30,8 @@ from tests.simulators.sigstore_keys import AT, START
 
 FETCHED = datetime(2026, 4, 1, 10, 20, 30, tzinfo=UTC)
 LATER = datetime(2026, 5, 1, tzinfo=UTC)
-HASTY = Access(connect_seconds=2, stall_seconds=0.3, document_seconds=1.0, retries=1, backoff_seconds=0.01)
+PATIENT = Access(connect_seconds=20, stall_seconds=20, document_seconds=30, retries=1, backoff_seconds=0.01)
+HASTY = replace(PATIENT, stall_seconds=0.3, document_seconds=1.0)  # for logs that let us wait
 
 
 def body(number: int) -> bytes:
@@ -50,6 +51,13 @@ def rekor() -> Iterator[Rekor]:
 
 @pytest.fixture
 def client() -> Iterator[LogClient]:
+    made = LogClient(PATIENT, {})
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def hasty() -> Iterator[LogClient]:
     made = LogClient(HASTY, {})
     yield made
     made.close()
@@ -134,10 +142,10 @@ def test_no_answer_that_has_a_meaning(rekor: Rekor, client: LogClient, fault: st
 
 
 @pytest.mark.parametrize("fault", ["slow", "silent", "closed", "half", "429", "500", "503"])
-def test_no_answer_at_all(rekor: Rekor, client: LogClient, fault: str) -> None:
+def test_no_answer_at_all(rekor: Rekor, client: LogClient, hasty: LogClient, fault: str) -> None:
     rekor.fault = fault
     with pytest.raises(EnvError) as error:
-        fetched(rekor, client)
+        fetched(rekor, hasty if fault in {"slow", "silent"} else client)
     assert error.value.code == "log-unreachable"
     assert len(rekor.asked) == 2  # asked again once
 

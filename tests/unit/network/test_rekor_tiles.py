@@ -31,7 +31,7 @@ def rekor() -> Iterator[TiledRekor]:
 def client(rekor: TiledRekor) -> Iterator[LogClient]:
     rekor.faults.clear()
     rekor.asked.clear()
-    made = LogClient(Access(connect_seconds=2, stall_seconds=2, document_seconds=5, retries=0), {})
+    made = LogClient(Access(connect_seconds=20, stall_seconds=20, document_seconds=30, retries=0), {})
     yield made
     made.close()
 
