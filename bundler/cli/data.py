@@ -66,8 +66,11 @@ def show(place: str | None, untrusted: bool, state: str | None, as_json: bool) -
 @click.option("-o", "--output", "out", metavar="FILE", callback=check_output, required=True, help="The file to write.")
 @click.option("--kind", metavar="KIND", help="Of this kind only, e.g. trivy-db.")
 @click.option("--stream", metavar="NAME", help="Of this stream only.")
+@click.option(
+    "--pin", metavar="DIGEST", help="Of what came below this pinned root only: streams of two may share a name."
+)
 @click.option("--state", metavar="DIR", help="State folder [SEALIFT_STATE, or the XDG state folder].")
-def get(source: str, out: str, kind: str | None, stream: str | None, state: str | None) -> int:
+def get(source: str, *, out: str, **typed: str | None) -> int:
     """Write data that this site keeps under NAME to FILE, as the bundle brought it.
 
     It is hashed first. A scanner's database can be given to that scanner: `grype db import FILE`, or for trivy
@@ -77,8 +80,8 @@ def get(source: str, out: str, kind: str | None, stream: str | None, state: str 
     from bundler.escaping import escape
     from trust_root.site import load_site
 
-    site = load_site(state_folder(state), read_only=True)
-    item = take_data(site, source, Path(out), kind=kind, stream=stream)
+    site = load_site(state_folder(typed["state"]), read_only=True)
+    item = take_data(site, source, Path(out), kind=typed["kind"], stream=typed["stream"], pin=typed["pin"])
     told = f"{item.kind} {item.source} of stream {item.stream} {item.sequence}, {item.contents[0][0]}"
     click.echo(escape(told), err=True)
     return 0
@@ -115,20 +118,22 @@ def _lines(listing: Listing) -> Iterator[str]:
         yield from broken(f"NOT VERIFIED: {listing.failure.code}: ", listing.place, 2)
     if not listing.data:
         yield "  no vulnerability data"
+    several = len({item.pin for item in listing.data}) > 1  # two roots may each have a stream of one name
     for item in listing.data:
-        yield from _data_lines(item)
+        yield from _data_lines(item, several_pins=several)
     if listing.deliveries is not None:
         deliveries = "1 delivery" if listing.deliveries == 1 else f"{listing.deliveries} deliveries"
         sboms, images = counted(listing.sboms or 0, "SBOM"), counted(listing.images or 0, "image")
         yield f"  kept of {deliveries}: {sboms} of {images}"
 
 
-def _data_lines(item: ListedData) -> Iterator[str]:
+def _data_lines(item: ListedData, *, several_pins: bool) -> Iterator[str]:
     from bundler.report.columns import broken
     from bundler.report.sizes import readable_size
 
     fact = item.fact
     mark = "DAMAGED  " if item.failure is not None else ""
     yield from broken(f"  {mark}", f"{fact.source}: {fact.told}", 4)
-    yield from broken("    ", f"from {item.stream} {item.sequence}, {readable_size(fact.size_bytes)}", 6)
+    below = f" below pin {item.pin}" if several_pins else ""
+    yield from broken("    ", f"from {item.stream} {item.sequence}{below}, {readable_size(fact.size_bytes)}", 6)
     yield f"    {fact.digest}"

@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from bundler import limits
-from bundler.archive.inventory import Data, Inventory
+from bundler.archive.inventory import Data
 from bundler.archive.reader import ArchiveReader, open_archive
-from bundler.deliver.inspection import open_head
+from bundler.deliver.inspection import InspectedHead, open_head
 from bundler.digest import Digest
 from bundler.errors import SealiftError, TrustError
 from bundler.moment import format_moment
@@ -39,12 +39,14 @@ class ListedData:
 
     Attributes:
         stream, sequence: of the bundle that brought it.
+        pin: of the root that the stream stands below; None where a head leads back to none.
         failure: why what the site keeps of it cannot be used.
     """
 
     fact: DataFact
     stream: str
     sequence: int
+    pin: Digest | None
     failure: SealiftError | None = None
 
 
@@ -76,7 +78,7 @@ def list_bundle(source: Path, site: Site | TrustError, basis: TimeBasis) -> List
     """
     with open_archive(source) as archive:
         head = open_head(archive, site, basis, str(source))
-        carried = tuple(_carried(archive, head.inventory, basis.at))
+        carried = tuple(_carried(archive, head, basis.at))
     return Listing(str(source), basis.at, carried, head.failure)
 
 
@@ -122,6 +124,7 @@ def _data_document(item: ListedData) -> dict[str, Any]:
         "source": fact.source,
         "stream": item.stream,
         "sequence": item.sequence,
+        "pin": str(item.pin) if item.pin else None,
         "modified": format_moment(fact.modified_at) if fact.modified_at else None,
         "age_days": fact.age_days,
         "records": fact.records,
@@ -132,13 +135,15 @@ def _data_document(item: ListedData) -> dict[str, Any]:
     }
 
 
-def _carried(archive: ArchiveReader, inventory: Inventory, at: datetime) -> Iterator[ListedData]:
+def _carried(archive: ArchiveReader, head: InspectedHead, at: datetime) -> Iterator[ListedData]:
+    inventory = head.inventory
+
     def read(digest: Digest) -> bytes:
         return archive.read_blob(digest, limits.MANIFEST_BYTES)
 
     for data in inventory.data:
         size_bytes = sum(part.size_bytes for part in open_data(data, inventory, read).payload)
-        yield ListedData(_fact(data, size_bytes, at), inventory.stream, inventory.sequence)
+        yield ListedData(_fact(data, size_bytes, at), inventory.stream, inventory.sequence, head.trust.pin)
 
 
 def _kept(site: Site, remembered: Remembered, at: datetime) -> Iterator[ListedData]:
@@ -150,7 +155,8 @@ def _kept(site: Site, remembered: Remembered, at: datetime) -> Iterator[ListedDa
                     pass
             except TrustError as error:
                 failure = error
-        yield ListedData(_fact(item, sum(size for _, size in item.contents), at), item.stream, item.sequence, failure)
+        fact = _fact(item, sum(size for _, size in item.contents), at)
+        yield ListedData(fact, item.stream, item.sequence, item.pin, failure)
 
 
 def _fact(item: Data | RememberedData, size_bytes: int, at: datetime) -> DataFact:

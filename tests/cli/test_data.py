@@ -11,6 +11,7 @@ import pytest
 
 from bundler.archive.inventory import Inventory
 from bundler.cli.main import main
+from bundler.digest import sha256_of
 from bundler.export.settings import DataRequest
 from bundler.value import dataclass, replace
 from tests.cli.session import Result, call
@@ -21,6 +22,7 @@ from tests.simulators.scannable import scannable
 from tests.simulators.tuf_repository import TufRepository
 from tests.simulators.vex_documents import openvex, raw
 from tests.unit.export.test_data import trivy_layout
+from trust_root.pin import pin_root
 
 RULE = '[rule.vulnerabilities]\nat_most = "medium"\ndata_max_age_days = 60'
 
@@ -373,7 +375,33 @@ def test_taken_out_again(site: Site, tmp_path: Path) -> None:
     for words in (("osv/npm",), ("osv/PyPI", "--kind", "openvex"), ("osv/PyPI", "--stream", "other")):
         none = call("data", "get", *words, "-o", tmp_path / "none", "--state", site.state)
         assert (none.code, "[data-choice]" in none.err, (tmp_path / "none").exists()) == (2, True, False)
-        assert "hint: there is osv osv/PyPI of stream main" in none.err
+        assert "hint: there is osv/PyPI: --kind osv --stream main\n" in none.err
+    assert call("data", "get", "osv/PyPI", "-o", out, "--pin", "main", "--state", site.state).code == 2
+
+
+def test_two_pins_with_one_stream_name_are_told_apart(site: Site, tmp_path: Path) -> None:
+    other = Exporter(TufRepository("main", at=site.now, targets=site.claims.targets), tmp_path / "other")
+    other.folder.mkdir()
+    pin_root(site.state, other.repository.pin, sha256_of(other.repository.pin), site.now, add=True)
+    again = replace(site, exporter=other)
+    assert (site.verify(site.deliver()).code, again.verify(again.deliver(days=9)).code) == (0, 0)
+    out = tmp_path / "out.zip"
+    words = ("data", "get", "osv/PyPI", "-o", out, "--state", site.state)
+    unclear = call(*words, "--stream", "main")
+    assert (unclear.code, "[data-choice]" in unclear.err, out.exists()) == (2, True, False)
+    hints = [line.partition("osv/PyPI: ")[2].split() for line in unclear.err.splitlines() if "hint: " in line]
+    assert sorted(hint[-1] for hint in hints) == sorted(
+        str(sha256_of(exporter.repository.pin)) for exporter in (site.exporter, other)
+    )
+    for hint in hints:  # what a hint says can be typed
+        taken = call(*words, *hint)
+        assert (taken.code, taken.err.startswith("osv osv/PyPI of stream main 1")) == (0, True)
+        days = 43 if hint[-1] == str(sha256_of(site.exporter.repository.pin)) else 9
+        assert out.read_bytes() == (tmp_path / f"{days}.zip").read_bytes()
+    assert call(*words, "--pin", str(sha256_of(b"none"))).code == 2
+    listed = json.loads(site.show("--json").out)["data"]
+    assert {item["pin"] for item in listed} == {hint[-1] for hint in hints}
+    assert site.show().out.replace("\n      ", " ").count("below pin sha256:") == 4
 
 
 def test_what_rotted_is_not_taken_out(site: Site, tmp_path: Path) -> None:
