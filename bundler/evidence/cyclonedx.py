@@ -1,9 +1,11 @@
-"""CycloneDX 1.3 to 1.6 in JSON (ECMA-424; cyclonedx.org/docs/1.6/json).
+"""CycloneDX 1.2 to 1.7 in JSON (ECMA-424; cyclonedx.org/docs/1.7/json). 1.2 is the first with JSON.
 
 Rules of this module:
 - Packages are components of every type but `file` without a package URL (Syft lists files among them), also those
-  inside others, and not `metadata.component`, which names what the SBOM is about. Those that are no packages by their
-  type say so, and so do Trivy's `application`s that are the files in which it found packages.
+  inside others. Those that are no packages by their type say so, and so do Trivy's `application`s that are the files in
+  which it found packages.
+- `metadata.component` names what the SBOM is about. What stands inside it is part of that, and listed as well; itself
+  it is a package where others are listed and it has the package URL of one: a program can have holes of its own.
 - Licences are an expression, or names joined by commas: the format says not how several go together. Concluded ones go
   before declared ones, where it tells them apart (1.6).
 - Serial number, time and tools are optional there, and told when they are there. A serial number is a UUID's URN.
@@ -29,7 +31,9 @@ from bundler.evidence.sbom_parts import (
     Sbom,
     Spelling,
     as_object,
+    check_packages,
     check_purl,
+    is_image_purl,
     list_of,
     needed_text_of,
     no_package,
@@ -41,7 +45,7 @@ from bundler.evidence.sbom_parts import (
 from bundler.moment import parse_foreign_moment
 
 _KEYS = ("bomFormat", "specVersion", "serialNumber", "version", "metadata", "components", "dependencies")
-_VERSIONS = ("1.3", "1.4", "1.5", "1.6")
+_VERSIONS = ("1.2", "1.3", "1.4", "1.5", "1.6", "1.7")
 _COMPONENT_KEYS = (
     *("type", "bom-ref", "group", "name", "version", "purl", "licenses"),
     *("supplier", "publisher", "components", "properties"),
@@ -74,8 +78,7 @@ def parse_cyclonedx(document: JsonObject) -> Sbom:
         raise RejectedError("sbom-version", WHAT, got=f"CycloneDX {version}"[:80], want=", ".join(_VERSIONS))
     metadata = object_of(document, "metadata", "document")
     created = metadata.get("timestamp")
-    components = _Components(object_of(metadata, "component", "metadata"))
-    components.read(document, "document")
+    packages, files = _listed(document, object_of(metadata, "component", "metadata"))
     return Sbom(
         format=CYCLONEDX,
         version=version,
@@ -83,40 +86,63 @@ def parse_cyclonedx(document: JsonObject) -> Sbom:
         identity=_serial_number(document),
         created_at=None if created is None else parse_foreign_moment(created),
         tools=tuple(_tools(metadata)),
-        packages=tuple(components.packages),
+        packages=packages,
         relationships=_count_edges(document),
-        files=components.files,
+        files=files,
     )
+
+
+def _listed(document: JsonObject, about: JsonObject) -> tuple[tuple[Package, ...], int]:
+    """All packages, and how many files stand beside them.
+
+    Args:
+        document: the whole.
+        about: what it is about, or an empty object.
+    """
+    where = "metadata.component"
+    components = _Components(text_of(about, "bom-ref", where))
+    components.read(document, "document")
+    inside = _Components("")  # some tools list the same parts in both places
+    inside.read(about, where)
+    purl = text_of(about, "purl", where)
+    if purl and (components.packages or inside.packages) and not is_image_purl(purl):
+        inside.take(about, where)
+    packages = (*components.packages, *inside.packages)
+    check_packages(len(packages), where)
+    return packages, components.files + inside.files
 
 
 class _Components:
     """Components gathered from all levels; depth is bounded by `parse_foreign`."""
 
-    def __init__(self, about: JsonObject) -> None:
+    def __init__(self, taken: str) -> None:
         self.packages: list[Package] = []
         self.files = 0
         self._identifiers = Identifiers()
-        if reference := text_of(about, "bom-ref", "metadata.component"):
-            self._identifiers.add(reference, "metadata.component")
+        if taken:
+            self._identifiers.add(taken, "metadata.component")
         self._spelling = Spelling(*_COMPONENT_KEYS)
 
     def read(self, parent: JsonObject, where: str) -> None:
         """Take in the components of one parent, and theirs."""
         for component, place in objects_of(parent, "components", where):
-            self._spelling.check(component, place)
-            reference = text_of(component, "bom-ref", place)
-            if reference:
-                self._identifiers.add(reference, place)
-            if needed_text_of(component, "type", place) == _FILE and not component.get("purl"):
-                self.files += 1
-            else:
-                self._add(component, place)
+            self.take(component, place)
             if component.get("components"):
                 self.read(component, place)
 
+    def take(self, component: JsonObject, where: str) -> None:
+        """Take in one component, without those inside it."""
+        self._spelling.check(component, where)
+        reference = text_of(component, "bom-ref", where)
+        if reference:
+            self._identifiers.add(reference, where)
+        if needed_text_of(component, "type", where) == _FILE and not component.get("purl"):
+            self.files += 1
+        else:
+            self._add(component, where)
+
     def _add(self, component: JsonObject, where: str) -> None:
-        if len(self.packages) >= limits.SBOM_PACKAGES:
-            raise MalformedError("limits", WHAT, where, got="more packages", want=f"at most {limits.SBOM_PACKAGES}")
+        check_packages(len(self.packages) + 1, where)
         name, group = needed_text_of(component, "name", where), text_of(component, "group", where)
         purl = text_of(component, "purl", where)
         supplier = text_of(object_of(component, "supplier", where), "name", where)

@@ -1,4 +1,4 @@
-"""SBOMs as they come: SPDX 2.2, 2.3 and 3.0 in JSON, CycloneDX 1.3 to 1.6 in JSON.
+"""SBOMs as they come: SPDX 2.2, 2.3 and 3.0 in JSON, CycloneDX 1.2 to 1.7 in JSON.
 
     from                                     bound to its image by
     BuildKit's statement, attestation, …     the statement's subject, which the caller has had checked

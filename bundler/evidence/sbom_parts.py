@@ -12,7 +12,7 @@ Rules of this module:
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 from typing import Any, NamedTuple
 
@@ -24,6 +24,7 @@ from bundler.value import dataclass, field
 WHAT = "SBOM"
 _PURL = re.compile("pkg:/*[A-Za-z][A-Za-z0-9.+-]*/+[^/?#]", re.ASCII)  # slashes before a type mean nothing (purl-spec)
 _IMAGE_PURL = re.compile("pkg:/*(oci|docker)/", re.ASCII | re.IGNORECASE)
+_GENERIC_PURL = re.compile("pkg:/*generic/", re.ASCII | re.IGNORECASE)
 # CycloneDX's words. Not here, as they can be software with holes of its own: `platform` (runtimes), `container` (an
 # image inside the image), `firmware`, `device-driver`, `application`.
 _NO_PACKAGES = ("operating-system", "file", "device", "data", "machine-learning-model", "cryptographic-asset")
@@ -234,6 +235,34 @@ def check_purl(text: str, where: str) -> str:
     return text
 
 
+def is_image_purl(text: str) -> bool:
+    """Whether a package URL names a container image."""
+    return _IMAGE_PURL.match(text) is not None
+
+
+def check_packages(count: int, where: str) -> None:
+    """Bound how many packages there are.
+
+    Raises:
+        MalformedError: more than any real SBOM has (code ``limits``).
+    """
+    if count > limits.SBOM_PACKAGES:
+        raise MalformedError("limits", WHAT, where, got="more packages", want=f"at most {limits.SBOM_PACKAGES}")
+
+
+def without_twins(purls: Iterable[str]) -> list[str]:
+    """Package URLs of one package, each coordinate once, in order; one empty text where it has none.
+
+    Those that differ behind the version alone (in the repositories in which one file lies) mean one thing, and a
+    generic one beside others says nothing that they do not.
+    """
+    found: dict[str, str] = {}
+    for purl in purls:
+        found.setdefault(purl.partition("?")[0], purl)
+    telling = [purl for purl in found.values() if not _GENERIC_PURL.match(purl)]
+    return telling or list(found.values()) or [""]
+
+
 def no_package(said: str, purl: str, *, is_subject: bool = False, is_place: bool = False) -> str:
     """What a component is that is no package; empty for packages, and for whatever nobody can say it of.
 
@@ -243,7 +272,7 @@ def no_package(said: str, purl: str, *, is_subject: bool = False, is_place: bool
         is_subject: whether it is the one thing that the whole document is about.
         is_place: whether the tool says that it is the file in which it found packages.
     """
-    if purl and not (is_subject and _IMAGE_PURL.match(purl)):
+    if purl and not (is_subject and is_image_purl(purl)):
         return ""
     kind = said.lower().replace("_", "-")
     if is_subject and kind in _SUBJECTS:

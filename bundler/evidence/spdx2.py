@@ -4,6 +4,7 @@ Rules of this module:
 - What clause 6 and 7 of the specification call mandatory and what ties things together must be there: the document's
   SPDXID, name, namespace, creators and time; each package's SPDXID and name. `downloadLocation` and `dataLicense` say
   nothing that is used here.
+- A package that has package URLs of several things is listed once for each: which of them it is, nobody here can say.
 - NOASSERTION says nothing. A concluded licence goes before a declared one.
 - Trivy names a distribution's source package in `sourceInfo`, in words of its own; Syft has it in the package URL.
 - What is no package by its purpose says so. So does the one package that the whole document describes, where it is
@@ -15,6 +16,7 @@ Rules of this module:
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from typing import Any
 
 from bundler import limits
@@ -29,6 +31,7 @@ from bundler.evidence.sbom_parts import (
     Sbom,
     Spelling,
     as_object,
+    check_packages,
     check_purl,
     list_of,
     needed_text_of,
@@ -37,6 +40,7 @@ from bundler.evidence.sbom_parts import (
     objects_of,
     text_of,
     texts_of,
+    without_twins,
 )
 from bundler.moment import parse_foreign_moment
 
@@ -126,20 +130,25 @@ def _packages(document: JsonObject, identifiers: Identifiers) -> tuple[Package, 
     for package, where in objects_of(document, "packages", "document", maximum=limits.SBOM_PACKAGES):
         spelling.check(package, where)
         identifiers.add(_identifier(package, where), where)
-        purl, purpose = _purl(package, where, reference_spelling), _asserted(package, "primaryPackagePurpose", where)
-        is_subject = package["SPDXID"] == subject
-        found.append(
-            Package(
-                needed_text_of(package, "name", where),
-                _asserted(package, "versionInfo", where),
-                purl,
-                _asserted(package, "licenseConcluded", where) or _asserted(package, "licenseDeclared", where),
-                _asserted(package, "supplier", where) or _asserted(package, "originator", where),
-                *(_source(package, where) if package.get("sourceInfo") else ("", "")),
-                no_package(purpose, purl, is_subject=is_subject, is_place=_is_place(package)),
-            )
-        )
+        found += _package(package, where, reference_spelling, is_subject=package["SPDXID"] == subject)
+        check_packages(len(found), where)
     return tuple(found)
+
+
+def _package(package: JsonObject, where: str, spelling: Spelling, *, is_subject: bool) -> list[Package]:
+    """One package, once for each thing that its package URLs name."""
+    name, version = needed_text_of(package, "name", where), _asserted(package, "versionInfo", where)
+    licence = _asserted(package, "licenseConcluded", where) or _asserted(package, "licenseDeclared", where)
+    supplier = _asserted(package, "supplier", where) or _asserted(package, "originator", where)
+    source = _source(package, where) if package.get("sourceInfo") else ("", "")
+    purpose, is_place = _asserted(package, "primaryPackagePurpose", where), _is_place(package)
+    return [
+        Package(
+            name, version, purl, licence, supplier, *source,
+            no_package(purpose, purl, is_subject=is_subject, is_place=is_place),
+        )
+        for purl in without_twins(_purls(package, where, spelling))
+    ]  # fmt: skip
 
 
 def _subject(document: JsonObject) -> str:
@@ -173,13 +182,11 @@ def _source(package: JsonObject, where: str) -> tuple[str, str]:
     return (match[1], match[2]) if match else ("", "")
 
 
-def _purl(package: JsonObject, where: str, spelling: Spelling) -> str:
-    """The first; a package that has several has them for one thing."""
+def _purls(package: JsonObject, where: str, spelling: Spelling) -> Iterator[str]:
     for reference in list_of(package, "externalRefs", where):
         spelling.check(as_object(reference, where), where)
         if reference.get("referenceType") in _PURL:
-            return check_purl(text_of(reference, "referenceLocator", where), where)
-    return ""
+            yield check_purl(text_of(reference, "referenceLocator", where), where)
 
 
 def _identifier(value: JsonObject, where: str) -> str:

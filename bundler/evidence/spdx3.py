@@ -7,6 +7,7 @@ Rules of this module:
   The specification's version is each CreationInfo's, so all must be 3.0.
 - AI models and datasets are packages, too: their classes are subclasses of Package. Without a package URL they, and
   what is no package by its purpose, say so; so does the one root element, where it is the image or folder itself.
+- A package that has package URLs of several things is listed once for each, as in SPDX 2.
 - Licences stand in relationships: a concluded one goes before a declared one (spdx3_licences.py).
 """
 
@@ -15,7 +16,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Mapping
 
-from bundler import limits
 from bundler.errors import MalformedError, RejectedError
 from bundler.evidence.sbom_parts import (
     SPDX,
@@ -25,12 +25,14 @@ from bundler.evidence.sbom_parts import (
     Package,
     Sbom,
     Spelling,
+    check_packages,
     check_purl,
     list_of,
     needed_text_of,
     no_package,
     objects_of,
     text_of,
+    without_twins,
 )
 from bundler.evidence.spdx3_licences import Licences
 from bundler.moment import parse_foreign_moment
@@ -167,14 +169,11 @@ def _packages(
     found: list[Package] = []
     spelling = Spelling("externalIdentifierType", "identifier")
     for name in names:
-        if len(found) >= limits.SBOM_PACKAGES:
-            raise MalformedError("limits", WHAT, got="more packages", want=f"at most {limits.SBOM_PACKAGES}")
         package = elements[name]
         suppliers = ", ".join(_names(elements, package, "suppliedBy")) or ", ".join(
             _names(elements, package, "originatedBy")
         )
-        purl = _purl(package, name, spelling)
-        found.append(
+        found += (
             Package(
                 needed_text_of(package, "name", name),
                 text_of(package, "software_packageVersion", name),
@@ -183,21 +182,22 @@ def _packages(
                 suppliers,
                 no_package=no_package(_purpose(package, name), purl, is_subject=name == subject),
             )
+            for purl in without_twins(_purls(package, name, spelling))
         )
+        check_packages(len(found), name)
     return tuple(found)
 
 
-def _purl(package: JsonObject, where: str, spelling: Spelling) -> str:
+def _purls(package: JsonObject, where: str, spelling: Spelling) -> Iterator[str]:
     said = text_of(package, "software_packageUrl", where)
     if said:
-        return check_purl(said, where)
+        yield check_purl(said, where)
     if not package.get("externalIdentifier"):
-        return ""
+        return
     for identifier, place in objects_of(package, "externalIdentifier", where):
         spelling.check(identifier, place)
         if identifier.get("externalIdentifierType") == "packageUrl":
-            return check_purl(text_of(identifier, "identifier", place), place)
-    return ""
+            yield check_purl(text_of(identifier, "identifier", place), place)
 
 
 def _licences(elements: _Elements, relationships: Iterable[str]) -> dict[str, str]:

@@ -137,7 +137,7 @@ def cyclonedx(version: str = "1.6") -> dict[str, Any]:
         "version": 1,
         "metadata": {
             "timestamp": "2026-01-02T03:04:05Z",
-            "tools": [tool] if version in ("1.3", "1.4") else {"components": [{"type": "application", **tool}]},
+            "tools": [tool] if version in ("1.2", "1.3", "1.4") else {"components": [{"type": "application", **tool}]},
             "component": {"type": "container", "name": "app", "version": "1"},
         },
         "components": [

@@ -251,6 +251,30 @@ def test_package_urls_by_short_and_long_names(kind: str) -> None:
     assert parse(document).packages[0].purl == "pkg:npm/@a/b@1"
 
 
+@pytest.mark.parametrize(
+    ("locators", "purls"),
+    [
+        (["pkg:deb/debian/x@1", "pkg:pypi/x@1"], ["pkg:deb/debian/x@1", "pkg:pypi/x@1"]),
+        (
+            ["pkg:rpm/redhat/x@1?repository_id=a", "pkg:rpm/redhat/x@1?repository_id=b"],
+            ["pkg:rpm/redhat/x@1?repository_id=a"],
+        ),
+        (["pkg:generic/x@1", "pkg:apk/wolfi/x@1"], ["pkg:apk/wolfi/x@1"]),
+        (["pkg:generic/x@1", "pkg:generic/x@2"], ["pkg:generic/x@1", "pkg:generic/x@2"]),
+        (["pkg:npm/x@2", "pkg:npm/x@1", "pkg:npm/x@2"], ["pkg:npm/x@2", "pkg:npm/x@1"]),
+    ],
+)
+def test_a_package_with_several_package_urls_is_each_of_them(locators: list[str], purls: list[str]) -> None:
+    references = [{"referenceType": "purl", "referenceLocator": locator} for locator in locators]
+    of_two = parse(changed(spdx2, lambda it: it["packages"][0].update(externalRefs=references)))
+    identifiers = [{"externalIdentifierType": "packageUrl", "identifier": locator} for locator in locators[1:]]
+    more = {"software_packageUrl": locators[0], "externalIdentifier": identifiers}
+    of_three = parse(changed(spdx3, lambda it: element(it, "software_Package").update(more)))
+    for sbom in (of_two, of_three):
+        assert [package.purl for package in sbom.packages] == [*purls, ""]
+        assert {package.name for package in sbom.packages} == {"openssl", "musl"}
+
+
 def test_what_a_package_need_not_say() -> None:
     bare = {"name": "x", "SPDXID": "SPDXRef-x", "versionInfo": None, "externalRefs": None, "supplier": "NOASSERTION"}
     assert parse({**spdx2(), "packages": [{**bare, "licenseConcluded": "NONE"}]}).packages == (
@@ -427,7 +451,7 @@ def test_licences_that_have_no_end(document: dict[str, Any], code: str) -> None:
 # -- CycloneDX --------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("version", ["1.3", "1.4", "1.5", "1.6"])
+@pytest.mark.parametrize("version", ["1.2", "1.3", "1.4", "1.5", "1.6", "1.7"])
 def test_cyclonedx(version: str) -> None:
     sbom = parse(cyclonedx(version))
     packages = (PACKAGES[0]._replace(supplier="Debian"), PACKAGES[1], Package("org.example/inner", "", "", "A, B", "X"))
@@ -438,8 +462,8 @@ def test_cyclonedx(version: str) -> None:
 @pytest.mark.parametrize(
     ("change", "code"),
     [
-        (lambda it: it.update(specVersion="1.2"), "sbom-version"),
-        (lambda it: it.update(specVersion="1.7"), "sbom-version"),
+        (lambda it: it.update(specVersion="1.1"), "sbom-version"),
+        (lambda it: it.update(specVersion="1.8"), "sbom-version"),
         (lambda it: it.update(specVersion=1.6), "field-type"),
         (lambda it: it.pop("specVersion"), "field-missing"),
         (lambda it: it.update(bomFormat="cyclonedx"), "sbom-format"),
@@ -458,6 +482,12 @@ def test_cyclonedx(version: str) -> None:
         (lambda it: it["components"][0].update(licenses=[{"license": {}}]), "field-missing"),
         (lambda it: it["components"][0].update(licenses=["MIT"]), "field-type"),
         (lambda it: it["metadata"]["component"].update({"bom-ref": "musl"}), "sbom-identifier"),
+        (lambda it: it["metadata"]["component"].update(purl="traefik"), "purl"),
+        (lambda it: it["metadata"]["component"].update(purl=1), "field-type"),
+        (lambda it: it["metadata"]["component"].update(components=[{"type": "library"}]), "field-missing"),
+        (lambda it: it["metadata"]["component"].update(components="x"), "field-type"),
+        # What the SBOM is about is no list of its parts.
+        (lambda it: (it.pop("components"), it["metadata"]["component"].update(purl=NPM_PURL)), "sbom-empty"),
         (lambda it: it.update(serialNumber="3e671687-395b-41f5-a30f-a58921a69b79"), "sbom-identifier"),
         (lambda it: it.update(serialNumber="urn:uuid:3e671687"), "sbom-identifier"),
         (lambda it: it.update(serialNumber=7), "field-type"),
@@ -470,6 +500,23 @@ def test_cyclonedx(version: str) -> None:
 )
 def test_bad_cyclonedx(change: Change, code: str) -> None:
     assert code_of(changed(cyclonedx, change)) == code
+
+
+@pytest.mark.parametrize(
+    ("more", "names"),
+    [
+        ({"type": "application", "purl": NPM_PURL}, ["app"]),
+        ({"purl": OCI_PURL}, []),
+        ({"purl": "pkg:docker/app@1"}, []),
+        ({"components": [{"type": "library", "name": "x", "purl": NPM_PURL}]}, ["x"]),
+        ({"components": [{"bom-ref": "musl", "type": "library", "name": "musl"}]}, ["musl"]),  # in both places
+        ({"components": [{"type": "file", "name": "x"}, {"type": "file", "name": "y", "purl": NPM_PURL}]}, ["y"]),
+    ],
+)
+def test_what_cyclonedx_is_about_is_part_of_it(more: dict[str, Any], names: list[str]) -> None:
+    before, after = parse(cyclonedx()), parse(changed(cyclonedx, lambda it: it["metadata"]["component"].update(more)))
+    assert [package.name for package in after.packages[len(before.packages) :]] == names
+    assert after.packages[: len(before.packages)] == before.packages
 
 
 def test_what_cyclonedx_may_lack() -> None:
