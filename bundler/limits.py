@@ -185,6 +185,7 @@ SENT_BYTES = 64 * KIB  # sent at once; within the time for silence that is SLOWE
 PUSH_WHOLE_BYTES = 1 * MIB  # up to here a blob is hashed in memory and goes in one request
 PUSH_STATE_BYTES = 4 * MIB  # between two copies of the hash's state (240 bytes), to go back to after a drop
 PUSH_DROPS = 100  # broken connections of one blob, as long as each brought the registry some bytes
+PUSH_LOOKS = 4  # at an upload whose line broke, 3.5 s in all: proxies tell a registry late that its client is gone
 FALLBACK_LOOKS = 4  # at one fallback tag at a load's end: each later one means that another load added here as well
 MOUNT_SOURCES = 4  # repositories of the registry that are asked for a blob; each costs a request, maybe a token
 REGISTRY_HASHING_BYTES_PER_SECOND = 16 * MIB  # a registry that reads a blob again from slow disks before it answers

@@ -7,6 +7,9 @@ Rules of this module:
   is kept where parts were asked for.
 - A part is never sent twice blindly. After a drop, a busy registry or a part that it took in half, the session is asked
   how far it came (GET), and the rest is sent. A registry that has forgotten the session gets a new one.
+- A registry that has not noticed yet that a line broke knows nothing of the part, or still takes it in. So after a line
+  that broke, or a fault of its own, the session is asked until it says the same twice, and has some of the part. Going
+  on too early would add bytes to those that still come; starting over sends a layer of 10 GB once more.
 - After a lost answer to the last request, the registry is asked for the blob itself.
 - Each step back that brought the registry some bytes earns a further one, up to `limits.PUSH_DROPS`; those that brought
   none are counted by `Access.retries`, as new sessions are.
@@ -49,10 +52,17 @@ class Session:
 
 @dataclass(frozen=True, slots=True)
 class _Setback:
-    """A part, or the end, that did not come through; `error` is raised when patience ends."""
+    """A part, or the end, that did not come through.
+
+    Attributes:
+        error: raised when patience ends.
+        wished_seconds: the pause that the registry wishes.
+        is_settled: false while the registry may still have to do with what it was sent.
+    """
 
     error: EnvError
     wished_seconds: float | None = None
+    is_settled: bool = True
 
 
 class Upload:
@@ -144,7 +154,7 @@ class Upload:
                 self._take(setback)
                 if self._confirmed_bytes == size_bytes and self._is_there():
                     return
-                self._look_again()
+                self._look_again(setback)
 
     def _open(self) -> Session:
         """The session; a new one when there is none."""
@@ -194,9 +204,30 @@ class Upload:
         quiet_seconds = self._descriptor.size_bytes / limits.REGISTRY_HASHING_BYTES_PER_SECOND
         return self._write("PUT", url, use, headers=_OCTETS, body=raw or b"", quiet_seconds=quiet_seconds)
 
-    def _look_again(self) -> None:
+    def _look_again(self, setback: _Setback) -> None:
         """Ask the session how far it came; forget it when the registry does."""
         session = self._open()
+        stored_bytes = self._ask_session(session) if setback.is_settled else self._ask_until_settled(session)
+        if not stored_bytes:  # 0-0 may mean one byte: a new session has one meaning
+            self._give_up()
+            self._forget()
+        else:
+            self._confirm(stored_bytes)
+
+    def _ask_until_settled(self, session: Session) -> int | None:
+        """What the session says once it says the same again, and has some of the part; at last whatever it says."""
+        stored_bytes = self._ask_session(session)
+        for look in range(limits.PUSH_LOOKS - 1):
+            if stored_bytes is None or stored_bytes == self._sent_bytes:
+                break
+            self._endpoint.patience.pause(look)
+            before_bytes, stored_bytes = stored_bytes, self._ask_session(self._session or session)
+            if stored_bytes == before_bytes and stored_bytes > self._confirmed_bytes:
+                break
+        return stored_bytes
+
+    def _ask_session(self, session: Session) -> int | None:
+        """How many bytes it has; None when the registry does not know it, or does not say."""
 
         def use(answer: Answer) -> int | None:
             if answer.status in _UNKNOWN_STATUSES:
@@ -210,13 +241,7 @@ class Upload:
             answer.discard()
             return stored_bytes
 
-        request = Request("GET", session.url, self._which)
-        stored_bytes = self._endpoint.write(request, use)
-        if not stored_bytes:  # 0-0 may mean one byte: a new session has one meaning
-            self._give_up()
-            self._forget()
-        else:
-            self._confirm(stored_bytes)
+        return self._endpoint.write(Request("GET", session.url, self._which), use)
 
     def _take(self, setback: _Setback) -> None:
         """Count a setback, and wait.
@@ -242,7 +267,7 @@ class Upload:
         error = refusal(self._endpoint, answer)
         names_fault = error.code in ("push-changed", "push-name")
         if answer.status in PASSING_STATUSES or (answer.status in _LOST_STATUSES and not names_fault):
-            return _Setback(error, retry_after_seconds(answer))
+            return _Setback(error, retry_after_seconds(answer), is_settled=answer.status < 500)
         raise error
 
     def _write(
@@ -261,7 +286,7 @@ class Upload:
         except EnvError as error:
             if error.code not in PASSING:
                 raise
-            return _Setback(error)
+            return _Setback(error, is_settled=False)
 
     def _confirm(self, bytes_there: int) -> None:
         self._confirmed_bytes = bytes_there

@@ -36,6 +36,7 @@ class Session:
     name: str
     raw: bytearray = field(default_factory=bytearray)
     had_small_part: bool = False
+    unnoticed: list[int] = field(default_factory=list)
 
 
 @dataclass
@@ -53,6 +54,8 @@ class Writes:
         min_part_bytes: for `OCI-Chunk-Min-Length`; smaller parts but the last are refused.
         forgets_broken: a part that broke off ends its upload, as docker-registry 2 has it.
         has_status: uploads can be asked how far they came.
+        notices: what those who ask about an upload whose part broke off are told first, one after the other: shares of
+            what came of the part. A registry behind a proxy hears late that a line broke.
         locations: what `Location` says, from the path; absolute ones are for other hosts.
         keeps_tags: a tag that is there stays what it is.
         drops_blobs: says that blobs are stored, and drops them.
@@ -71,6 +74,7 @@ class Writes:
     min_part_bytes: int = 0
     forgets_broken: bool = False
     has_status: bool = True
+    notices: tuple[float, ...] = ()
     locations: Callable[[str], str] = str
     keeps_tags: bool = False
     drops_blobs: bool = False
@@ -128,10 +132,15 @@ class Writes:
         start = _CONTENT_RANGE.fullmatch(exchange.headers.get("content-range", ""))
         if (start is not None and int(start[1]) != len(session.raw)) or session.had_small_part:
             return self._where(416, name, identifier)
+        if session.unnoticed:  # the part before is still on its way
+            return fault(500, "UNKNOWN")
+        before, came = len(session.raw), len(exchange.body)
         session.raw += exchange.body
-        session.had_small_part = len(exchange.body) < self.min_part_bytes
-        if len(exchange.body) < int(exchange.headers["content-length"]) and self.forgets_broken:
-            del self.sessions[identifier]
+        session.had_small_part = came < self.min_part_bytes
+        if came < int(exchange.headers["content-length"]):
+            session.unnoticed = [before + int(came * share) for share in self.notices]
+            if self.forgets_broken:
+                del self.sessions[identifier]
         if self._is_over_quota(registry, len(session.raw)):
             return fault(403, "DENIED", "quota exceeded")
         return self._where(202, name, identifier)
@@ -156,14 +165,18 @@ class Writes:
     def _tell(self, _: Registry, __: Exchange, name: str, identifier: str) -> Reply:
         if not self.has_status:
             return fault(405, "UNSUPPORTED")
-        return self._where(204, name, identifier) if identifier in self.sessions else _unknown()
+        if identifier not in self.sessions:
+            return _unknown()
+        unnoticed = self.sessions[identifier].unnoticed
+        return self._where(204, name, identifier, unnoticed.pop(0) if unnoticed else None)
 
     def _cancel(self, _: Registry, __: Exchange, ___: str, identifier: str) -> Reply:
         self.cancelled.append(identifier)
         return Reply(204) if self.sessions.pop(identifier, None) else _unknown()
 
-    def _where(self, status: int, name: str, identifier: str) -> Reply:
-        last = max(len(self.sessions[identifier].raw) - 1, 0) if identifier in self.sessions else 0
+    def _where(self, status: int, name: str, identifier: str, told: int | None = None) -> Reply:
+        session = self.sessions.get(identifier, Session(name))
+        last = max((len(session.raw) if told is None else told) - 1, 0)
         headers = {"Location": self.locations(f"/v2/{name}/blobs/uploads/{identifier}"), "Range": f"0-{last}"}
         if self.min_part_bytes:
             headers["OCI-Chunk-Min-Length"] = str(self.min_part_bytes)

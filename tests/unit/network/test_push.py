@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from bundler import limits
 from bundler.digest import Digest, sha256_of
 from bundler.errors import DamagedError, EnvError, MalformedError
 from bundler.network.access import Access
@@ -114,6 +115,36 @@ def test_a_registry_that_forgets_gets_a_new_session(writes: Writes) -> None:
             target.push_blob(item.descriptor, item.content, watch=shown.append)
         assert it.holds(item)
         assert sum(shown) == 7 * MIB
+        assert len(it.registry.asked("POST", "uploads")) == 2
+        assert writes.sessions == {}
+
+
+@pytest.mark.parametrize("notices", [(0.0,), (0.0, 0.0), (0.0, 0.4), (0.2, 0.5), (0.0, 0.0, 0.0)])
+def test_a_registry_that_hears_late_that_a_line_broke(notices: tuple[float, ...]) -> None:
+    """It says 0, or takes in what is on its way: it is asked again, and nothing is sent twice. One retry is enough."""
+    writes = Writes(notices=notices)
+    with push_scene(writes=writes) as it, FlakyWire(it.registry.port, [9 * MIB]) as wire:
+        with Registries(replace(QUICK, retries=1), {}) as registries:
+            target = Targets(registries).repository(parse_reference(f"127.0.0.1:{wire.port}/{NAME}"))
+            item, shown = thing(12 * MIB), list[int]()
+            target.push_blob(item.descriptor, item.content, watch=shown.append)
+        assert it.holds(item)
+        assert sum(shown) == 12 * MIB
+        assert len(it.registry.asked("POST", "uploads")) == 1
+        assert sum(len(part.body) for part in it.registry.asked("PATCH", "uploads")) == 12 * MIB
+        assert writes.sessions == {}
+
+
+def test_a_part_of_which_a_registry_hears_nothing() -> None:
+    """It is asked a few times, and believed at last; what it confirmed before is kept."""
+    writes = Writes(notices=(0.0,) * limits.PUSH_LOOKS)
+    with push_scene(writes=writes) as it, FlakyWire(it.registry.port, [9 * MIB]) as wire:
+        with Registries(replace(QUICK, retries=1), {}) as registries:
+            target = Targets(registries).repository(parse_reference(f"127.0.0.1:{wire.port}/{NAME}"))
+            item = thing(12 * MIB)
+            target.push_blob(item.descriptor, item.content)
+        assert it.holds(item)
+        assert len(it.registry.asked("GET", "uploads")) == limits.PUSH_LOOKS
         assert len(it.registry.asked("POST", "uploads")) == 2
         assert writes.sessions == {}
 
