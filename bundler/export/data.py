@@ -39,6 +39,7 @@ from bundler.oci.manifest import ImageManifest, is_manifest
 from bundler.safe_file import disk_errors
 from bundler.value import dataclass
 from bundler.vulnerability.data_contents import OSV, VEX_KINDS, Contents, survey, survey_entries
+from bundler.wording import counted
 
 _ARTIFACTS = ("docker://", "oci:", "oci-archive:")
 _CREATED = "org.opencontainers.image.created"
@@ -174,8 +175,8 @@ def _warnings(name: str, contents: Contents | None) -> tuple[str, ...]:
     if contents is None or not contents.refused_count:
         return ()
     first, error = contents.refused[0]
-    told = f"{contents.refused_count} records of {name} cannot be read, the first is {first}: {error} ({error.code})"
-    return (told,)
+    refused = counted(contents.refused_count, "record")
+    return (f"{refused} of {name} cannot be read, the first is {first}: {error} ({error.code})",)
 
 
 def _artifact(request: DataRequest, connection: Connection, opened: ExitStack, created_at: datetime) -> CollectedData:

@@ -94,7 +94,7 @@ def _image_lines(image: Image) -> list[str]:
 
 
 def _data_line(data: Data) -> str:
-    records = "" if data.records is None else f", {data.records} records"
+    records = "" if data.records is None else f", {counted(data.records, 'record')}"
     changed = "" if data.modified_at is None else f", changed {format_moment(data.modified_at)}"
     return f"data {data.kind} {escape(data.source)}{records}{changed}"
 

@@ -215,7 +215,7 @@ def test_export_reads_the_settings_file(tmp_path: Path, capsys: pytest.CaptureFi
     document = json.loads(capsys.readouterr().out)
     assert [(item["source"], item["records"]) for item in document["data"]] == [("all.zip", 1)]
     assert main(["export", "-f", str(settings), "--dry-run", "--cache", str(tmp_path / "cache")]) == 0
-    assert "data osv all.zip, 1 records, changed 2026-10-11T00:00:00Z" in capsys.readouterr().out
+    assert "data osv all.zip, 1 record, changed 2026-10-11T00:00:00Z" in capsys.readouterr().out
 
 
 def scan(site: Site, *words: str | Path) -> Result:

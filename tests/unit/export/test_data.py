@@ -142,7 +142,7 @@ def test_records_that_cannot_be_read_are_told(place: Place) -> None:
     path = place.folder / "all.zip"
     path.write_bytes(osv_zip([RECORDS[0], {"id": "GHSA-bad"}]))
     done = place.export(data=(request("osv", path),))
-    assert any("1 records of all.zip cannot be read" in warning for warning in done.warnings)
+    assert any("1 record of all.zip cannot be read" in warning for warning in done.warnings)
     assert done.inventory.data[0].records == 1
 
 
