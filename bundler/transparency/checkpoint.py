@@ -6,7 +6,7 @@ Rules of this module:
   nothing: names are not signed, so they are compared (THREATS F14).
 - A line under the log's name and key hash that does not hold refuses the whole checkpoint; so does that of a witness.
 - The origin of Rekor 1 is `host - tree id` and the signature bears the host; that of Rekor 2 is the host of the log's
-  address in the trusted root.
+  address in the trusted root (log.py).
 - Lines by others are ignored and never counted. Cosignatures of known witnesses are verified, and told by name and
   time. What a witness signs does not hold its name, so one key under two names is one witness; the log's own is none.
 """
@@ -20,7 +20,7 @@ from hashlib import sha256
 
 from bundler.encoding import decode_base64, encode_base64
 from bundler.errors import MalformedError, RejectedError
-from bundler.transparency.log import TransparencyLog, Verifier
+from bundler.transparency.log import TransparencyLog, Verifier, note_key_id
 from bundler.transparency.merkle import HASH_BYTES, SIZE_MAX
 from bundler.transparency.note import KEY_HASH_BYTES, Note, NoteSignature, format_note, parse_note
 from bundler.value import dataclass, field
@@ -29,8 +29,7 @@ _WHAT = "checkpoint"
 _DECIMAL = re.compile(r"0|[1-9][0-9]{0,18}", re.ASCII)
 _REKOR_1 = re.compile(r"(?P<host>\S+) - (?P<tree>[1-9][0-9]{0,18})", re.ASCII)
 _LATEST = 253_402_300_799  # 9999-12-31T23:59:59Z
-_ED25519, _COSIGNATURE, _OTHER = b"\x01", b"\x04", b"\xff"  # kinds of note signatures (C2SP signed-note)
-_RSA_KIND = b"PKIX-RSA-PKCS#1v1.5"
+_COSIGNATURE = b"\x04"  # a kind of note signature (C2SP signed-note)
 _TIME_BYTES, _ED25519_SIGNATURE_BYTES = 8, 64
 
 
@@ -152,14 +151,9 @@ def open_checkpoint(raw: bytes, log: TransparencyLog, witnesses: Sequence[Witnes
 def key_hashes(name: str, key: Verifier) -> frozenset[bytes]:
     """The 4-byte key hashes under which a log may sign as `name`.
 
-    ECDSA: SHA-256 of the key. Ed25519: that of name, 0x01 and raw key (C2SP signed-note); RSA: of name, 0xff, the kind
-    and the key. Rekor 1 writes SHA-256 of the key for every kind.
+    That of C2SP signed-note, and SHA-256 of the key, which Rekor 1 writes for every kind.
     """
-    hashed = {sha256(key.spki).digest()}
-    if key.ed25519_bytes is not None:
-        hashed.add(_named_hash(name, _ED25519, key.ed25519_bytes))
-    elif key.algorithm.startswith("RSA "):
-        hashed.add(_named_hash(name, _OTHER, _RSA_KIND + key.spki))
+    hashed = (sha256(key.spki).digest(), note_key_id(name, key))
     return frozenset(item[:KEY_HASH_BYTES] for item in hashed)
 
 
@@ -170,7 +164,7 @@ def cosigned_message(text: bytes, seconds: int) -> bytes:
 
 def cosigner_key_hash(name: str, ed25519_bytes: bytes) -> bytes:
     """The 4-byte key hash of a witness (C2SP tlog-cosignature)."""
-    return _named_hash(name, _COSIGNATURE, ed25519_bytes)[:KEY_HASH_BYTES]
+    return sha256(name.encode() + b"\n" + _COSIGNATURE + ed25519_bytes).digest()[:KEY_HASH_BYTES]
 
 
 def _check_signed(note: Note, name: str, log: TransparencyLog) -> NoteSignature:
@@ -218,10 +212,6 @@ def _verify(key: Verifier, signature: bytes, message: bytes, name: str) -> None:
         key.verify(signature, message)
     except RejectedError as error:
         raise _unsigned(f"a signature under the name {name} that does not hold", "a sound one") from error
-
-
-def _named_hash(name: str, kind: bytes, key: bytes) -> bytes:
-    return sha256(name.encode() + b"\n" + kind + key).digest()
 
 
 def _unsigned(got: str, want: str) -> RejectedError:

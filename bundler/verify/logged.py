@@ -45,6 +45,7 @@ class LogFact:
         witnesses: known witnesses that cosigned the checkpoint.
         fetched: whether the proof was fetched at export.
         checkpoint: the log's word on that tree; None with a promise only.
+        operator: who runs the log, as the trusted root says; empty where it does not.
     """
 
     log_url: str
@@ -56,6 +57,12 @@ class LogFact:
     witnesses: tuple[str, ...] = ()
     fetched: bool = False
     checkpoint: VerifiedCheckpoint | None = field(default=None, repr=False)
+    operator: str = ""
+
+    @property
+    def voice(self) -> str:
+        """What it counts as: all logs of one operator are one (protobuf-specs `sigstore_trustroot.proto`)."""
+        return self.operator or self.log_id.hex()
 
     @property
     def proved(self) -> bool:
@@ -158,6 +165,7 @@ def verify_entry(
         witnesses=tuple(dict.fromkeys(seen.witness for seen in inclusion.checkpoint.witnesses)) if inclusion else (),
         fetched=promised.fetched is not None,
         checkpoint=inclusion.checkpoint if inclusion else None,
+        operator=log.operator,
     )
 
 

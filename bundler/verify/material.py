@@ -3,8 +3,9 @@
 Rules of this module:
 - Every key and authority has a window with a start (code `trust-root-malformed` otherwise); both ends belong to it.
 - A log is known by its id. The id is not taken on trust: it must be the one that the log's key gives, SHA-256 of the
-  key (RFC 6962), or for Ed25519 logs of Rekor 2 the note key id (C2SP signed-note) under the log's host name. No id
-  stands twice, and no key under two ids: one log would count as two.
+  key (RFC 6962), or for logs of Rekor 2 the note key id (C2SP signed-note) under the log's host name. No id stands
+  twice, and no key under two ids: one log would count as two. Logs of one `operator` do count as one.
+- A log may lack its address: `cosign trusted-root create` writes none unless it is told. It is then called by its id.
 - Fields that we do not know are refused: one may narrow what another one allows.
 """
 
@@ -12,7 +13,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from hashlib import sha256
-from typing import TypeVar
 
 from bundler import limits
 from bundler.digest import Digest, sha256_of
@@ -25,7 +25,7 @@ from bundler.identity.keys import PublicKey, Scheme, parse_pkcs1, parse_spki
 from bundler.identity.sct import CertificateLog
 from bundler.moment import Window, parse_foreign_moment
 from bundler.strict_json import parse_foreign
-from bundler.transparency.log import TransparencyLog
+from bundler.transparency.log import TransparencyLog, note_key_id, possible_names
 from bundler.value import dataclass, field
 
 _WHAT = "trusted root"
@@ -50,7 +50,6 @@ _KEY_DETAILS: dict[str, tuple[_Read, str, Scheme]] = {
         for padding, scheme in (("PKCS1V15", Scheme.RSA_PKCS1_SHA256), ("PSS", Scheme.RSA_PSS_SHA256))
     },
 }
-_Log = TypeVar("_Log", TransparencyLog, CertificateLog)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,8 +87,8 @@ def _parse(raw: bytes) -> TrustedMaterial:
     fields.only("mediaType", "tlogs", "certificateAuthorities", "ctlogs", "timestampAuthorities")
     if fields.text("mediaType") not in MEDIA_TYPES:
         raise _malformed("mediaType", fields.text("mediaType")[:160], f"{_PREFIX} version 0.1 or 0.2")
-    logs = [_parse_log(log, TransparencyLog) for log in _each(fields, "tlogs")]
-    certificate_logs = [_parse_log(log, CertificateLog) for log in _each(fields, "ctlogs")]
+    logs = [TransparencyLog(*_parse_log(log), _operator(log)) for log in _each(fields, "tlogs")]
+    certificate_logs = [CertificateLog(*_parse_log(log)) for log in _each(fields, "ctlogs")]
     for where, found in (("tlogs", logs), ("ctlogs", certificate_logs)):
         _check_distinct([log.log_id for log in found], where, "log id")
         _check_distinct([log.key.spki for log in found], where, "log's key")
@@ -107,16 +106,21 @@ def _each(fields: Fields, key: str) -> list[Fields]:
     return list(fields.each(key, maximum=limits.TRUSTED_ROOT_AUTHORITIES)) if key in fields else []
 
 
-def _parse_log(fields: Fields, kind: type[_Log]) -> _Log:
+def _parse_log(fields: Fields) -> tuple[str, bytes, PublicKey, Window]:
+    """Address (or what it is called), id, key and window."""
     fields.only("baseUrl", "hashAlgorithm", "publicKey", "logId", "checkpointKeyId", "operator")
     if fields.text("hashAlgorithm") != "SHA2_256":
         raise _malformed(fields.where, fields.text("hashAlgorithm")[:80], "hashAlgorithm SHA2_256")
-    url = fields.text("baseUrl")
+    url = fields.optional_text("baseUrl") or ""
     key, window = _parse_key(fields.fields("publicKey"))
     log_id = _parse_log_id(fields.fields("logId"))
     if log_id not in _expected_ids(key, url):
         raise _malformed(fields.where, f"logId {log_id.hex()}"[:100], "the id that the log's key gives")
-    return kind(url, log_id, key, window)
+    return url or f"log {log_id.hex()}", log_id, key, window
+
+
+def _operator(fields: Fields) -> str:
+    return fields.optional_text("operator") or ""
 
 
 def _parse_key(fields: Fields) -> tuple[PublicKey, Window]:
@@ -137,11 +141,7 @@ def _parse_log_id(fields: Fields) -> bytes:
 
 
 def _expected_ids(key: PublicKey, url: str) -> set[bytes]:
-    ids = {sha256(key.spki).digest()}
-    if key.ed25519_bytes is not None:
-        name = url.rpartition("://")[2].partition("/")[0]
-        ids.add(sha256(name.encode() + b"\n\x01" + key.ed25519_bytes).digest())
-    return ids
+    return {sha256(key.spki).digest(), *(note_key_id(name, key) for name in possible_names(url) if name)}
 
 
 def _parse_authority(fields: Fields) -> CertificateAuthority:

@@ -3,7 +3,8 @@
 Rules of this module:
 - `promise` < `proof` < `witnessed`. A promise is the log's word; a proof shows the entry in a tree whose head the log
   signed; witnessed means that a known witness cosigned that head, so the log cannot show another one to somebody else.
-- A threshold counts different logs, never entries (CVE-2026-49834), and only those that are strong enough.
+- A threshold counts different logs, never entries (CVE-2026-49834), and only those that are strong enough. Logs of one
+  operator, where the trusted root names operators, count as one.
 - Without a demand, what `verify/signed.py` accepts is accepted, and its strength is told.
 """
 
@@ -26,7 +27,7 @@ _MAX_LOGS = 32
 
 @dataclass(frozen=True, slots=True)
 class LogDemand:
-    """`count` different logs, each at least as strong as `strength`."""
+    """`count` different logs, of different operators, each at least as strong as `strength`."""
 
     strength: str
     count: int = 1
@@ -43,7 +44,7 @@ class LogDemand:
                 (``log-threshold``).
         """
         wanted = STRENGTHS.index(self.strength)
-        strong = {fact.log_id for fact in verified.logs if strength_of_log(fact) >= wanted}
+        strong = {fact.voice for fact in verified.logs if strength_of_log(fact) >= wanted}
         if not strong:
             best = max((strength_of_log(fact) for fact in verified.logs), default=-1)
             got = f"at most: {STRENGTHS[best]}" if best >= 0 else "no log entry"

@@ -97,8 +97,8 @@ class Vouched:
 
     @property
     def log_count(self) -> int:
-        """How many different logs hold it: two entries in one log count once (CVE-2026-49834)."""
-        return len({fact.log_id for fact in self.logs})
+        """How many different logs hold it: entries in one log count once (CVE-2026-49834), and logs of one operator."""
+        return len({fact.voice for fact in self.logs})
 
 
 def verify_signed(signed: Signed, trust: Trust, read: Callable[[], _Meaning]) -> tuple[_Meaning, Vouched]:

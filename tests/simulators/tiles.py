@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from bundler.identity.keys import parse_spki
 from bundler.moment import Window
-from bundler.transparency.log import TransparencyLog
+from bundler.transparency.log import TransparencyLog, note_key_id
 from tests.simulators.log_tree import root_of, signed_checkpoint
 from tests.simulators.sigstore_keys import START
 
@@ -65,7 +65,8 @@ class TiledRekor:
     def trusted(self) -> TransparencyLog:
         """As a trusted root names it."""
         spki = self.key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-        return TransparencyLog(f"http://{self.host}", b"\7" * 32, parse_spki(spki), Window(START))
+        key = parse_spki(spki)
+        return TransparencyLog(f"http://{self.host}", note_key_id(self.host, key), key, Window(START))
 
     def checkpoint(self, size: int | None = None, *, origin: str | None = None) -> bytes:
         shown = self.leaves[:size] if size is not None else self.leaves

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 from datetime import UTC, datetime
 
 import pytest
@@ -23,7 +24,7 @@ from bundler.transparency.checkpoint import (
     open_checkpoint,
     parse_checkpoint,
 )
-from bundler.transparency.log import TransparencyLog
+from bundler.transparency.log import TransparencyLog, note_key_id
 from tests.simulators.log_tree import (
     checkpoint_text,
     cosignature_line,
@@ -50,8 +51,8 @@ def spki(key: PrivateKey) -> bytes:
     return key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
 
 
-def log(key: PrivateKey = KEY, url: str = f"https://{HOST}") -> TransparencyLog:
-    return TransparencyLog(url, bytes(32), parse_spki(spki(key)), Window(START))
+def log(key: PrivateKey = KEY, url: str = f"https://{HOST}", log_id: bytes = bytes(32)) -> TransparencyLog:
+    return TransparencyLog(url, log_id, parse_spki(spki(key)), Window(START))
 
 
 def note(*lines: str, text: str = TEXT) -> bytes:
@@ -97,14 +98,34 @@ def test_rekor_1_writes_the_hash_of_the_key_for_every_kind(key: PrivateKey) -> N
     assert opened(note(signature_line(TEXT, key, HOST, hint=bytes.fromhex(digest)[:4])), key).tree_size == 9
 
 
-def test_a_port_belongs_to_the_host() -> None:
-    raw = signed_checkpoint("localhost:8000", 9, ROOT, KEY).encode()
-    assert open_checkpoint(raw, log(url="http://localhost:8000")).tree_size == 9
-    assert open_checkpoint(raw, log(url="http://localhost:8000/api")).tree_size == 9
-    for url in ("http://localhost", "http://localhost:80", "http://localhost:8000.example"):
-        with pytest.raises(RejectedError) as error:
-            open_checkpoint(raw, log(url=url))
-        assert error.value.code == "checkpoint-origin"
+@pytest.mark.parametrize("key", [ED25519, RSA], ids=["Ed25519", "RSA"])
+def test_an_id_of_name_and_key_tells_whether_the_port_belongs_to_the_name(key: PrivateKey) -> None:
+    """C2SP signed-note: the key id holds the name, so that a log has one."""
+    for name, other in (("localhost:8000", "localhost"), ("localhost", "localhost:8000")):
+        log_id = note_key_id(name, parse_spki(spki(key)))
+        for address, expected in (
+            ("http://localhost:8000", name), ("http://localhost:8000/api", name), ("http://localhost", "localhost"),
+            ("http://localhost:80", "localhost"), ("http://localhost:8000.example", "localhost:8000.example"),
+        ):  # fmt: skip
+            one = log(key, address, log_id)
+            assert one.host == expected
+            raw = {origin: signed_checkpoint(origin, 9, ROOT, key).encode() for origin in (expected, other)}
+            assert open_checkpoint(raw[expected], one).tree_size == 9
+            if expected != other:
+                with pytest.raises(RejectedError) as error:
+                    open_checkpoint(raw[other], one)
+                assert error.value.code == "checkpoint-origin"
+
+
+def test_an_id_of_the_key_alone_means_the_host_without_its_port() -> None:
+    """ECDSA: as sigstore-go takes the origin from a log's address; with the port it would be a second name."""
+    key = parse_spki(spki(KEY))
+    one = log(url="https://rekor.example.org:3003", log_id=note_key_id("any", key))
+    assert one.log_id == hashlib.sha256(key.spki).digest()
+    assert open_checkpoint(signed_checkpoint(HOST, 9, ROOT, KEY).encode(), one).origin == HOST
+    with pytest.raises(RejectedError) as error:
+        open_checkpoint(signed_checkpoint(f"{HOST}:3003", 9, ROOT, KEY).encode(), one)
+    assert error.value.code == "checkpoint-origin"
 
 
 @pytest.mark.parametrize("lines", [(SEEN, OWN), (OWN, SEEN), (signature_line(TEXT, OTHER, HOST), OWN)])

@@ -228,10 +228,10 @@ def test_extensions_do_not_stand_for_identity(claims: Claims) -> None:
 # -- how well it is logged --------------------------------------------------------------------------------------------
 
 
-def fact(log: str, *, proved: bool = False, witnesses: int = 0) -> LogFact:
+def fact(log: str, *, proved: bool = False, witnesses: int = 0, operator: str = "") -> LogFact:
     return LogFact(
         f"https://{log}", log.encode(), 1, AT, "hashedrekord 0.0.1", 7 if proved else None,
-        tuple(f"witness-{number}" for number in range(witnesses)),
+        tuple(f"witness-{number}" for number in range(witnesses)), operator=operator,
     )  # fmt: skip
 
 
@@ -257,6 +257,9 @@ CASES = [
     (("witnessed", 1), (WITNESSED,), ""),
     (("promise", 2), (PROMISE,), "log-threshold"),
     (("promise", 2), (PROMISE, PROOF), "log-threshold"),  # two entries, one log
+    (("promise", 2), (fact("a", operator="x.org"), fact("b", operator="x.org")), "log-threshold"),  # one operator
+    (("promise", 2), (fact("a", operator="x.org"), fact("b", operator="y.org")), ""),
+    (("promise", 2), (fact("a", operator="x.org"), fact("b")), ""),
     (("promise", 2), (PROMISE, fact("b")), ""),
     (("proof", 2), (PROOF, fact("b")), "log-threshold"),
     (("proof", 2), (PROOF, fact("b", proved=True)), ""),

@@ -118,7 +118,8 @@ def authority(root: Any) -> Any:
         lambda root: log(root).update(logId={"keyId": ""}),
         lambda root: log(root).update(logId={"keyId": encode_base64(bytes(32))}),
         lambda root: log(root).update(logId=root["ctlogs"][0]["logId"]),
-        lambda root: log(root).pop("baseUrl"),
+        lambda root: log(root).update(baseUrl=None),
+        lambda root: log(root).update(operator=1),
         lambda root: log(root).update(hashAlgorithm="SHA2_512"),
         lambda root: log(root).update(base_url="x"),
         lambda root: key(root).pop("validFor"),
@@ -211,6 +212,20 @@ def test_ed25519_logs_have_the_note_key_id() -> None:
     parse_trusted_root(with_key("PKIX_ED25519", raw, note, "https://log.example.org/"))
     refused(with_key("PKIX_ED25519", raw, note, "https://other.example.org"))
     refused(with_key("PKIX_ED25519", raw, note[:4]))
+    for url in ("https://log.example.org:3003", "https://log.example.org:3003/rekor"):  # its name may lack the port
+        assert parse_trusted_root(with_key("PKIX_ED25519", raw, note, url)).logs[0].host == "log.example.org"
+    ported = sha256(b"log.example.org:3003\n\x01" + public.public_bytes_raw()).digest()
+    assert parse_trusted_root(with_key("PKIX_ED25519", raw, ported, url)).logs[0].host == "log.example.org:3003"
+    refused(with_key("PKIX_ED25519", raw, ported))
+    refused(with_key("PKIX_ED25519", raw, sha256(b"\n\x01" + public.public_bytes_raw()).digest(), ""))
+
+
+def test_rsa_logs_may_have_the_note_key_id() -> None:
+    """Rekor 2 with an RSA key: name, 0xff, the kind and the key (C2SP signed-note)."""
+    raw = rsa.generate_private_key(65537, 2048).public_key().public_bytes(Encoding.DER, SPKI)
+    note = sha256(b"log.example.org\n\xffPKIX-RSA-PKCS#1v1.5" + raw).digest()
+    assert parse_trusted_root(with_key("PKIX_RSA_PKCS1V15_2048_SHA256", raw, note)).logs[0].log_id == note
+    refused(with_key("PKIX_RSA_PKCS1V15_2048_SHA256", raw, note, "https://other.example.org"))
 
 
 def test_one_key_under_two_ids() -> None:

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from bundler.digest import Content, sha256_of
+from bundler.encoding import encode_base64
 from bundler.evidence.envelope import Envelope
 from bundler.evidence.referrer import COSIGN_SIGN, BundleItem
 from bundler.evidence.sigstore_bundle import SigstoreBundle, format_bundle, parse_bundle
@@ -191,6 +192,32 @@ def test_a_witness() -> None:
         assert strength_of(found) == f"{PROVED}, 1 witness"
         assert found.log is not None
         assert found.log.witnesses == (WITNESS,)
+
+
+def test_two_logs_of_one_operator_count_as_one() -> None:
+    """protobuf-specs `sigstore_trustroot.proto`: two proofs from logs by the same operator count as one."""
+    both = replace(SECOND_LOG, entries=(FIRST.entries[0], *SECOND_LOG.entries))
+    for operators, count in ((("x.org", "x.org"), 1), (("x.org", "y.org"), 2), (("x.org", ""), 2)):
+        value = SIGSTORE.trusted_root_value()
+        for log, operator in zip(value["tlogs"], operators, strict=True):
+            log["operator"] = operator
+        assert verified(both, parse_trusted_root(json.dumps(value).encode())).log_count == count
+
+
+def test_logs_without_an_address() -> None:
+    """`cosign trusted-root create` writes none unless it is told; Rekor 2 cannot do without, for its origin."""
+    value = SIGSTORE.trusted_root_value()
+    for log in (*value["tlogs"], *value["ctlogs"]):
+        del log["baseUrl"]
+    del value["tlogs"][1]  # its id is made of its name
+    found = verified(FIRST, parse_trusted_root(json.dumps(value).encode()))
+    assert found.log is not None
+    assert found.log.log_url == found.times[0].source == f"log {SIGSTORE.rekor.log_id.hex()}"
+    value["tlogs"].append({**SIGSTORE.rekor_2.trusted((START, None)), "baseUrl": ""})
+    value["tlogs"][1]["logId"] = {"keyId": encode_base64(hashlib.sha256(SIGSTORE.rekor_2.spki).digest())}
+    by_key = parse_trusted_root(json.dumps(value).encode())
+    unnamed = with_entry(SECOND_LOG, log_id=by_key.logs[1].log_id)
+    assert code(unnamed, by_key) == "checkpoint-origin"
 
 
 def test_two_logs_count_as_two_and_one_as_one() -> None:
