@@ -29,7 +29,7 @@ from bundler.value import dataclass
 
 _ADDRESS = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([A-Za-z0-9.-]+)):([0-9]{1,5})", re.ASCII)
 _BUSY = b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\nRetry-After: 1\r\nConnection: close\r\n\r\n"
-_ACCEPT_PAUSE_SECONDS = 0.05  # when the process has no descriptors left
+_ACCEPT_PAUSE_SECONDS = 0.05  # when the process has no descriptors left, or the network fails
 
 Converse = Callable[[Connection], None]
 
@@ -137,12 +137,12 @@ class Listener:
             try:
                 accepted, peer = self._socket.accept()
             except OSError as error:
-                if error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM):
+                if self._is_stopped:
+                    return
+                # Whatever went wrong, with this client or with the network (accept(2)), the next one is waited for.
+                if error.errno not in (errno.ECONNABORTED, errno.EPROTO):
                     time.sleep(_ACCEPT_PAUSE_SECONDS)
-                    continue
-                if error.errno in (errno.ECONNABORTED, errno.EPROTO):
-                    continue
-                return  # closed
+                continue
             self._take(accepted, str(peer[0]))
 
     def _take(self, accepted: socket.socket, client: str) -> None:

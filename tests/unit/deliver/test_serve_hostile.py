@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import socket
 import ssl
 import threading
 import time
@@ -214,6 +217,28 @@ def test_too_many_connections_of_one_client(monkeypatch: pytest.MonkeyPatch, ser
         with Wire(server.address.port) as second:
             reply = second.read()
             assert reply is None or reply.status == 503
+
+
+@pytest.mark.parametrize("code", [errno.ENETUNREACH, errno.EPERM, errno.EMFILE, errno.ECONNABORTED])
+def test_a_connection_that_cannot_be_accepted_ends_nothing(
+    monkeypatch: pytest.MonkeyPatch, world: World, code: int
+) -> None:
+    """What went wrong with the network before a connection was taken comes out of accept(2)."""
+
+    class Failing(socket.socket):
+        failures = 0
+
+        def accept(self) -> tuple[socket.socket, object]:
+            if self.failures < 3:
+                self.failures += 1
+                raise OSError(code, os.strerror(code))
+            return super().accept()
+
+    monkeypatch.setattr("bundler.network.server.listener.socket.socket", Failing)
+    with world.scene.open() as held, world.scene.run(held) as server:
+        assert isinstance(server._listener._socket, Failing)
+        until(lambda: _answers(server.address.port))
+        check_sound(world, server)
 
 
 def test_two_hundred_clients_at_once(world: World, running: Server) -> None:
