@@ -21,6 +21,8 @@ from bundler.value import dataclass, field
 MANIFEST_UNKNOWN = "MANIFEST_UNKNOWN"
 NAME_UNKNOWN = "NAME_UNKNOWN"
 BLOB_UNKNOWN = "BLOB_UNKNOWN"
+NOT_FOUND = "NOT_FOUND"
+"""Harbor's own word for all three. It decides what is pushed, never that evidence is absent."""
 
 _CODE = re.compile(r"[A-Z][A-Z0-9_]{0,63}", re.ASCII)
 _HINTS = {

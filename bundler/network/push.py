@@ -11,7 +11,8 @@ Rules of this module:
 - What is there is not sent. What another repository of the registry holds is mounted, where the registry does that.
 - A manifest goes out as the bytes that it has, and the answer has to name their digest. Sending it twice is sound, but
   under a tag that others write too it is made anew each time (`push_tag`).
-- NAME_UNKNOWN is an absence like any other here: a repository comes to be when something is pushed.
+- NAME_UNKNOWN is an absence like any other here: a repository comes to be when something is pushed. So is Harbor's 404
+  NOT_FOUND: what is taken for absent is sent, and read back.
 - Nothing is ever deleted but our own unfinished uploads.
 """
 
@@ -24,7 +25,7 @@ from typing import Literal
 from bundler import limits
 from bundler.digest import Digest, sha256_of
 from bundler.errors import EnvError, MalformedError
-from bundler.network.answers import NAME_UNKNOWN, read_faults, says_absent
+from bundler.network.answers import NAME_UNKNOWN, NOT_FOUND, read_faults, says_absent
 from bundler.network.endpoint import Endpoint
 from bundler.network.http import Answer, Request, answer_error
 from bundler.network.listings import read_referrers
@@ -296,7 +297,7 @@ class Target(Repository):
 
     def _check_absence(self, answer: Answer, codes: set[str], endpoint: Endpoint) -> None:
         faults = read_faults(answer)
-        if not says_absent(answer.status, faults, codes | {NAME_UNKNOWN}):
+        if not says_absent(answer.status, faults, codes | {NAME_UNKNOWN, NOT_FOUND}):
             raise endpoint.judge(answer, faults)
 
 

@@ -51,6 +51,12 @@ def header(name: str, value: str | None) -> Behaviour:
     return altered(change)
 
 
+def absent_in_other_words(exchange: Exchange) -> None:
+    """As Harbor says of anything that is not there."""
+    reply = exchange.normal()
+    exchange.send(fault(404, "NOT_FOUND", "artifact not found") if reply.status == 404 else reply)
+
+
 def other_bytes(exchange: Exchange) -> None:
     """One bit of the body is flipped, and the digest header told to fit."""
 

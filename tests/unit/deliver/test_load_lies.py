@@ -24,6 +24,7 @@ from bundler.oci.manifest import DOCKER_LIST, DOCKER_MANIFEST, OCI_INDEX, OCI_MA
 from tests.simulators.load_scene import NAME, QUICK, Delivery, Load, found, small_image, untyped_image
 from tests.simulators.registry import Exchange, Registry, Reply
 from tests.simulators.registry_lies import (
+    absent_in_other_words,
     answer,
     endless_body,
     endless_headers,
@@ -234,6 +235,24 @@ FOREIGN: dict[str, tuple[bytes, str]] = {
     "an object for a list": (b'{"schemaVersion":2,"manifests":{"digest":1}}', OCI_INDEX),
     "two kinds at once": (b'{"schemaVersion":2,"manifests":[],"layers":[]}', OCI_INDEX),
 }
+
+
+@pytest.mark.parametrize("referrers_api", [True, False])
+def test_a_registry_that_says_absent_in_other_words(
+    small: VerifiedBundle, connections: Registries, *, referrers_api: bool
+) -> None:
+    """Harbor's NOT_FOUND for all that is not there yet; and no tag is taken for free that is not."""
+    with Registry(writes=Writes(), referrers_api=referrers_api) as registry:
+        registry.on("/manifests/", absent_in_other_words, method="GET")
+        load = Load(registry.host, small, connections=connections)
+        assert "1" in load.run().tags_set
+        assert load.run().documents_pushed == 0
+        store = registry.repository(REPOSITORY)
+        there = store.put_manifest(NOTHING, OCI_INDEX, "1")
+        with pytest.raises(SealiftError) as caught:
+            load.run()
+        assert caught.value.code == "tag-conflict"
+        assert store.tags["1"] == there.digest
 
 
 @pytest.mark.parametrize("case", FOREIGN)

@@ -168,6 +168,21 @@ def test_one_fault_at_any_request(size_bytes: int, lie: Any) -> None:
             assert it.store.tags["1"] == sha256_of(raw)
 
 
+def test_a_registry_that_says_absent_in_other_words() -> None:
+    """Harbor's NOT_FOUND, of tags, digests, and repositories that are not there yet. Only under 404."""
+    with push_scene() as it:
+        it.registry.on("/manifests/", lies.absent_in_other_words, method="GET")
+        assert it.target.find_manifest("1") is None
+        assert it.target.find_manifest(ABSENT) is None
+        image = push_image(it)
+        assert it.target.find_manifest("1") is None
+        assert it.target.get_manifest(image.digest).digest == image.digest
+        for number in (400, 403):
+            it.registry.on("/manifests/", lies.status(number, "NOT_FOUND"), method="GET")
+            with pytest.raises(EnvError):
+                it.target.find_manifest("1")
+
+
 def test_a_lost_answer_to_the_last_request() -> None:
     with push_scene() as it:
         it.registry.on("digest=", lies.drop_when_done, method="PUT", times=1)
