@@ -55,6 +55,20 @@ class Chart:
     told: str
     older: int
 
+    @property
+    def paths(self) -> tuple[tuple[str, str], ...]:
+        """All pieces of one severity as one path, since charts are most of a large page: per cent across, pixels down.
+
+        To be drawn in a box of 100 by `height` that is stretched across only; so it has no stroke.
+        """
+        drawn: dict[str, list[str]] = {}
+        for bar in self.bars:
+            for piece in bar.pieces or ():
+                across, down = _short(bar.width), _short(piece.height)
+                path = f"M{_short(bar.x)} {_short(piece.y)}h{across}v{down}h-{across}z"
+                drawn.setdefault(piece.severity, []).append(path)
+        return tuple((severity, "".join(drawn[severity])) for severity in SHOWN if severity in drawn)
+
 
 def draw_chart(points: Sequence[Mapping[str, Any]], plot: int, *, labels: bool = True) -> Chart:
     """Lay out one chart.
@@ -92,6 +106,11 @@ def told_counts(counts: Mapping[str, int] | None) -> str:
         return "not judged"
     parts = ", ".join(f"{counts[severity]} {severity}" for severity in SHOWN if counts[severity])
     return f"{counts['total']} open ({parts})" if parts else "none open"
+
+
+def _short(number: float) -> str:
+    """`3`, not `3.0`."""
+    return f"{number:g}"
 
 
 def _pieces(counts: Mapping[str, int], unit: float, base: int, gap: int) -> tuple[Piece, ...]:

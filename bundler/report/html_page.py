@@ -25,6 +25,7 @@ from bundler.digest import Digest
 from bundler.errors import UsageError
 from bundler.escaping import escape
 from bundler.moment import format_moment
+from bundler.report.row_pool import RowPool
 from bundler.report.sizes import readable_size
 from bundler.version import TOOL
 
@@ -59,7 +60,7 @@ def render(template: str, values: Mapping[str, Any]) -> str:
         f"default-src 'none'; style-src '{_hash(_STYLE)}'; script-src '{_hash(_SCRIPT)}'; "
         "base-uri 'none'; form-action 'none'"
     )
-    return _environment().get_template(template).render(values, policy=policy, tool=TOOL)
+    return _environment().get_template(template).render(values, policy=policy, tool=TOOL, pool=RowPool())
 
 
 @cache

@@ -15,6 +15,19 @@
     return read.get(id);
   };
 
+  // Rows of tables. Each is in the page once, however many tables have it, and so is each cell.
+  const tables = new Map();
+  const drawn = new Map();
+  const pooled = (place) => {
+    const pool = block("row-pool");
+    if (!drawn.has(place)) drawn.set(place, pool.rows[place].map((cell) => pool.cells[cell]));
+    return drawn.get(place);
+  };
+  const rowsOf = (number) => {
+    if (!tables.has(number)) tables.set(number, JSON.parse(byId(`packages-${number}`).textContent).map(pooled));
+    return tables.get(number);
+  };
+
   // Worst first. What is not known stands behind high ones, as it counts.
   const SEVERITIES = ["critical", "high", "unknown", "medium", "low", "none"];
   const firstWord = (text) => text.split(" ")[0];
@@ -73,7 +86,7 @@
     let column = Math.max(0, heads.findIndex((head) => head.hasAttribute("aria-sort")));
 
     const load = () => {
-      if (all === null) all = shown = block(`packages-${section.dataset.packages}`);
+      if (all === null) all = shown = rowsOf(Number(section.dataset.packages));
     };
 
     const draw = () => {
@@ -175,7 +188,7 @@
       let found = 0;
       if (wanted.length) {
         for (const sbom of block("find-index")) {
-          for (const row of block(`packages-${sbom.block}`)) {
+          for (const row of rowsOf(sbom.block)) {
             if (!holds(row, wanted)) continue;
             found += 1;
             if (found > MOST_FOUND) continue;

@@ -29,6 +29,9 @@ def test_bars_and_words() -> None:
     assert [(piece.severity, piece.height) for piece in pieces] == [("critical", 24), ("low", 74)]
     assert pieces[0].y + pieces[0].height + 1 == chart.base
     assert (chart.bars[1].pieces, chart.bars[2].pieces) == (None, ())
+    (critical, low) = chart.paths
+    assert critical == ("critical", "M12.167 93h9v24h-9z")
+    assert low == ("low", "M12.167 18h9v74h-9z")
 
 
 def test_the_newest_are_shown_and_the_rest_is_counted() -> None:
