@@ -4,9 +4,8 @@ Rules of this module:
 - Only accepted deliveries are remembered, so that their images are `verified`: as they were on that day, by the policy
   of that day. How strong each SBOM is was written then, too.
 - Every SBOM is hashed again when it is read. A platform without one that was kept is named: it is not judged.
-- VEX settles a finding only where it names an author whom the policy of today takes at its word for this image, and the
-  image's own stream carried it. Signed VEX of an image is shown and settles nothing here: that is for `verify`, which
-  has the signature before it.
+- Whose VEX settles a finding is for the policy of today: signed documents are verified again (remembered_vex.py).
+- A patched image is judged by its original's SBOMs, by name (remembered_originals.py).
 """
 
 from __future__ import annotations
@@ -14,17 +13,18 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from bundler.deliver.remembered_originals import RememberedOrigin, is_about_patch, recall_origin
+from bundler.deliver.remembered_vex import Recaller, is_signature_of
 from bundler.deliver.vex_beside import rule_for
 from bundler.digest import Digest
-from bundler.errors import RejectedError, UnsupportedError
+from bundler.errors import RejectedError
 from bundler.evidence.sbom import Sbom
 from bundler.value import dataclass, field, replace
 from bundler.verify.policy import Policy
-from bundler.verify.vex_word import VexWord, carried_vex, word_of
+from bundler.verify.vex_word import carried_vex, word_of
 from bundler.vulnerability.findings import Note, ScanResult
 from bundler.vulnerability.history import DeliveredImage, Delivery
 from bundler.vulnerability.match import Matcher
-from bundler.vulnerability.recollection import owner_of, recall, recall_sbom, recall_vex
+from bundler.vulnerability.recollection import owner_of, recall, recall_sbom
 from bundler.vulnerability.remembered import SBOM, VEX, Paper, RememberedDelivery, RememberedImage
 from bundler.vulnerability.scan import SbomPlace, scan_sbom
 from bundler.vulnerability.shelf import ShelfDocument
@@ -41,7 +41,7 @@ class Memory:
 
     Attributes:
         documents: VEX that travelled as data.
-        policy: the site's policy of today, for the authors of VEX; None: nobody's word is taken.
+        policy: the site's policy of today, for whose VEX counts; None: nobody's word is taken.
     """
 
     site: Site
@@ -135,20 +135,20 @@ class Memory:
     ) -> Iterator[VexSource]:
         owner = owner_of(self.site, item.pin, item.stream)
         word = word_of(rule_for(self.policy, image.name, image.digest, owner), owner)
-        yield from self._attached(image, word, gaps)
+        recaller = Recaller(self.site, item.pin, self.matcher.at)
+        said = list(recaller.attached(image, _vex_papers(image), word))
         if origin is not None:
-            yield from self._attached(origin.original, word if origin.derived else word.shown_only, gaps)
+            old, derived = origin.original, word if origin.derived else word.shown_only
+            said += recaller.attached(old, _vex_papers(old), derived)
+        gaps |= {each for each in said if isinstance(each, Note)}
+        yield from (each for each in said if isinstance(each, VexSource))
         yield from carried_vex(word, self.documents)
 
-    def _attached(self, image: RememberedImage, word: VexWord, gaps: set[Note]) -> Iterator[VexSource]:
-        for paper in (paper for paper in image.papers if paper.kind == VEX and not is_about_patch(paper)):
-            try:
-                document = recall_vex(self.site, paper)
-            except (RejectedError, UnsupportedError) as error:
-                gaps.add(Note("vex-unread", f"VEX about {paper.platform or 'the whole image'}", str(error)))
-                continue
-            accepted = not paper.signer and word.takes(document.author, word.owner)
-            yield VexSource(document, f"of {image.name}", paper.strength, accepted, paper.signer)
+
+def _vex_papers(image: RememberedImage) -> tuple[Paper, ...]:
+    """VEX alone: among it stand what says that an image was patched, and manifests with signatures."""
+    found = (paper for paper in image.papers if paper.kind == VEX)
+    return tuple(paper for paper in found if not is_about_patch(paper) and not is_signature_of(paper))
 
 
 def _without(image: RememberedImage, subjects: set[Digest], platforms: set[str]) -> Iterator[Note]:

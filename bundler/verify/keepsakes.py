@@ -4,6 +4,7 @@ Rules of this module:
 - Chosen while images are judged, written only with the generation that records the delivery, under the state's lock.
 - Kept of an image: the blobs that hold its SBOMs and VEX, as they came, with their signatures; each with its strength
   as it was judged. One whose signature or proof does not hold is not kept.
+- With signed VEX the manifest that holds its signature is kept: whose word is taken later is judged by it again.
 - Kept of a patched image whose derivation was proved: the statement, and Copa's VEX. The original's SBOMs are kept with
   the original, which is in the same delivery.
 - Kept of vulnerability data: the blobs, hashed again while they are copied.
@@ -72,8 +73,10 @@ def gather_papers(
         proved: its derivation, where it was proved.
     """
     found: list[Paper] = [] if proved is None else list(_derived(proved))
+    signed: list[Paper] = []
     for fact, appraisal in zip(facts, evidence.appraisals, strict=False):
-        found += _attested(fact, appraisal)
+        signed += _attested(fact, appraisal)
+    found += signed
     statements = facts[len(evidence.appraisals) + len(evidence.unread) :]
     for fact, item in zip(statements, evidence.statements, strict=False):
         if item.statement is not None:
@@ -89,6 +92,7 @@ def gather_papers(
                         layer.digest,
                     )
                 )  # fmt: skip
+    found += _holders(complete, signed)
     return tuple(dict.fromkeys(found))[: limits.KEPT_PAPERS]
 
 
@@ -108,6 +112,14 @@ def _derived(proved: Proved) -> Iterator[Paper]:
                 VEX, "document", COPA_VEX, shown(each.platform), each.patched, manifest.digest, asserted(claim), "",
                 each.vex,
             )  # fmt: skip
+
+
+def _holders(complete: CompleteImage, signed: Iterable[Paper]) -> Iterator[Paper]:
+    """Manifests that hold signatures of VEX documents: with them a signature can be judged again."""
+    manifests = {item.digest: manifest for item, manifest in complete.evidence if isinstance(manifest, ImageManifest)}
+    for paper in signed:
+        if paper.kind == VEX and paper.manifest in manifests:
+            yield replace(paper, form="document", declared=manifests[paper.manifest].media_type, content=paper.manifest)
 
 
 def _attested(fact: EvidenceFact, appraisal: Appraisal) -> Iterator[Paper]:

@@ -8,12 +8,18 @@ from typing import Any
 
 import pytest
 
+from bundler.deliver import remembered_originals, remembered_vex
+from bundler.evidence.derivation import PREDICATE_TYPE, VEX_TYPE
+from bundler.export.settings import DataRequest
+from bundler.vulnerability.recollection import recall
 from tests.cli.session import Result, call
 from tests.simulators.claims import OTHER_IDENTITY, demand
 from tests.simulators.deliveries import verify
 from tests.simulators.images import layer
 from tests.simulators.patched import GONE, LEFT, NAME, PATCHED_NAME, PLATFORMS, Scene
 from tests.simulators.patched_site import Town, site_policy, vex_rule
+from tests.simulators.sigstore import Sigstore
+from trust_root.site import load_site
 
 SETTLED = site_policy(vex_rule())
 AMD, ARM = PLATFORMS
@@ -152,6 +158,7 @@ def test_scan_settles_what_verify_settles(town: Town) -> None:
     assert {image.name: image.reason for image in report.images} == {NAME: "vulnerability-severity", PATCHED_NAME: ""}
 
 
+@pytest.mark.parametrize("file", [True, False])
 @pytest.mark.parametrize(
     ("policy", "expected"),
     [
@@ -161,10 +168,71 @@ def test_scan_settles_what_verify_settles(town: Town) -> None:
     ],
     ids=["another signer", "another author", "no derived_from"],
 )
-def test_a_word_that_the_rule_does_not_name_settles_nothing(town: Town, policy: str, expected: dict[str, bool]) -> None:
-    assert {name: settled for _, name, settled, _ in opinions(document(town, "scan", policy=policy))} == expected
-    (image,) = [one for one in document(town, "dashboard", policy=policy)["images"] if one["name"] == PATCHED_NAME]
+def test_a_word_that_the_rule_does_not_name_settles_nothing(
+    town: Town, policy: str, expected: dict[str, bool], *, file: bool
+) -> None:
+    scanned = document(town, "scan", PATCHED_NAME, policy=policy, file=file)
+    assert {name: settled for _, name, settled, _ in opinions(scanned)} == expected
+    told = document(town, "dashboard", policy=policy, file=file)
+    (image,) = [one for one in told["images"] if one["name"] == PATCHED_NAME]
     assert {finding["id"]: finding["excused"] for finding in image["findings"]} == expected
+
+
+def test_a_site_settles_what_it_settled_from_the_file(town: Town) -> None:
+    assert opinions(document(town, "scan", PATCHED_NAME, policy=SETTLED, file=False)) == CLOSED
+
+
+def test_vex_of_the_patched_image_itself_counts_everywhere(tmp_path: Path) -> None:
+    """A Sigstore bundle in a referrer of the patched image."""
+    town = Town(tmp_path, vex_on_patched=True)
+    told = verify(town.bundle, town.state, site_policy(vex_rule(at_most="none")), record=False).report.images
+    assert {image.name: image.reason for image in told} == {NAME: "vulnerability-severity", PATCHED_NAME: ""}
+    town.accept(SETTLED)
+    for file in (True, False):
+        assert opinions(document(town, "scan", PATCHED_NAME, policy=SETTLED, file=file)) == CLOSED
+    stranger = site_policy(vex_rule(signer=OTHER_IDENTITY))
+    refused = verify(town.bundle, town.state, stranger.replace("critical", "none"), record=False).report.images
+    assert refused[1].reason == "vulnerability-severity"
+
+
+def test_a_signature_that_holds_no_more_settles_nothing(tmp_path: Path) -> None:
+    """The authority that vouched for the signer is gone from what the site trusts by now."""
+    town = Town(tmp_path)
+    town.accept(SETTLED)
+    town.exporter.repository.publish(trusted_root__demo_dot_json=Sigstore("another").trusted_root_json())
+    newer = town.exporter.deliver(data=[DataRequest("osv", str(town.osv), "osv/Debian")])
+    assert verify(newer, town.state, SETTLED).report.exit_code == 0
+    told = document(town, "dashboard", policy=SETTLED, file=False)
+    (image,) = [one for one in told["images"] if one["name"] == PATCHED_NAME]
+    assert {finding["id"]: finding["excused"] for finding in image["findings"]} == {GONE: True, LEFT: False}
+    (note,) = [note for note in image["notes"] if note["reason"] == "vex-unjudged"]
+    assert "does not hold by what this site knows by now" in note["detail"]
+
+
+def test_a_signature_that_was_not_kept_settles_nothing(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in the state of an older version."""
+    monkeypatch.setattr(remembered_vex, "is_signature_of", lambda _paper: False)
+    scanned = document(town, "scan", PATCHED_NAME, policy=SETTLED, file=False)
+    assert [one[1:] for one in opinions(scanned)] == [(GONE, True, True), (LEFT, False, False)] * 2
+    assert [note["reason"] for note in scanned["data_notes"]] == ["vex-unjudged"]
+
+
+def test_the_state_of_an_older_version_is_read(town: Town, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It has no statement about the patch: the image is not judged, and that is told."""
+    monkeypatch.setattr(remembered_originals, "is_about_patch", lambda _paper: False)
+    done = look(town, "scan", PATCHED_NAME, "--json", policy=SETTLED, file=False)
+    scanned = json.loads(done.out)
+    assert (done.code, scanned["images"], len(scanned["not_scanned"])) == (1, [], 2)
+
+
+def test_what_is_kept_of_a_patch_has_the_form_of_the_list(town: Town) -> None:
+    """The version before reads the same list: its keys and words are those that it knows."""
+    image = next(one for one in recall(load_site(town.state)).deliveries[0].images if one.name == PATCHED_NAME)
+    assert [(paper.kind, paper.form, paper.platform, paper.declared) for paper in image.papers] == [
+        ("vex", "envelope", "", PREDICATE_TYPE),
+        ("vex", "document", AMD, VEX_TYPE),
+        ("vex", "document", ARM, VEX_TYPE),
+    ]
 
 
 def test_an_original_of_another_name_is_not_proved(town: Town) -> None:
@@ -196,7 +264,7 @@ def test_the_dashboard_judges_patched_images(town: Town, tmp_path: Path, file: b
     assert {sbom["original"]["image"] for sbom in images[PATCHED_NAME]["sboms"]} == {NAME}
     assert {sbom["original"] for sbom in images[NAME]["sboms"]} == {None}
     settled = {finding["id"]: finding["excused"] for finding in images[PATCHED_NAME]["findings"]}
-    assert settled == {GONE: True, LEFT: file}  # a site does not keep what signed it
+    assert settled == {GONE: True, LEFT: True}
     page = tmp_path / "dashboard.html"
     look(town, "dashboard", "--html", page, file=file, policy=SETTLED)
     text = page.read_text(encoding="utf-8")

@@ -12,9 +12,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 from bundler.digest import sha256_of
+from bundler.evidence.sigstore_bundle import format_bundle
 from bundler.export.settings import DataRequest
+from bundler.oci.manifest import EMPTY_CONFIG
 from bundler.verify.pipeline import Verification
-from tests.simulators.claims import IDENTITY, Claims, demand
+from tests.simulators.claims import IDENTITY, ROOT, Claims, demand
 from tests.simulators.deliveries import Exporter, LayoutSource, make_site, verify
 from tests.simulators.images import to_json
 from tests.simulators.osv_records import osv_record, osv_zip
@@ -30,6 +32,7 @@ from tests.simulators.patched import (
     patched_scene,
 )
 from tests.simulators.scannable import spdx
+from tests.simulators.sigstore_bundles import V03_NEW, WholeSigstore, statement_bytes
 from tests.simulators.tuf_repository import TufRepository
 from tests.simulators.vex_documents import openvex, statement
 
@@ -58,9 +61,15 @@ def site_policy(vex: str = "", *, derived_from: str = NAME) -> str:
 class Town:
     """Everything, built at once."""
 
-    def __init__(self, folder: Path, bend: Bend = lambda scene: None, *, sign_patched: bool = False) -> None:
+    def __init__(
+        self, folder: Path, bend: Bend = lambda scene: None, *, sign_patched: bool = False, vex_on_patched: bool = False
+    ) -> None:
         self.folder = folder
         self.claims = Claims(folder)
+        self.whole = WholeSigstore("town")
+        if vex_on_patched:
+            self.claims.sigstore, self.claims.release = self.whole, self.whole.keyless(IDENTITY)
+            self.claims.targets = {ROOT: self.whole.trusted_root_json()}
         self.exporter = Exporter(TufRepository("main", targets=self.claims.targets), folder)
         self.state = make_site(folder / "state", self.exporter.repository.pin)
         self.scene = patched_scene()
@@ -69,7 +78,7 @@ class Town:
             self.scene.vex[platform] = to_json(_copa(platform))
         bend(self.scene)
         self.scene.build(signer=self.exporter.repository.streams["main"].key)
-        self._sign()
+        self._sign(vex_on_patched=vex_on_patched)
         if sign_patched:
             self.claims.sign(self.scene.layout, self.scene.patched_top, self.claims.release)
         self.osv = folder / "osv.zip"
@@ -90,12 +99,21 @@ class Town:
         path.write_text(policy)
         return (*AT, "--policy", path)
 
-    def _sign(self) -> None:
+    def _sign(self, *, vex_on_patched: bool) -> None:
+        """The original is signed; the document is an attestation of it, or a Sigstore bundle about the patched one."""
         layout, top = self.scene.layout, self.scene.original_top
         self.claims.sign(layout, top, self.claims.release)
         said = statement(vulnerability={"name": LEFT}, products=[{"@id": "pkg:deb/debian/openssl"}])
         document = openvex(said, timestamp=_STATED)
-        self.claims.attest(layout, top, self.claims.release, OPENVEX, predicate=document)
+        if not vex_on_patched:
+            self.claims.attest(layout, top, self.claims.release, OPENVEX, predicate=document)
+            return
+        patched = self.scene.patched_top
+        content = statement_bytes(patched.digest, OPENVEX, document)
+        raw = format_bundle(self.whole.bundle(content, self.claims.release))
+        stored = layout.blob(raw, V03_NEW)
+        empty = layout.blob(b"{}", EMPTY_CONFIG)
+        layout.name(layout.manifest(empty, [stored], artifact_type=V03_NEW, subject=patched))
 
     def _deliver(self) -> Path:
         path = self.scene.layout.write(self.folder / "layout")

@@ -94,6 +94,7 @@ def test_sboms_and_data_are_kept(house: House) -> None:
         ("vex", "envelope", "linux/amd64"),
         ("sbom", "statement", "linux/amd64"),
         ("sbom", "statement", "linux/arm64"),
+        ("vex", "document", "linux/amd64"),  # what holds the signature of the first
     ]
     assert image.papers[1].strength == "covered by the image signature"
     site = load_site(house.state)
