@@ -4,7 +4,7 @@ Rules of this module:
 - Exactly one signature: with several, whoever checks one of them may show another one's signer.
 - What is signed is the pre-authentication encoding (PAE) over bytes, never the payload alone (GHSA-r2xv-vpr2-42m9).
 - Base64 is canonical. Unknown fields are ignored (envelope.md), those that Go would fold to a known one are refused;
-  `keyid` is read, and means nothing.
+  `keyid` is read, and means nothing; null is as good as none.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ def read_envelope(fields: Fields, raw: bytes) -> Envelope:
     if len(signatures) != 1:
         raise MalformedError("dsse", _WHAT, got=f"{len(signatures)} signatures", want="exactly one")
     check_spelling(signatures[0], _SIGNATURE_KEYS)
-    keyid = signatures[0].optional_text("keyid") or ""
+    keyid = signatures[0].text("keyid") if signatures[0].holds("keyid") else ""
     payload_type = fields.text("payloadType")
     if payload_type != IN_TOTO:
         raise MalformedError("dsse-payload-type", _WHAT, got=payload_type[:160], want=IN_TOTO)

@@ -167,7 +167,13 @@ def _with_entry(value: dict[str, Any], **fields: Any) -> dict[str, Any]:
 def test_dsse() -> None:
     value = value_of(ENVELOPE)
     signature = value["dsseEnvelope"]["signatures"][0]
-    for signatures, expected in (([], "dsse"), ([signature] * 2, "dsse"), ([{**signature, "keyid": "any"}], HELD)):
+    for signatures, expected in (
+        ([], "dsse"),
+        ([signature] * 2, "dsse"),
+        ([{**signature, "keyid": "any"}], HELD),
+        ([{**signature, "keyid": None}], HELD),
+        ([{**signature, "keyid": 1}], "field-type"),
+    ):
         assert code(put(value, ("dsseEnvelope", "signatures"), signatures)) == expected
     assert code(put(value, ("dsseEnvelope", "payloadType"), "application/json")) == "dsse-payload-type"
     assert code(put(value, ("dsseEnvelope", "signatures", 0, "sig"), "")) == "signature"
