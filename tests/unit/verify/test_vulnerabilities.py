@@ -12,6 +12,7 @@ from zipfile import ZipFile, is_zipfile
 
 import pytest
 
+from bundler import limits
 from bundler.errors import UsageError
 from bundler.export.settings import DataRequest
 from bundler.moment import format_moment
@@ -293,7 +294,10 @@ def test_policies_that_make_no_sense(text: str) -> None:
 # -- a whole run ------------------------------------------------------------------------------------------------------
 
 
-def test_a_bundle_brings_images_and_data(tmp_path: Path) -> None:
+@pytest.mark.parametrize("kept_bytes", [limits.KEPT_IN_MEMORY_BYTES, 0])
+def test_a_bundle_brings_images_and_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kept_bytes: int) -> None:
+    """Large data goes through a file without a name, small data does not."""
+    monkeypatch.setattr(limits, "KEPT_IN_MEMORY_BYTES", kept_bytes)
     claims = Claims(tmp_path)
     layout, top, _ = scannable(NAME)
     claims.sign(layout, top, claims.release)
