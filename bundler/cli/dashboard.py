@@ -222,10 +222,25 @@ def _lines(document: dict[str, Any]) -> Iterator[Shown]:
         )
     yield Table(_HEADINGS, [_row(image) for image in document["images"]])
     numbers = ", ".join(f"{counts[severity]} {severity}" for severity in _SEVERITIES)
-    yield f"open: {counts['total']} ({numbers}); fixable: {counts['fixable']}; under VEX: {counts['under_vex']}"
+    yield f"open: {counts['total']} ({numbers}); fixable: {counts['fixable']}; under VEX: {_under_vex(document)}"
     yield f"the last deliveries fixed {totals['fixed']} and brought {totals['brought']}"
     yield f"images verified: {totals['verified']} of {totals['images']}; not judged: {totals['unscanned']}"
     yield f"packages judged: {totals['judged']} of {totals['packages']}"
+    for image in document["images"]:
+        originals = {sbom["original"]["image"]: None for sbom in image["sboms"] if sbom["original"]}
+        for original in originals:
+            yield from broken("patched: ", f"{image['name']} is judged by the SBOM of its original, {original}", 2)
+
+
+def _under_vex(document: dict[str, Any]) -> str:
+    """How many are settled, and how many of those by words alone that their author did not sign."""
+    settled = [finding for image in document["images"] for finding in image["findings"] if finding["excused"]]
+    signed = ("signed", "covered")
+    weak = sum(
+        not any(said["accepted"] and said["strength"].startswith(signed) for said in finding["vex"])
+        for finding in settled
+    )
+    return f"{len(settled)}, of them by unsigned words alone: {weak}" if weak else str(len(settled))
 
 
 def _row(image: dict[str, Any]) -> tuple[str, ...]:

@@ -177,7 +177,8 @@ def _find(
         database = Path(options.database) if options.database else None
         scanner = SbomScanner("trivy" if options.scanner == "trivy" else "grype", database=database)
         hearing = Hearing(site, policy)
-        return scan_bundle_with(file, site, basis, scanner, hearing=hearing, wanted=wanted, platform=platform), []
+        found = scan_bundle_with(file, site, basis, scanner, hearing=hearing, wanted=wanted, platform=platform)
+        return _by_policy(found, policy), []
     with _open_data(options, site, basis, "" if is_state else file) as (matcher, unread, documents):
         if is_state:
             found = _find_at_site(_memory(site, matcher, documents, policy), wanted, platform)
@@ -185,7 +186,13 @@ def _find(
             hearing = Hearing(site, policy, documents)
             found = scan_bundle(file, site, basis, matcher, hearing=hearing, wanted=wanted, platform=platform)
         found = replace(found, notes=(*unread, *found.notes))
-        return found, [database.described(matcher.at) for database in matcher.databases]
+        return _by_policy(found, policy), [database.described(matcher.at) for database in matcher.databases]
+
+
+def _by_policy(found: BundleScan, policy: Policy | None) -> BundleScan:
+    """The scan with the policy that was heard; none is where the head is not trusted."""
+    trusted = found.head is None or found.head.failure is None
+    return replace(found, policy=policy.digest if policy is not None and trusted else None)
 
 
 def _memory(
@@ -337,6 +344,7 @@ def _documents(
         **(state_document(file) if found.head is None else head_document(found.head)),
         **scan_document(found.results, data, found.notes, found.failures, at, upstream=upstream),
         "scanner": options.scanner or "",
+        "policy": None if found.policy is None else str(found.policy),
     }
     least = _least(options.fail_on)
     count = failing(found.results, least) if least else 0

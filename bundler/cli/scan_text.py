@@ -18,13 +18,17 @@ from bundler.report.columns import broken
 
 MOST_ROWS = 30
 _MOST_NOTES = 3
+_WEAK = (("unsigned", " (unsigned)"), ("named in the statement", " (the stream's word)"))
 _HEADINGS = ("severity", "id", "package", "version", "fixed in", "vex")
 
 
 def scan_lines(document: dict[str, Any], most: int | None) -> Iterator[Shown]:
     """The whole screen."""
-    yield from trust_lines(document, "judged without a policy")
+    policy = document["policy"]
+    yield from trust_lines(document, "judged without a policy" if policy is None else "not held against demands")
     yield f"  as of {document['at']}"
+    if policy is not None:
+        yield f"  whose VEX counts: policy {policy[:19]}…"
     for source in document["data"]:
         yield from broken("  data: ", _source(source), 4)
     yield from _notes(document["data_notes"], most)
@@ -82,10 +86,11 @@ def _row(finding: dict[str, Any]) -> tuple[str, ...]:
 
 
 def _verdict(verdict: dict[str, Any]) -> str:
-    """Settled by unsigned words is told as that."""
+    """What is settled by words that their author did not sign is told as that."""
     if not verdict["accepted"]:
         return f"{verdict['status']} (not accepted)"
-    return f"{verdict['status']} (unsigned)" if verdict["strength"].startswith("unsigned") else str(verdict["status"])
+    weak = next((told for start, told in _WEAK if verdict["strength"].startswith(start)), "")
+    return f"{verdict['status']}{weak}"
 
 
 def _told(result: dict[str, Any]) -> str:

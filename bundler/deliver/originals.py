@@ -18,7 +18,7 @@ from bundler.deliver.image_inspection import ImageInspection, says_derived
 from bundler.deliver.readings import Reading, read_all
 from bundler.digest import Digest
 from bundler.errors import SealiftError
-from bundler.evidence.derivation import PatchedPlatform
+from bundler.evidence.derivation import Derivation, PatchedPlatform
 from bundler.value import dataclass, replace
 from bundler.verify.derivation import Proved, Surroundings
 from bundler.verify.derived import SCANNERS_WORD, asserted, judge_derivation, told_change
@@ -52,9 +52,13 @@ class Origin:
     @property
     def notes(self) -> tuple[Note, ...]:
         """What the patched image lost."""
-        detail = "the original has it, the patched image has not"
-        name = self.proved.claim.derivation.name
-        return tuple(Note("platform-lost", f"{platform} of {name}", detail) for platform in self.proved.lost)
+        return lost_platforms(self.proved.claim.derivation)
+
+
+def lost_platforms(derivation: Derivation) -> tuple[Note, ...]:
+    """What a proved derivation says that the patched image lost."""
+    detail = "the original has it, the patched image has not"
+    return tuple(Note("platform-lost", f"{platform} of {derivation.name}", detail) for platform in derivation.lost)
 
 
 def find_origin(inspection: ImageInspection, rule: Rule | None) -> tuple[Origin | None, tuple[SealiftError, ...]]:

@@ -81,6 +81,7 @@ class Memory:
             place = SbomPlace(image.name, paper.subject, paper.platform, paper.manifest, paper.strength)
             found += self._scan(paper, place, book, frozenset({image.digest, paper.subject}), gaps)
         if origin is not None:
+            gaps |= set(origin.notes)
             found += self._originals(image, origin, found, book, gaps)
         gaps |= set(_without(image, {scan.digest for scan in found}, {scan.platform for scan in found}))
         return DeliveredImage(

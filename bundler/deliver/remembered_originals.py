@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import datetime
 
-from bundler.deliver.originals import copa_authors, of_original
+from bundler.deliver.originals import copa_authors, lost_platforms, of_original
 from bundler.deliver.vex_beside import rule_for
 from bundler.digest import Digest
 from bundler.errors import MalformedError, RejectedError
@@ -62,6 +62,11 @@ class RememberedOrigin:
         told = [said, *(note for note in self.patch.notes if note.subject == made.platform)]
         findings = self.patch.apply(made.original, result.findings)
         return replace(result, findings=findings, notes=tuple(sorted({*result.notes, *told})))
+
+    @property
+    def notes(self) -> tuple[Note, ...]:
+        """What the patched image lost, as was proved when it was accepted."""
+        return lost_platforms(self.patch.derivation)
 
     def digests(self, patched: Digest) -> frozenset[Digest]:
         """Everything that one of the platforms is known by."""

@@ -61,6 +61,7 @@ class BundleScan:
         notes: what is wrong with the data itself.
         images: name and digest of the images that were looked at.
         upstream: scan reports that came with an image, by its name: beside the results, never among them.
+        policy: digest of the one that says whose VEX counts; None where nobody's does.
     """
 
     head: InspectedHead | None
@@ -69,6 +70,7 @@ class BundleScan:
     notes: tuple[Note, ...]
     images: tuple[tuple[str, Digest], ...] = ()
     upstream: tuple[tuple[str, CarriedScan], ...] = ()
+    policy: Digest | None = None
 
 
 def scan_bundle(

@@ -286,6 +286,18 @@ def test_vex_that_comes_with_a_bundle_is_shown(site: Site) -> None:
         ("https://example.org/vex/2", False),
     ]
     assert (finding["excused"], document["failing"]) == (False, 2)
+    # Whose word counts is for the policy to say, in whatever way the document came.
+    for author, settled in (("Example Security Team", True), ("Example Security", False)):
+        rule = f'[rule.vulnerabilities]\nat_most = "none"\nvex = [{{ unsigned_author = "{author}" }}]'
+        path = site.folder / "policy.toml"
+        path.write_text(policy(demand(), rule))
+        words = ("--data", dump, "--state", site.state, "--policy", path)
+        told = json.loads(scan(site, bundle, *words, "--json").out)
+        assert {one["accepted"] for item in told["images"] for it in item["findings"] for one in it["vex"]} == {settled}
+        assert (told["excused"], told["failing"]) == ((2, 0) if settled else (0, 2))
+        assert ("not_affected (unsigned)" in scan(site, bundle, *words).out) == settled
+        shown = json.loads(call("dashboard", bundle, *words, "--index", site.folder / "index", "--json").out)
+        assert shown["totals"]["open"]["under_vex"] == int(settled)
 
 
 def test_data_in_a_bundle_that_is_damaged_is_not_used(site: Site) -> None:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import copy
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from bundler.deliver import remembered_originals, remembered_vex
+from bundler.digest import sha256_of
 from bundler.evidence.derivation import PREDICATE_TYPE, VEX_TYPE
 from bundler.export.settings import DataRequest
 from bundler.vulnerability.recollection import recall
@@ -115,10 +118,41 @@ def test_the_screen_the_page_and_sarif_name_the_original(town: Town, tmp_path: P
     assert f"of the original {NAME}, from before the patch" in page.read_text(encoding="utf-8")
 
 
+def test_words_that_nobody_signed_are_told_as_that(town: Town) -> None:
+    out = " ".join(look(town, "scan", PATCHED_NAME, policy=SETTLED).out.split())
+    assert "fixed (the stream's word) critical" in out
+    assert "whose VEX counts: policy sha256:" in out
+    assert document(town, "scan", policy=SETTLED)["policy"] == str(sha256_of(SETTLED.encode()))
+    assert document(town, "scan")["policy"] is None
+    told = " ".join(look(town, "dashboard", policy=SETTLED).out.split())
+    assert "under VEX: 3, of them by unsigned words alone: 1" in told
+    assert f"patched: {PATCHED_NAME} is judged by the SBOM of its original, {NAME}" in told
+
+
 def test_strict_counts_what_no_sbom_lists(town: Town) -> None:
     settled = look(town, "scan", PATCHED_NAME, policy=SETTLED)
     assert (settled.code, "nothing open" in settled.out) == (0, True)
     assert look(town, "scan", PATCHED_NAME, "--strict", policy=SETTLED).code == 1
+
+
+def _lose_one_and_leave_one(scene: Scene) -> None:
+    further = "linux/s390x"
+    scene.original[further] = replace(copy.deepcopy(scene.original[ARM]), platform=further)
+    scene.patched[ARM] = scene.original[ARM]
+
+
+def test_platforms_that_were_lost_or_not_patched_are_told(tmp_path: Path) -> None:
+    town = Town(tmp_path, _lose_one_and_leave_one)
+    town.accept(SETTLED.replace("derived_from", "allow_omitted = true\nderived_from"))
+    for file in (True, False):
+        scanned = document(town, "scan", PATCHED_NAME, policy=SETTLED, file=file)
+        lost = [note["subject"] for note in scanned["data_notes"] if note["reason"] == "platform-lost"]
+        assert lost == [f"linux/s390x of {PATCHED_NAME}"]
+        assert [image["original"] is None for image in scanned["images"]] == [False, True]
+        assert notes(scanned, ARM)["sbom-of-original"].endswith("this platform is the original's own, not patched")
+        assert "vulnerability-patch-unlisted" not in notes(scanned, ARM)
+        assert opinions(scanned) == [(AMD, GONE, True, True), (AMD, LEFT, True, True),
+                                     (ARM, GONE, False, False), (ARM, LEFT, True, True)]  # fmt: skip
 
 
 def _swap_a_layer(scene: Scene) -> None:
