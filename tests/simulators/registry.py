@@ -502,6 +502,9 @@ class _Server(ThreadingHTTPServer):
     def _tracked(self, connection: socket.socket) -> Iterator[None]:
         with self._lock:
             self._open.add(connection)
+            if self.registry.stopped.is_set():  # accepted just before, and nobody else will end it
+                with contextlib.suppress(OSError):
+                    connection.shutdown(socket.SHUT_RDWR)
         try:
             yield
         finally:
