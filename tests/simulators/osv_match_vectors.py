@@ -282,7 +282,10 @@ def _name_matches() -> Iterator[tuple[str, Json]]:
         affected=[
             ["pkg:rpm/suse/gcc@1-1?distro=sles-12.5", "2-1"], ["pkg:rpm/suse/gcc@1-1?distro=sles-12", "2-1"],
         ],
-        nodata=["pkg:rpm/suse/gcc@1-1?distro=sles-15.5"],
+        nodata=[
+            "pkg:rpm/suse/gcc@1-1?distro=sles-15.5",
+            "pkg:rpm/suse/gcc@2-1?distro=sles-12.5",  # what all service packs share says nothing of the rest of one
+        ],
     )  # fmt: skip
     yield (
         "red-hat-prolonged-support",
