@@ -5,8 +5,9 @@ Rules of this module:
   fingerprint is their SHA-256. Only the canonical encoding is read, so one key has one fingerprint.
 - `verify` returns nothing or raises. A key has a short list of schemes, first the one that fits its size. cosign 1 and
   2 sign with SHA-256 on every curve, so SHA-256 stands second for P-384 and P-521. A trusted root names one scheme.
-- Ed25519ph is taken from publishers' keys only (`for_publishers`): cosign signs with it what it logs. Everything else
-  that Ed25519 keys sign (logs, witnesses, certificates, timestamps) is plain.
+- Ed25519ph is taken from keys that sign content only (`for_publishers`: publishers' keys and signing certificates):
+  cosign and sigstore-go sign with it what they log. Everything else that Ed25519 keys sign (logs, witnesses,
+  certificates, timestamps) is plain.
 - Keys that are too weak (RSA below 2048 bits, other curves) or so large that checking them is an attack are refused.
 """
 
@@ -138,7 +139,7 @@ class PublicKey:
         return PublicKey(self.spki, self.algorithm, (scheme,), self._key)
 
     def for_publishers(self) -> PublicKey:
-        """The same key, as publishers use theirs: an Ed25519 key may have signed Ed25519ph too."""
+        """The same key, as those use theirs who sign content: an Ed25519 key may have signed Ed25519ph too."""
         if self.schemes != (Scheme.ED25519,):
             return self
         return PublicKey(self.spki, self.algorithm, (Scheme.ED25519, Scheme.ED25519_PH), self._key)

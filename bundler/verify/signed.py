@@ -123,7 +123,7 @@ def _signing_key(signed: Signed, trust: Trust) -> PublicKey:
     if signed.certificate is None and trust.key is not None:
         return trust.key.for_publishers()
     if signed.certificate is not None and trust.key is None:
-        return signed.certificate.key
+        return signed.certificate.key.for_publishers()
     got, want = (
         ("no certificate", "a keyless signature, or a key to check with")
         if signed.certificate is None

@@ -15,11 +15,14 @@ from bundler.evidence.sigstore_bundle import SigstoreBundle, format_bundle
 from bundler.identity.keys import parse_public_key
 from bundler.verify.blob import hash_artifact, known_digest, verify_blob
 from bundler.verify.material import parse_trusted_root
+from bundler.verify.policy import KeylessSigner, TextRule
 from tests.simulators.ed25519ph import PrehashingSigner
 from tests.simulators.good_bundles import statement
+from tests.simulators.judging import HELD, IDENTITY, code_of
 from tests.simulators.sigstore import Signer
-from tests.simulators.sigstore_bundles import FILE, FILE_DIGEST, WholeSigstore
-from tests.simulators.sigstore_keys import PrivateKey
+from tests.simulators.sigstore_bundles import FILE, FILE_DIGEST, WholeSigstore, ed25519_key
+from tests.simulators.sigstore_certificates import der
+from tests.simulators.sigstore_keys import GITHUB, PrivateKey
 from tests.simulators.sigstore_log import dsse_v2_body, hashedrekord_v2_body
 
 SIGSTORE = WholeSigstore("managed keys")
@@ -98,6 +101,28 @@ def test_ed25519_prehashed() -> None:
     plain = SIGSTORE.bundle(FILE, Signer(key), log="none")
     mixed = replace(logged, content=plain.content)
     assert verdicts(mixed, key)[0] == "timestamp-imprint"
+
+
+def test_ed25519_prehashed_under_a_certificate() -> None:
+    """A certificate's key signs content too: sigstore-go takes Ed25519ph alone for files."""
+    key = ed25519_key("with a certificate")
+    plain = SIGSTORE.keyless(IDENTITY, key=key)
+    signer = PrehashingSigner(key, plain.certificate)
+    wanted = KeylessSigner(TextRule(IDENTITY), TextRule(GITHUB), None)
+    bundle = SIGSTORE.bundle(FILE, signer, log="none")
+    assert signer.certificate is not None
+    for details, expected in (("PKIX_ED25519_PH", HELD), ("PKIX_ECDSA_P256_SHA_256", "tlog-binding")):
+        knobs = {"algorithm": "SHA2_512", "details": details}
+        body = hashedrekord_v2_body(FILE, bundle.content.signature, der(signer.certificate), **knobs)
+        logged = format_bundle(replace(bundle, entries=(SIGSTORE.entry_2(body, "hashedrekord 0.0.2"),)))
+        for content, told in ((FILE, expected), (FILE + b"x", "digest-mismatch")):
+            artifact = hash_artifact(io.BytesIO(content))
+            found = code_of(lambda a=artifact, raw=logged: verify_blob(raw, a, signer=wanted, material=MATERIAL))  # type: ignore[misc]
+            assert found == told
+    other = SIGSTORE.bundle(FILE, PrehashingSigner(ed25519_key("another"), plain.certificate), log="none")
+    artifact = hash_artifact(io.BytesIO(FILE))
+    raw = format_bundle(replace(other, entries=()))
+    assert code_of(lambda: verify_blob(raw, artifact, signer=wanted, material=MATERIAL)) == "signature"
 
 
 @pytest.mark.parametrize("name", KEYS)
