@@ -31,15 +31,24 @@ class LazyGroup(click.Group):
         """Names in the order of the table."""
         return list(self._table)
 
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Import the module of one command."""
         if cmd_name not in self._table:
             return None
         module, attribute, _ = self._table[cmd_name]
         command: click.Command = getattr(import_module(module), attribute)
+        if ctx.resilient_parsing:  # a shell asks how the line may go on
+            _complete_files(command)
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
         """List commands from the table, importing none."""
         with formatter.section("Commands"):
             formatter.write_dl([(name, summary) for name, (_, _, summary) in self._table.items()])
+
+
+def _complete_files(command: click.Command) -> None:
+    """Most words that are typed name files; a shell that asks us first would offer none of them otherwise."""
+    for parameter in command.params:
+        if parameter.type is click.STRING:
+            parameter.type = click.Path()

@@ -14,6 +14,7 @@ import errno
 import gc
 import os
 import sys
+from io import TextIOWrapper
 from typing import NoReturn
 
 import click
@@ -43,6 +44,7 @@ _COMMANDS = {
 # Objects made before the collector of cycles runs. With Python's 700 it walks everything 75 times while a command
 # starts, a tenth of its time, for nothing, since what was imported stays. So many objects are some 10 MB.
 _COLLECT_AFTER = 50_000
+_COMPLETE = "_SEALIFT_COMPLETE"  # by which a shell asks
 _INTERRUPTED = 130  # as shells report SIGINT
 _READER_GONE = 141  # as shells report SIGPIPE
 _EPILOG = """\b
@@ -79,6 +81,9 @@ def run() -> NoReturn:
     """Entry point of the console script."""
     gc.set_threshold(_COLLECT_AFTER)
     _fill_closed()
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # not every terminal and locale has every character
     code = main(sys.argv[1:])
     gc.freeze()  # else the interpreter, when it ends, walks everything in search of cycles: a sixteenth of `inspect`
     sys.exit(code)
@@ -114,16 +119,26 @@ def main(arguments: list[str]) -> int:
     except (click.exceptions.Abort, KeyboardInterrupt):
         click.echo("sealift: interrupted", err=True)
         result = _INTERRUPTED
-    except BrokenPipeError:
-        # The reader went away (`sealift … | head`). Nothing more can be said; Python must not try at exit either.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        result = _READER_GONE
+    except (BrokenPipeError, SystemExit) as end:
+        result = _reader_gone(end)
     except OSError as error:
         # Standard output on a full or failing disk. Files that commands write have errors of their own.
         result = _output_failed(error)
     except Exception as error:  # noqa: BLE001  the last line of defence: what nobody foresaw must not pass as success
         result = _bug(error)
     return result if isinstance(result, int) else 0
+
+
+def _reader_gone(end: BaseException) -> int:
+    """The reader went away (`sealift … | head`). Nothing more can be said; Python must not try at exit either.
+
+    Click ends the program then, with exit code 1, which here would say that something is rejected. It ends it by itself
+    in one other place: when it has told a shell how a line may go on.
+    """
+    if _COMPLETE in os.environ:
+        raise end
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return _READER_GONE
 
 
 def _report(error: SealiftError, arguments: list[str]) -> int:

@@ -309,7 +309,9 @@ def open_matcher(data: tuple[str, ...], index: str | None, at: datetime) -> Iter
             try:
                 database = opened.enter_context(open_database(Path(path), folder))
             except MalformedError as error:
-                raise UsageError(error.code, error.what, error.which or path, got=error.got, want=error.want) from error
+                which = error.which or path
+                hints = () if which == path else (f"vulnerability data {path}",)  # one of several
+                raise UsageError(error.code, error.what, which, got=error.got, want=error.want, hints=hints) from error
             if database.built:
                 click.echo(f"sealift: note: {path}: made its index in {folder}", err=True)
             databases.append(database)

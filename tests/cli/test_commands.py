@@ -191,6 +191,30 @@ def unread_bytes(pipe: BinaryIO) -> int:
     return int.from_bytes(fcntl.ioctl(pipe, termios.FIONREAD, bytes(4)), sys.byteorder)
 
 
+def test_a_reader_that_went_away_early_is_no_rejection(delivered: Delivered) -> None:
+    """Exit 1 would say that the bundle is rejected."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    with os.fdopen(writer, "wb") as out:
+        done = subprocess.run(
+            [SEALIFT, "inspect", delivered.bundle, "--state", delivered.state], stdout=out, stderr=subprocess.PIPE,
+            check=False, timeout=60,
+        )  # fmt: skip
+    assert (done.returncode, done.stderr) == (141, b"")
+
+
+def test_a_locale_without_our_characters(delivered: Delivered) -> None:
+    done = run("inspect", delivered.bundle, "--state", delivered.state, env={"PYTHONIOENCODING": "latin-1"})
+    assert (done.code, done.err) == (0, "")
+    assert "\\u2026" in done.out
+
+
+@pytest.mark.parametrize(("line", "wanted"), [("sealift verify d", "file,d"), ("sealift trust pi", "plain,pin")])
+def test_completion_knows_files(line: str, wanted: str) -> None:
+    asked = {"_SEALIFT_COMPLETE": "bash_complete", "COMP_WORDS": line, "COMP_CWORD": str(line.count(" "))}
+    assert run(env=asked).out == f"{wanted}\n"
+
+
 def test_interrupt_ends_quietly(delivered: Delivered, tmp_path: Path) -> None:
     fifo = tmp_path / "fifo"
     os.mkfifo(fifo)

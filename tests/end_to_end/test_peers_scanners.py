@@ -46,10 +46,12 @@ DIFFERING: dict[ScannerName, set[str]] = {
     "grype": {
         "debian-by-source-and-release",  # a release by its code name
         "debian-package-built-again",  # for us 1.2-3+b1 is built of the source 1.2-3
+        "range-fixed-where-introduced",  # empty for it; for us introduced goes last, as at ends that touch
     },
     "trivy": {
         "debian-by-source-and-release",  # it does not know of `upstream`
         "range-that-touch",  # the version that ends one range and begins the next is safe by its kind of rows
+        "range-fixed-where-introduced",  # as for grype
     },
 }
 FORMATS = ("spdx-json@2.3", "cyclonedx-json@1.6")
