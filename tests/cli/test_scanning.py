@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 
 from bundler.cli.main import sealift
@@ -266,5 +267,7 @@ def test_help_names_examples_and_the_page() -> None:
     assert (result.code, "Examples:" in result.out, "sealift help scan" in result.out) == (0, True, True)
     page = call("help", "scan").out
     assert page.startswith("# Scan")
-    options = {word for parameter in sealift.get_command(None, "scan").params for word in parameter.opts}  # type: ignore[arg-type, union-attr]
+    command = sealift.get_command(click.Context(sealift), "scan")
+    assert command is not None
+    options = {word for parameter in command.params for word in parameter.opts}
     assert {word for word in options if word.startswith("--")} - {"--help"} <= set(result.out.replace(",", " ").split())
