@@ -119,15 +119,21 @@ def check_vulnerabilities(
     if wanted is None:
         return
     if not data.matcher.databases:
-        detail = "neither this bundle nor this site has OSV data; carry some ([[vulnerability-data]])"
+        which = "OSV data that can be read" if data.notes else "OSV data"
+        detail = f"neither this bundle nor this site has {which}; carry some ([[vulnerability-data]])"
         yield Check(NAME, Outcome.MISSING, "vulnerability-data-missing", detail=detail)
+        yield from _told(data.notes)
         return
     work = _Work(data, complete, evidence, rule, wanted, met, patch, further)
     yield from work.age()
     book = VexBook(work.vex(), data.matcher.at)
     for platform, digest in complete.platforms if patch is None else patch.platforms:
         yield from work.check(work.scan(platform, digest, book))
-    for note in (*data.notes, *data.misdated(), *book.notes, *(patch.notes if patch else ()), *work.unread):
+    yield from _told((*data.notes, *data.misdated(), *book.notes, *(patch.notes if patch else ()), *work.unread))
+
+
+def _told(notes: Sequence[Note]) -> Iterator[Check]:
+    for note in notes:
         yield Check(NAME, Outcome.NOTE, note.code, note.subject, note.detail)
 
 

@@ -18,18 +18,21 @@ from bundler.export.settings import DataRequest
 from bundler.moment import format_moment
 from bundler.value import replace
 from bundler.verify.images import judge_image
+from bundler.verify.pipeline import Request, verify_bundle
 from bundler.verify.policy import parse_policy
 from bundler.verify.result import ImageResult
 from bundler.verify.vulnerabilities import VulnerabilityData
 from bundler.vulnerability.shelf import Owner, ShelfItem, newest, open_matcher, read_vex
 from tests.simulators.claims import IDENTITY, NAME, Claims, demand, policy, told, verdict
-from tests.simulators.deliveries import Exporter, LayoutSource, make_site, verify
+from tests.simulators.deliveries import NOW, Exporter, LayoutSource, make_site, verify
 from tests.simulators.images import Layout
 from tests.simulators.osv_records import osv_record, osv_zip, write_folder
 from tests.simulators.scannable import FLASK, osv, scannable, shelf_item
 from tests.simulators.sigstore_keys import GITHUB
 from tests.simulators.tuf_repository import START, TufRepository
 from tests.simulators.vex_documents import openvex, raw, statement
+from trust_root.delivery import time_basis
+from trust_root.site import load_site
 
 AT = START + timedelta(days=60)
 CHANGED = START - timedelta(days=1)
@@ -180,7 +183,9 @@ def test_data_that_judges_no_package_is_missing(desk: Desk) -> None:
 
 def test_data_that_cannot_be_read_is_told(desk: Desk) -> None:
     result = desk.judge(rule(), desk.data(b"PK\x03\x04 no zip"))
-    assert ("missing", "vulnerability-data-missing", "") in lines(result)
+    assert lines(result) == [
+        ("missing", "vulnerability-data-missing", ""), ("note", "data-unread", "osv/PyPI of stream main"),
+    ]  # fmt: skip
 
 
 def test_an_image_without_an_sbom(desk: Desk) -> None:
@@ -311,6 +316,24 @@ def test_a_bundle_brings_images_and_data(tmp_path: Path, monkeypatch: pytest.Mon
     assert (run.report.exit_code, run.report.reason) == (1, "vulnerability-severity")
     assert [fact.records for fact in run.report.data] == [1]
     assert verify(bundle, site, rule(at_most='"critical"')).report.exit_code == 0
+
+
+def test_data_that_went_by_in_a_pipe_is_missing_and_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "PIPED_DATA_BYTES", 0)
+    claims = Claims(tmp_path)
+    layout, top, _ = scannable(NAME)
+    claims.sign(layout, top, claims.release)
+    records = write_folder(tmp_path / "osv", [osv_record(modified="2026-01-01T00:00:00Z")])
+    exporter = Exporter(TufRepository("main", targets=claims.targets), tmp_path)
+    source = LayoutSource("oci", layout.write(tmp_path / "image"), NAME)
+    bundle = exporter.deliver(source, data=[DataRequest("osv", str(records))])
+    site = load_site(make_site(tmp_path / "state", exporter.repository.pin), read_only=True)
+    request = Request(time_basis(NOW, None), site=site, policy=parse_policy(rule().encode()), threads=1)
+    (piped,) = verify_bundle(io.BytesIO(bundle.read_bytes()), request).report.images
+    (read,) = verify_bundle(bundle, request).report.images
+    assert verdict(piped) == ("rejected", "vulnerability-data-missing")
+    assert lines(piped) == [("missing", "vulnerability-data-missing", ""), ("note", "data-unread", "osv")]
+    assert verdict(read) == ("rejected", "vulnerability-severity")
 
 
 # -- what data claims, and whose it is --------------------------------------------------------------------------------
