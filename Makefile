@@ -8,6 +8,7 @@ VENV := .venv
 RUN := $(VENV)/bin/python
 FUZZ_SECONDS ?= 60
 FUZZ_SEED ?=
+FUZZ_ROUNDS ?=
 PYTEST_FLAGS ?= -n 3 --dist worksteal
 CHECKED := bundler trust_root tests scripts
 
@@ -27,7 +28,7 @@ test-exhaustive: setup ## every bit and every byte: takes long
 	$(RUN) -m pytest $(PYTEST_FLAGS) -m exhaustive
 
 fuzz: setup ## what reads hostile bytes, FUZZ_SECONDS long [60], from FUZZ_SEED [random]
-	$(RUN) -m scripts.fuzz --seconds $(FUZZ_SECONDS) $(if $(FUZZ_SEED),--seed $(FUZZ_SEED))
+	$(RUN) -m scripts.fuzz --seconds $(FUZZ_SECONDS) $(if $(FUZZ_SEED),--seed $(FUZZ_SEED)) $(if $(FUZZ_ROUNDS),--rounds $(FUZZ_ROUNDS))
 
 lint: setup ## style and layout, nothing is changed
 	$(RUN) -m ruff check $(CHECKED)

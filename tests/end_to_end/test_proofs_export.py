@@ -180,7 +180,7 @@ def test_a_log_that_takes_forever(scene: Scene, fault: str) -> None:
     scene.rekor.fault = fault
     start = time.monotonic()
     done = scene.hasty("fetch")
-    assert time.monotonic() - start < 20
+    assert time.monotonic() - start < 28  # it takes a second or two; a silent log takes 30
     assert [("log-unreachable" in warning) for warning in done.warnings] == [True, True]
     assert scene.proofs() == []
     with pytest.raises(EnvError) as caught:

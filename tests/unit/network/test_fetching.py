@@ -32,7 +32,7 @@ from tests.simulators.ctrl_c import pressed_when
 from tests.simulators.images import OCI_LAYER
 from tests.simulators.skopeo_stub import SkopeoStub
 
-ACCESS = Access(stall_seconds=5, retries=2, backoff_seconds=0.01)
+ACCESS = Access(stall_seconds=60, retries=2, backoff_seconds=0.01)
 SMALL = (b"config", b"layer one" * 100, b"layer two" * 1000)
 EVIDENCE = b"evidence" * 50
 LARGE = Patterned(3_000_000, seed=1)

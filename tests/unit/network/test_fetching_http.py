@@ -74,7 +74,7 @@ def test_ten_drops(registry: Registry, blob: Descriptor, tmp_path: Path, large: 
 @pytest.mark.parametrize("large", [True, False])
 def test_a_stall_is_a_drop(registry: Registry, blob: Descriptor, tmp_path: Path, large: bool) -> None:
     registry.on("/blobs/", lies.stall_after(1_500_000), times=1)
-    fetch(registry, blob, tmp_path, access=replace(ACCESS, stall_seconds=1), large=large)
+    fetch(registry, blob, tmp_path, access=replace(ACCESS, stall_seconds=2), large=large)
     assert 0 < offsets(registry)[1] <= 1_500_000
 
 
