@@ -96,8 +96,19 @@ def draw_chart(points: Sequence[Mapping[str, Any]], plot: int, *, labels: bool =
                 "?" if counts is None else str(counts["total"]), round(number_y, 2), pieces,
             )
         )  # fmt: skip
-    told = "; ".join(f"delivery {point['sequence']}: {told_counts(point['open'])}" for point in shown)
-    return Chart(top + plot + bottom, top + plot, tuple(bars), told, len(points) - len(shown))
+    told = _told if labels else _told_shortly
+    return Chart(top + plot + bottom, top + plot, tuple(bars), told(shown), len(points) - len(shown))
+
+
+def _told(points: Sequence[Mapping[str, Any]]) -> str:
+    return "; ".join(f"delivery {point['sequence']}: {told_counts(point['open'])}" for point in points)
+
+
+def _told_shortly(points: Sequence[Mapping[str, Any]]) -> str:
+    """`deliveries 7 to 9: 4, not judged, 0`. The larger chart of the same image says it by severity."""
+    numbers = ["not judged" if point["open"] is None else str(point["open"]["total"]) for point in points]
+    ends = dict.fromkeys((points[0]["sequence"], points[-1]["sequence"])) if points else ()
+    return f"{'deliveries' if len(ends) > 1 else 'delivery'} {' to '.join(map(str, ends))}: {', '.join(numbers)}"
 
 
 def told_counts(counts: Mapping[str, int] | None) -> str:
@@ -109,8 +120,8 @@ def told_counts(counts: Mapping[str, int] | None) -> str:
 
 
 def _short(number: float) -> str:
-    """`3`, not `3.0`."""
-    return f"{number:g}"
+    """`3`, not `3.0`; finer than what a screen can show is left out."""
+    return f"{round(number, 1):g}"
 
 
 def _pieces(counts: Mapping[str, int], unit: float, base: int, gap: int) -> tuple[Piece, ...]:

@@ -13,16 +13,18 @@ from typing import Any
 
 from bundler import limits
 from bundler.report.charts import Chart, draw_chart, told_counts
-from bundler.report.html_page import render, told_number
+from bundler.report.html_page import FIRST_ROWS, render, told_number
 from bundler.vulnerability.findings import Severity, severity_rank
 from bundler.vulnerability.history import SHOWN
 
 OLD_DATA_DAYS = 30  # from here on the page says so in its head
 _FEW = 3
+_MANY, _FIRST_OF_MANY = 20, 5  # of so many images, fewer rows of each stand in the page twice: as a table and as data
 _LARGE_PLOT, _MIDDLE_PLOT, _SMALL_PLOT = 150, 84, 26
 TONES = {"verified": "good", "not judged": "note", "intact-not-verified": "warn"}  # all others are bad
 HEADS = ("Vulnerability", "Severity", "Package", "Installed", "Fixed in", "Known days", "Summary")
 KINDS = ("", "severity", "", "", "", "right", "")
+_STATED = ("status", "author", "strength", "stated", "accepted", "justification", "detail")  # shown of a VEX statement
 _GRAVE_ONES = tuple(severity for severity in SHOWN if severity_rank(severity) >= severity_rank("high"))
 
 
@@ -56,6 +58,7 @@ def format_dashboard(document: Mapping[str, Any]) -> str:
             "severities": SHOWN,
             "tones": TONES,
             "few": len(images) <= _FEW,
+            "first_rows": FIRST_ROWS if len(images) <= _MANY else _FIRST_OF_MANY,
             "heads": HEADS,
             "kinds": KINDS,
             "most": limits.PAGE_FINDINGS,
@@ -193,12 +196,20 @@ def finding_tables(findings: Sequence[Mapping[str, Any]], platforms: Sequence[st
         "row_count": len(unsettled),
         "settled": [finding_row(finding, everywhere) for finding in settled[: limits.PAGE_FINDINGS]],
         "settled_count": len(settled),
-        "statements": [
-            {**verdict, "id": finding["id"], "package": finding["package"]["name"]}
-            for finding in findings[: limits.PAGE_FINDINGS]
-            for verdict in finding["vex"]
-        ],
+        "statements": _statements(findings[: limits.PAGE_FINDINGS]),
+        "statement_count": sum(len(finding["vex"]) for finding in findings[: limits.PAGE_FINDINGS]),
     }
+
+
+def _statements(findings: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """What VEX says, each thing once, with all that it is said about: a vendor says the same of dozens."""
+    said: dict[tuple[Any, ...], dict[str, Any]] = {}
+    for finding in findings:
+        for verdict in finding["vex"]:
+            what = {key: verdict[key] for key in _STATED}
+            about = said.setdefault(tuple(what.values()), {**what, "about": []})["about"]
+            about.append((finding["id"], finding["package"]["name"]))
+    return list(said.values())
 
 
 def search_index(images: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:

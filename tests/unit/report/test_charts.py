@@ -30,8 +30,8 @@ def test_bars_and_words() -> None:
     assert pieces[0].y + pieces[0].height + 1 == chart.base
     assert (chart.bars[1].pieces, chart.bars[2].pieces) == (None, ())
     (critical, low) = chart.paths
-    assert critical == ("critical", "M12.167 93h9v24h-9z")
-    assert low == ("low", "M12.167 18h9v74h-9z")
+    assert critical == ("critical", "M12.2 93h9v24h-9z")
+    assert low == ("low", "M12.2 18h9v74h-9z")
 
 
 def test_the_newest_are_shown_and_the_rest_is_counted() -> None:
@@ -58,6 +58,12 @@ def test_nothing_leaves_the_picture(drawn: list[list[int] | None], labels: bool)
             assert piece.y >= (17.9 if labels else 0.9)
             assert piece.y + piece.height <= chart.base + 1
     assert all(one.x + one.width < two.x for one, two in zip(chart.bars, chart.bars[1:], strict=False))
+
+
+def test_a_small_chart_is_told_shortly() -> None:
+    points = [point(7, 1, 0, 0, 3, 0), point(8), point(9, 0, 0, 0, 0, 0)]
+    assert draw_chart(points, 26, labels=False).told == "deliveries 7 to 9: 4, not judged, 0"
+    assert draw_chart(points[:1], 26, labels=False).told == "delivery 7: 4"
 
 
 def test_told_counts() -> None:

@@ -145,6 +145,31 @@ def test_of_very_many_findings_the_worst_are_in_the_page(monkeypatch: pytest.Mon
     assert "CVE-2026-1008" not in html
 
 
+def test_what_vex_says_of_many_is_told_once_with_all_of_them() -> None:
+    same = [finding(number, f"lib{number}", "1", "low", vex("not_affected", accepted=False)) for number in range(230)]
+    other = finding(300, "libother", "1", "low", vex("not_affected", accepted=True))
+    html = page(delivery(1, delivered(APP, scan(APP, *same, other))))
+    table = re.search(r"<summary>VEX statements: (.*?)</summary>.*?<tbody>(.*?)</tbody>", html, re.DOTALL)
+    assert table is not None
+    assert table[1] == "231 statements"
+    assert re.findall(r"not accepted|accepted", table[2]) == ["not accepted", "accepted"]
+    (many, one) = re.findall(r'<th scope="row">(.*?)</th>', table[2])
+    assert many.startswith("CVE-2026-1000 (lib0), CVE-2026-1001 (lib1), ")
+    assert many.count("CVE-") == 200
+    assert many.endswith(" and 30 more: --json has all")
+    assert one == "CVE-2026-1300 (libother)"
+
+
+def test_of_many_images_fewer_rows_stand_twice() -> None:
+    found = [finding(number, f"lib{number}", "1", "low") for number in range(30)]
+    few, many = (
+        page(delivery(1, *(delivered(f"registry.example.org/{name}:1", scan(APP, *found)) for name in range(count))))
+        for count in (20, 21)
+    )
+    assert "the first 10 of 30" in few
+    assert "the first 5 of 30" in many
+
+
 def test_a_platform_is_named_where_it_is_not_all() -> None:
     document = dashboard_document(
         [delivery(1, delivered(APP, scan(APP, finding(1)), scan(APP, finding(2), platform="linux/arm64")))], AT
