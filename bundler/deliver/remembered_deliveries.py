@@ -49,6 +49,7 @@ class Memory:
     documents: Sequence[ShelfDocument] = ()
     policy: Policy | None = None
     _sboms: dict[Digest, Sbom | RejectedError] = field(default_factory=dict)
+    _recallers: dict[Digest, Recaller] = field(default_factory=dict)
 
     def deliveries(self) -> Iterator[Delivery]:
         """All that the site remembers.
@@ -136,7 +137,7 @@ class Memory:
     ) -> Iterator[VexSource]:
         owner = owner_of(self.site, item.pin, item.stream)
         word = word_of(rule_for(self.policy, image.name, image.digest, owner), owner)
-        recaller = Recaller(self.site, item.pin, self.matcher.at)
+        recaller = self._recallers.setdefault(item.pin, Recaller(self.site, item.pin, self.matcher.at))
         said = list(recaller.attached(image, _vex_papers(image), word))
         if origin is not None:
             old, derived = origin.original, word if origin.derived else word.shown_only

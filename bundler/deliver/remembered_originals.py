@@ -10,17 +10,18 @@ Rules of this module:
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 
 from bundler.deliver.originals import copa_authors, lost_platforms, of_original
 from bundler.deliver.vex_beside import rule_for
 from bundler.digest import Digest
-from bundler.errors import MalformedError, RejectedError
+from bundler.errors import RejectedError
 from bundler.evidence.derivation import PREDICATE_TYPE, VEX_TYPE, Derivation, PatchedPlatform
 from bundler.value import dataclass, replace
 from bundler.verify.patch_vex import PatchVex
-from bundler.verify.policy import Policy, Rule
+from bundler.verify.patterns import ImagePattern
+from bundler.verify.policy import Policy
 from bundler.vulnerability.findings import Note, Original, ScanResult
 from bundler.vulnerability.recollection import owner_of, recall_derivation, recall_document
 from bundler.vulnerability.remembered import SBOM, VEX, Paper, RememberedDelivery, RememberedImage
@@ -90,39 +91,48 @@ def recall_origin(
     paper = next((paper for paper in image.papers if is_about_patch(paper) and paper.declared == PREDICATE_TYPE), None)
     if paper is None:
         return None
-    try:
-        derivation = recall_derivation(site, paper)
-        original = _original(item, image, derivation)
-    except RejectedError as error:
-        return Note(error.code, "derivation", str(error))
     owner = owner_of(site, item.pin, item.stream)
     rule = rule_for(policy, image.name, image.digest, owner)
-    derived = _names(rule, original)
+    wanted = () if rule is None else rule.derived_from
+    try:
+        derivation = recall_derivation(site, paper)
+        original = _original(item, image, derivation, wanted)
+    except RejectedError as error:
+        return Note(error.code, f"derivation of {image.name}", str(error))
     patch = PatchVex(
         _with_kept_vex(derivation, image), owner.stream, lambda digest: recall_document(site, digest),
-        copa_authors(rule) if derived else (), at,
+        copa_authors(rule), at,
     )  # fmt: skip
-    return RememberedOrigin(original, paper, patch, derived)
+    return RememberedOrigin(original, paper, patch, bool(wanted))
 
 
-def _original(item: RememberedDelivery, image: RememberedImage, derivation: Derivation) -> RememberedImage:
+def _original(
+    item: RememberedDelivery, image: RememberedImage, derivation: Derivation, wanted: Sequence[ImagePattern]
+) -> RememberedImage:
+    """The original, of a name that the rule of today allows it to have.
+
+    Raises:
+        RejectedError: ``derivation-platforms``, ``derivation-original``, ``derivation-name``.
+    """
     platforms = {digest for _, digest in image.platforms}
     if derivation.image != image.digest or {each.patched for each in derivation.platforms} != platforms:
-        raise MalformedError(
+        raise RejectedError(
             "derivation-platforms", "derivation", image.name, got=str(derivation.image), want="this image's platforms"
         )
-    found = next((each for each in item.images if each.digest == derivation.original.digest), None)
-    if found is None:
+    digest = derivation.original.digest
+    found = [each for each in item.images if each.digest == digest]
+    if not found:
         raise RejectedError(
-            "derivation-original", "original image", str(derivation.original.digest), got="not in this delivery",
+            "derivation-original", "original image", str(digest), got="not in this delivery",
             want="beside the image that was made from it",
         )  # fmt: skip
-    return found
-
-
-def _names(rule: Rule | None, original: RememberedImage) -> bool:
-    """Whether a rule takes a patched image for what it demands of its original."""
-    return rule is not None and any(pattern.matches(original.name) for pattern in rule.derived_from)
+    fitting = [each for each in found if not wanted or any(pattern.matches(each.name) for pattern in wanted)]
+    if not fitting:
+        raise RejectedError(
+            "derivation-name", "original image", str(digest), got=f"named {found[0].name}",
+            want=", ".join(pattern.text for pattern in wanted),
+        )  # fmt: skip
+    return fitting[0]
 
 
 def _with_kept_vex(derivation: Derivation, image: RememberedImage) -> Derivation:

@@ -15,7 +15,7 @@ from datetime import datetime
 
 from bundler.archive.inventory import Evidence
 from bundler.digest import Digest
-from bundler.errors import RejectedError, TrustError, UnsupportedError
+from bundler.errors import RejectedError, SealiftError, TrustError, UnsupportedError
 from bundler.evidence.cosign import read_items
 from bundler.evidence.kind import COSIGN_ATTESTATION
 from bundler.evidence.referrer import Item, read_referrer
@@ -39,26 +39,32 @@ def is_signature_of(paper: Paper) -> bool:
     return paper.kind == VEX and paper.declared in MANIFEST_TYPES
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Recaller:
-    """What remembered documents are judged with.
+    """What remembered documents are judged with. One does for all deliveries below a pin.
 
     Attributes:
-        pin: below which the delivery came.
+        pin: below which they came.
     """
 
     site: Site
     pin: Digest
     at: datetime
+    _keyring: Keyring | TrustError | None = None
 
-    def keyring(self) -> Keyring:
-        """What the site trusts by now, for whoever signed below this pin.
+    def keyring(self) -> Keyring | TrustError:
+        """What the site trusts by now, for whoever signed below this pin; or why that is nothing any more.
 
         Raises:
-            TrustError: it has expired, or was given up.
+            TrustError: the site has no such pin (``no-pin``).
         """
-        judge = self.site.judge_of(self.site.held(self.pin))
-        return Keyring(accepted_targets(judge, self.at, self.site.rules.grace))
+        if self._keyring is None:
+            judge = self.site.judge_of(self.site.held(self.pin))
+            try:
+                self._keyring = Keyring(accepted_targets(judge, self.at, self.site.rules.grace))
+            except TrustError as error:  # expired, or signed by who was retired
+                self._keyring = error
+        return self._keyring
 
     def attached(self, image: RememberedImage, papers: tuple[Paper, ...], word: VexWord) -> Iterator[VexSource | Note]:
         """VEX of a remembered image; what cannot be read or judged is a note.
@@ -88,22 +94,18 @@ class Recaller:
         self, image: RememberedImage, paper: Paper, source: VexSource, word: VexWord
     ) -> Iterator[VexSource | Note]:
         about = f"VEX about {paper.platform or 'the whole image'} of {image.name}"
+        keyring = self.keyring()
         try:
-            item = self._item(image, paper)
-            if item is None:
+            if isinstance(keyring, TrustError):
+                yield _held_no_more(about, keyring)
+            elif (item := self._item(image, paper)) is None:
                 yield Note("vex-unjudged", about, _UNKEPT)
-                yield source
-                return
-            verified, accepted = word.judge(Appraisal(_evidence(item, paper), item, self.keyring(), self.at))
-        except (*ITEM_FAILURES, TrustError) as error:
-            if error.code == "state-damaged":
-                raise
-            yield Note(
-                "vex-unjudged", about, f"it does not hold by what this site knows by now: [{error.code}] {error}"
-            )
-            yield source
-            return
-        yield replace(source, accepted=accepted, signer=str(verified.signer))
+            else:
+                verified, accepted = word.judge(Appraisal(_evidence(item, paper), item, keyring, self.at))
+                source = replace(source, accepted=accepted, signer=str(verified.signer))
+        except ITEM_FAILURES as error:
+            yield _held_no_more(about, error)
+        yield source
 
     def _item(self, image: RememberedImage, paper: Paper) -> Item | None:
         """The signed document with its signature, as the manifest has it; None where that was not kept."""
@@ -122,6 +124,10 @@ class Recaller:
         if manifest.subject is None:
             return next(iter(read_items(alone, COSIGN_ATTESTATION, read)), None)
         return next(iter(read_referrer(alone, read).items), None)
+
+
+def _held_no_more(about: str, error: SealiftError) -> Note:
+    return Note("vex-unjudged", about, f"it does not hold by what this site knows by now: [{error.code}] {error}")
 
 
 def _evidence(item: Item, paper: Paper) -> Evidence:

@@ -269,9 +269,11 @@ def test_what_is_kept_of_a_patch_has_the_form_of_the_list(town: Town) -> None:
     ]
 
 
-def test_an_original_of_another_name_is_not_proved(town: Town) -> None:
-    done = look(town, "scan", PATCHED_NAME, policy=site_policy(vex_rule(), derived_from="registry.example.org/else"))
-    assert (done.code, "[derivation-name]" in done.err, "[sbom-missing]" in done.err) == (1, True, True)
+@pytest.mark.parametrize("file", [True, False])
+def test_an_original_of_another_name_is_not_proved(town: Town, *, file: bool) -> None:
+    policy = site_policy(vex_rule(), derived_from="registry.example.org/else")
+    done = look(town, "scan", PATCHED_NAME, policy=policy, file=file)
+    assert (done.code, "derivation-name" in done.out + done.err, "[sbom-missing]" in done.err) == (1, True, True)
 
 
 def test_without_a_pin_nobodys_word_is_taken(town: Town, tmp_path: Path) -> None:
