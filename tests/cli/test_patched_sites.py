@@ -14,13 +14,16 @@ from bundler.deliver import remembered_originals, remembered_vex
 from bundler.digest import sha256_of
 from bundler.evidence.derivation import PREDICATE_TYPE, VEX_TYPE
 from bundler.export.settings import DataRequest
+from bundler.oci.descriptor import Descriptor
 from bundler.vulnerability.recollection import recall
 from tests.cli.session import Result, call
 from tests.simulators.claims import OTHER_IDENTITY, demand
 from tests.simulators.deliveries import verify
-from tests.simulators.images import layer
+from tests.simulators.images import Layout, layer
 from tests.simulators.patched import GONE, LEFT, NAME, PATCHED_NAME, PLATFORMS, Scene
-from tests.simulators.patched_site import Town, site_policy, vex_rule
+from tests.simulators.patched_site import OPENSSL, Town, site_policy, vex_rule
+from tests.simulators.scannable import spdx
+from tests.simulators.scanner_stub import ScannerStub, trivy_finding, trivy_report
 from tests.simulators.sigstore import Sigstore
 from trust_root.site import load_site
 
@@ -92,6 +95,38 @@ def test_the_sbom_of_the_original_stands_in_by_name(town: Town, file: bool) -> N
     assert {item["status"] for image in scanned["images"] for one in image["findings"] for item in one["vex"]} == {
         "fixed", "not_affected",
     }  # fmt: skip
+
+
+def test_a_scanner_of_the_site_is_given_the_sbom_of_the_original(
+    town: Town, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    finding = trivy_finding(
+        VulnerabilityID=GONE, PkgName="openssl", PkgIdentifier={"PURL": OPENSSL}, InstalledVersion="1.1"
+    )
+    stub = ScannerStub(tmp_path / "bin", "trivy", trivy_report(finding))
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"))
+    words = (PATCHED_NAME, "--with", "trivy", "--json", "--state", town.state)
+    scanned = json.loads(call("scan", town.bundle, *words, *town.words(SETTLED)).out)
+    assert opinions(scanned) == [(platform, GONE, True, True) for platform in PLATFORMS]
+    assert {image["original"]["image"] for image in scanned["images"]} == {NAME}
+    assert len(stub.calls) == 2
+
+
+def _with_an_sbom_of_its_own(scene: Scene) -> None:
+    def papers(layout: Layout) -> list[Descriptor]:
+        patched = scene.patched[AMD].add(layout)
+        return [layout.attestation(patched, [spdx(patched, [OPENSSL.replace("1.1", "1.2")])])]
+
+    scene.further = papers
+
+
+def test_an_sbom_of_its_own_goes_first(tmp_path: Path) -> None:
+    town = Town(tmp_path, _with_an_sbom_of_its_own)
+    town.accept(site_policy())
+    for file in (True, False):
+        scanned = document(town, "scan", PATCHED_NAME, file=file)
+        assert opinions(scanned) == [one for one in OPEN if one[0] == ARM]
+        assert [image["original"] is None for image in scanned["images"]] == [True, False]
 
 
 def test_what_the_scanner_saw_is_its_word(town: Town) -> None:
