@@ -152,7 +152,7 @@ def test_everything_is_reached_by_keyboard(browser: Browser, pages: dict[str, Pa
     page.press("Tab")
     assert page.focused("class") == "skip"
     page.press("Enter")
-    assert page.focused() == "content"
+    page.wait("document.activeElement.id === 'content'")
     reached = []
     for _ in range(60):
         page.press("Tab")
@@ -201,7 +201,7 @@ def test_the_policy_stops_what_could_ever_get_in(browser: Browser, pages: dict[s
     page.wait("true")
     assert page.run("window.ran === undefined")
     assert page.run("fetch('https://evil.example/').then(() => 'sent', () => 'stopped')") == "stopped"
-    assert any("Content Security Policy" in complaint for complaint in page.complaints)
+    page.wait_for_complaint("Content Security Policy")
 
 
 @pytest.mark.parametrize(("name", "dark"), [("small", False), ("small", True), ("hostile", False), ("diff", True)])

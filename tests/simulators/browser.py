@@ -164,11 +164,28 @@ class Page:
         return done["result"].get("value")
 
     def wait(self, condition: str) -> None:
-        """Wait until an expression is true."""
+        """Wait until an expression is true. A page may be on its way to another one meanwhile."""
         end = time.monotonic() + _PATIENCE_SECONDS
-        while not self.run(condition):
+        while not self._holds(condition):
             if time.monotonic() > end:
                 raise TimeoutError(condition)
+            time.sleep(0.02)
+
+    def _holds(self, condition: str) -> bool:
+        try:
+            return bool(self.run(condition))
+        except RuntimeError as error:
+            if "navigated" in str(error) or "context" in str(error):
+                return False
+            raise
+
+    def wait_for_complaint(self, words: str) -> None:
+        """Wait until the browser complains; it does so beside its answers, maybe later."""
+        end = time.monotonic() + _PATIENCE_SECONDS
+        while not any(words in complaint for complaint in self.complaints):
+            if time.monotonic() > end:
+                raise TimeoutError(words)
+            self.run("true")
             time.sleep(0.02)
 
     def text(self, selector: str) -> str:
