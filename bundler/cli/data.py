@@ -38,7 +38,7 @@ def data() -> None:
 @click.argument("place", metavar="[FILE|STATE]", required=False)
 @click.option("--untrusted", is_flag=True, help="Go on although a bundle's head is not trusted (no pin, expired, …).")
 @click.option("--state", metavar="DIR", help="State folder [SEALIFT_STATE, or the XDG state folder].")
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON (sealift help data).")
 def show(place: str | None, untrusted: bool, state: str | None, as_json: bool) -> int:
     """Show the data that a bundle brings, or that this site keeps: name, age, records, digest.
 

@@ -7,9 +7,10 @@ import io
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from bundler.cli.main import main
 
@@ -31,6 +32,18 @@ def call(*arguments: str | Path) -> Result:
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
         code = main([str(argument) for argument in arguments])
     return Result(code, out.getvalue(), err.getvalue())
+
+
+def undocumented(document: Any, page: str) -> set[str]:
+    """Keys of a JSON document that the manual page does not name; keys that are data (digests, names) do not count."""
+    return {key for key in _keys(document) if key.isidentifier() and f"`{key}`" not in page}
+
+
+def _keys(document: Any) -> Iterator[str]:
+    for value in document.values() if isinstance(document, dict) else document if isinstance(document, list) else ():
+        yield from _keys(value)
+    if isinstance(document, dict):
+        yield from document
 
 
 def run(

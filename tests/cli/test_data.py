@@ -14,7 +14,7 @@ from bundler.cli.main import main
 from bundler.digest import sha256_of
 from bundler.export.settings import DataRequest
 from bundler.value import dataclass, replace
-from tests.cli.session import Result, call
+from tests.cli.session import Result, call, undocumented
 from tests.simulators.claims import NAME, Claims, demand, policy
 from tests.simulators.deliveries import Exporter, LayoutSource, make_site
 from tests.simulators.osv_records import osv_record, osv_zip
@@ -128,6 +128,9 @@ def test_of_a_site(site: Site) -> None:
         0,
         f"{site.state}\n  no vulnerability data\n  kept of 0 deliveries: 0 SBOMs of 0 images\n",
     )
+    page = call("help", "data").out
+    for place in (site.state, site.deliver(site.image())):
+        assert undocumented(json.loads(site.show(place, "--json").out), page) == set()
     assert site.verify(site.deliver(data=True)).code == 0
     assert site.verify(site.deliver(site.image(), data=False)).code == 0
     done = site.show()

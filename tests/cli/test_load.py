@@ -19,7 +19,7 @@ from bundler.errors import EnvError
 from bundler.export.settings import DataRequest
 from bundler.oci.manifest import OCI_INDEX
 from scripts.make_demo_images import APP, TOOL, make
-from tests.cli.session import SEALIFT, Result, call
+from tests.cli.session import SEALIFT, Result, call, undocumented
 from tests.delivered import Delivered
 from tests.simulators.deliveries import Exporter, LayoutSource, make_site
 from tests.simulators.images import Content
@@ -59,7 +59,9 @@ class Site:
     def loaded(self, to: str, *more: str | Path) -> dict[str, Any]:
         done = self.load(to, "--json", *more)
         assert done.code == 0, done
-        return dict(json.loads(done.out))
+        document = dict(json.loads(done.out))
+        assert undocumented(document, call("help", "load").out) == set()
+        return document
 
     def log(self) -> list[dict[str, Any]]:
         return [json.loads(line) for line in (self.state / "log.jsonl").read_text().splitlines()]
