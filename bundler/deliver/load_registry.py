@@ -7,6 +7,8 @@ Rules of this module:
 - Everything is read back and compared: documents by digest, blobs by presence and size, or by digest too if the site
   typed `--compare-blobs`, tags and referrers by what they give. A registry that keeps something else than it was given
   ends the load (``load-lost``).
+- What seems to be absent though it was brought is asked for, or sent, once more after a wait: docker-registry forgets a
+  blob or manifest for a moment when another load brings the same one, and others know late what they were given.
 - A tag that changed since the plan was made ends the load, unless tags may be overwritten.
 - A registry that refuses a sparse index gets its children and a derived index (load_sparse.py), if the site allows it.
 """
@@ -15,6 +17,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator
+from typing import TypeVar
 
 from bundler.deliver.holdings import Document
 from bundler.deliver.load_fallback import Fallback, fallbacks_of, settle
@@ -26,12 +29,15 @@ from bundler.errors import EnvError, RejectedError
 from bundler.network.push import Target
 from bundler.network.threads import in_threads
 from bundler.oci.descriptor import Descriptor
+from bundler.oci.manifest import is_index
 from bundler.value import dataclass, field
 
 # Registries name the absent child, or call the index invalid.
 REFUSED_SPARSE = frozenset({"push-blob-unknown", "push-refused"})
 
 _READ_BYTES = 1024 * 1024
+
+_T = TypeVar("_T")
 
 
 @dataclass(slots=True)
@@ -187,7 +193,16 @@ def _push_document(document: Document, loaded: Loaded, client: Target, terms: Te
 
 
 def _push(document: Document, loaded: Loaded, client: Target) -> None:
-    client.push_manifest(document.raw, document.media_type, document.digest)
+    def push() -> None:
+        client.push_manifest(document.raw, document.media_type, document.digest)
+
+    try:
+        push()
+    except EnvError as error:
+        if error.code != "push-blob-unknown" or is_index(document.media_type):  # sparse, maybe
+            raise
+        client.wait(0)
+        push()
     loaded.count(document)
 
 
@@ -217,12 +232,12 @@ def _read_back(loaded: Loaded, client: Target, terms: Terms) -> None:
     held = loaded.planned.held
 
     def check(document: Document) -> None:
-        found = client.find_manifest(document.digest)
+        found = _asked_twice(client, lambda: client.find_manifest(document.digest))
         if found is None or found.media_type != document.media_type:
             raise _lost(client, f"manifest {document.digest}", "absent" if found is None else found.media_type)
 
     def check_blob(blob: Descriptor) -> None:
-        if not client.has_blob(blob):
+        if not _asked_twice(client, lambda: client.has_blob(blob)):
             raise _lost(client, f"blob {blob.digest}", "absent, or of another size")
         if terms.compare_blobs and (got := _read_whole(client, blob)) != blob.digest:
             raise _lost(client, f"blob {blob.digest}", f"{got}")
@@ -250,9 +265,23 @@ def _check_listed(documents: tuple[Document, ...], client: Target) -> None:
         if document.subject is not None:
             wanted.setdefault(document.subject.digest, set()).add(document.digest)
     for subject, digests in wanted.items():
-        listed = {entry.digest for entry in client.referrers(subject) or ()}
-        for digest in sorted(digests - listed, key=str):
+        if missing := _missing(client, subject, digests):
+            client.wait(0)
+            missing = _missing(client, subject, digests)
+        for digest in missing:
             raise _lost(client, f"referrer {digest} of {subject}", "not listed")
+
+
+def _missing(client: Target, subject: Digest, digests: set[Digest]) -> list[Digest]:
+    return sorted(digests - {entry.digest for entry in client.referrers(subject) or ()}, key=str)
+
+
+def _asked_twice(client: Target, ask: Callable[[], _T]) -> _T:
+    """What is there; where it seems to be absent, what a second question says after a wait."""
+    if found := ask():
+        return found
+    client.wait(0)
+    return ask()
 
 
 def _set_tags(loaded: Loaded, client: Target, terms: Terms, *, own: bool) -> None:

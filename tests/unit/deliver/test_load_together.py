@@ -1,4 +1,5 @@
-"""Several who write one fallback tag: registries have no "only if it is still that one", so loads look again."""
+"""Several who load at once: registries have no "only if it is still that one" for tags, and docker-registry forgets for
+a moment what another brings as well. Loads look again."""
 
 from __future__ import annotations
 
@@ -18,13 +19,14 @@ from bundler.network.registry import Registries
 from bundler.oci.annotations import format_fallback_tag
 from bundler.oci.manifest import OCI_INDEX, OCI_MANIFEST
 from tests.simulators.load_scene import QUICK, Delivery, Load, small_image
-from tests.simulators.registry import Exchange, Registry, Store
-from tests.simulators.registry_lies import honest, status
+from tests.simulators.registry import Behaviour, Exchange, Registry, Store
+from tests.simulators.registry_lies import answer, honest, status
 from tests.simulators.registry_writes import Writes
 
 REPOSITORY = "team/app"
 OTHER = sha256_of(b"another's referrer")
 SECONDS = 20
+NOBODY = b'{"schemaVersion":2,"mediaType":"%s","manifests":[]}' % OCI_INDEX.encode()
 
 
 @pytest.fixture(scope="module")
@@ -184,3 +186,36 @@ def test_an_index_that_cannot_be_added_to_after_a_wait(
         Load(registry.host, small, connections=connections).run()
     assert caught.value.code == "load-fallback"
     assert store.tags == {tag: sha256_of(b'{"schemaVersion":2,"manifests":5}')}
+
+
+# -- docker-registry writes the link to a blob or manifest anew when it comes once more, and lacks it meanwhile
+
+
+@pytest.mark.parametrize(
+    ("method", "what", "before", "lie"),
+    [
+        ("PUT", "/manifests/{image}$", 0, status(404, "MANIFEST_BLOB_UNKNOWN")),
+        ("GET", "/manifests/{image}$", 1, status(404, "MANIFEST_UNKNOWN")),
+        ("HEAD", "/blobs/{blob}$", 2, status(404)),
+        ("GET", "/referrers/{image}$", 0, answer(200, NOBODY, OCI_INDEX)),
+    ],
+    ids=["blob of a manifest", "manifest", "blob", "list of referrers"],
+)
+def test_what_is_not_there_for_a_moment(
+    small: VerifiedBundle, connections: Registries, method: str, what: str, before: int, lie: Behaviour
+) -> None:
+    """After so many questions of the plan and of who brings it: overlooked once; for ever, no image's tag is moved."""
+    held = Load("127.0.0.1:1", small).placed[0].held
+    pattern = what.format(image=held.image.digest, blob=next(iter(held.blobs())).digest)
+    for times in (1, None):
+        with Registry(writes=Writes()) as registry:
+            registry.on(pattern, lie, method=method, times=times)
+            registry.on(pattern, honest, method=method, times=before)
+            load = Load(registry.host, small, connections=connections)
+            if times:
+                assert "1" in load.run().tags_set
+            else:
+                with pytest.raises(SealiftError):
+                    load.run()
+                assert "1" not in registry.repository(REPOSITORY).tags
+            assert len(registry.asked(method, pattern)) == before + 2
