@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from bundler.verify.claims import _weakened
 from bundler.verify.pipeline import Request, verify_bundle
 from bundler.verify.policy import parse_policy
 from tests.delivered import Delivered, deliver
@@ -39,3 +40,22 @@ def test_a_pattern_for_anybody_is_said(delivered: Delivered, pattern: str, warne
     ).report
     assert report.exit_code == 0
     assert any("matches any" in line for line in report.weakened) is warned
+
+
+def test_what_weakens_is_told_rule_by_rule_and_nothing_else_is() -> None:
+    signed = 'certificate_identity = "a@example.org"\ncertificate_oidc_issuer = "https://issuer.example"'
+    anybody = 'certificate_identity_regexp = "^.*$"\ncertificate_oidc_issuer = "https://issuer.example"'
+    told = {
+        f"[[rule.signature]]\n{signed}": "",
+        '[[rule.signature]]\nkey = "team"': "",
+        '[[rule.signature]]\nkey = "team"\ninsecure_ignore_tlog = true': "insecure_ignore_tlog",
+        f"[[rule.signature]]\n{signed}\n[[rule.signature]]\n{anybody}": "a pattern that matches any",
+        f'stream = "main"\n[[rule.signature]]\n{signed}': "",  # no site: no pins to choose from
+    }
+    for text, word in told.items():
+        policy = parse_policy(f'format = 1\n[[rule]]\nimages = ["**"]\n{text}'.encode())
+        for historic in (False, True):
+            request = Request(time_basis(NOW, None), policy=policy, historic=historic)
+            lines = _weakened(policy.rules, request)
+            assert ["--historic" in line for line in lines] == [True] * historic + [False] * bool(word), text
+            assert word in "".join(lines)
