@@ -15,16 +15,24 @@ _T = TypeVar("_T")
 
 
 class Fields:
-    """One JSON object, its place in its document, and the strict getters."""
+    """One JSON object, its place in its document, and the strict getters.
 
-    __slots__ = ("_values", "what", "where")
+    Args:
+        values: the object.
+        what: the document, for errors.
+        where: the object's path in it; empty for the document itself.
+        first: the number of an array's first item in errors: 0, as programs count; 1 in files that people type.
+    """
 
-    def __init__(self, values: Any, what: str, where: str = "") -> None:
+    __slots__ = ("_values", "first", "what", "where")
+
+    def __init__(self, values: Any, what: str, where: str = "", *, first: int = 0) -> None:
         if not isinstance(values, dict):
             raise MalformedError("field-type", what, where, got=type(values).__name__, want="object")
         self._values: dict[str, Any] = values
         self.what = what
         self.where = where
+        self.first = first
 
     def __contains__(self, key: str) -> bool:
         return key in self._values
@@ -71,7 +79,7 @@ class Fields:
 
     def fields(self, key: str) -> Fields:
         """A nested object."""
-        return Fields(self._get(key), self.what, self._path(key))
+        return Fields(self._get(key), self.what, self._path(key), first=self.first)
 
     def items(self, key: str, *, maximum: int) -> list[Any]:
         """An array of at most `maximum` items."""
@@ -84,13 +92,13 @@ class Fields:
 
     def each(self, key: str, *, maximum: int) -> Iterator[Fields]:
         """The objects of an array of at most `maximum` items."""
-        for position, value in enumerate(self.items(key, maximum=maximum)):
-            yield Fields(value, self.what, f"{self._path(key)}[{position}]")
+        for position, value in enumerate(self.items(key, maximum=maximum), self.first):
+            yield Fields(value, self.what, f"{self._path(key)}[{position}]", first=self.first)
 
     def texts(self, key: str, *, maximum: int) -> tuple[str, ...]:
         """An array of strings."""
         values = self.items(key, maximum=maximum)
-        for position, value in enumerate(values):
+        for position, value in enumerate(values, self.first):
             if not isinstance(value, str):
                 raise MalformedError(
                     "field-type", self.what, f"{self._path(key)}[{position}]", got=type(value).__name__, want="str"

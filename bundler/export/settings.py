@@ -132,7 +132,7 @@ def parse_settings(raw: bytes, base: Path) -> Settings:
         values = tomllib.loads(raw.decode("utf-8"))
     except (UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
         raise MalformedError("settings", _WHAT, got=str(error)[:160], want="TOML in UTF-8") from error
-    fields = Fields(values, _WHAT)
+    fields = Fields(values, _WHAT, first=1)
     fields.only(*_TOP)
     require = _words(fields, "require")
     tables = fields.each("image", maximum=limits.INVENTORY_IMAGES) if "image" in fields else ()

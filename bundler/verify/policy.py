@@ -215,7 +215,7 @@ def parse_policy(raw: bytes) -> Policy:
     try:
         if len(raw) > limits.SETTINGS_BYTES:
             raise MalformedError("limits", "policy", got=f"{len(raw)} bytes", want=f"at most {limits.SETTINGS_BYTES}")
-        document = Fields(tomllib.loads(raw.decode("utf-8")), "policy")
+        document = Fields(tomllib.loads(raw.decode("utf-8")), "policy", first=1)
         document.only("format", "site", "rule", "require_log_growth")
         document.integer("format", minimum=POLICY_FORMAT, maximum=POLICY_FORMAT)
         require_log_growth = _flag(document, "require_log_growth")

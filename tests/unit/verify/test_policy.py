@@ -408,3 +408,19 @@ def test_the_manual_names_every_extension(root: Path) -> None:
     page = (root / "bundler" / "verify" / "POLICY.md").read_text(encoding="utf-8")
     keys = {f"certificate_{name.replace('-', '_')}" for name in EXTENSION_NAMES.values()}
     assert {key for key in keys if f"`{key}`" not in page} == set()
+
+
+@pytest.mark.parametrize(
+    ("text", "place"),
+    [
+        ('images=["a"]\nbogus=1', "rule[1].bogus"),
+        ('images=["a"]\n[[rule.signature]]\nkey="x"\n[[rule.signature]]\nbogus=1', "rule[1].signature[2].bogus"),
+        ('images=["a", 1]', "rule[1].images[2]"),
+        ('images=["a"]', "rule[1]: it demands nothing"),
+    ],
+)
+def test_places_are_counted_from_one(text: str, place: str) -> None:
+    """Once the first rule was rule[0] in some errors, and rule[1] in others and in reports."""
+    with pytest.raises(UsageError) as error:
+        parse_policy(f"format = 1\n[[rule]]\n{text}\n".encode())
+    assert place in str(error.value)
