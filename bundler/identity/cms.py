@@ -46,7 +46,9 @@ DIGESTS = {
     "2.16.840.1.101.3.4.2.3": "sha512",
 }
 _RSA = {"sha256": Scheme.RSA_PKCS1_SHA256, "sha384": Scheme.RSA_PKCS1_SHA384, "sha512": Scheme.RSA_PKCS1_SHA512}
-# Signature algorithm and digest algorithm together give the scheme (RFC 5754; RFC 8419 for Ed25519).
+# Signature algorithm and digest algorithm together give the scheme (RFC 5754). Ed25519 signs the attributes themselves,
+# and the digest is that of the content alone. RFC 8419 wants SHA-512 there; Sigstore's timestamp-authority writes the
+# SHA-2 that it is set to, SHA-256 by default, and nothing gets weaker than with the other keys.
 _SCHEMES = {
     ("1.2.840.10045.4.3.2", "sha256"): Scheme.ECDSA_SHA256,
     ("1.2.840.10045.4.3.3", "sha384"): Scheme.ECDSA_SHA384,
@@ -54,7 +56,7 @@ _SCHEMES = {
     ("1.2.840.113549.1.1.11", "sha256"): Scheme.RSA_PKCS1_SHA256,
     ("1.2.840.113549.1.1.12", "sha384"): Scheme.RSA_PKCS1_SHA384,
     ("1.2.840.113549.1.1.13", "sha512"): Scheme.RSA_PKCS1_SHA512,
-    ("1.3.101.112", "sha512"): Scheme.ED25519,
+    **{("1.3.101.112", digest): Scheme.ED25519 for digest in ("sha256", "sha384", "sha512")},
     **{("1.2.840.113549.1.1.1", digest): scheme for digest, scheme in _RSA.items()},
 }
 _VERSION = 3
