@@ -192,9 +192,11 @@ def _check_platforms(graph: ImageGraph, children: Sequence[tuple[str, Digest]], 
     present += [entry.platform for index in indexes for entry in index.manifests if entry.digest in carried]
     for wanted in platforms:
         if not any(platform is not None and wanted.covers(platform) for platform in present):
-            names = ", ".join(platform for platform, _ in children)
+            told = [str(entry.platform) for index in indexes for entry in index.manifests if entry.platform is not None]
+            names = ", ".join(dict.fromkeys(name for name in told if name != "unknown/unknown"))  # BuildKit's evidence
+            names = names or ", ".join(platform for platform, _ in children) or "none"
             raise UsageError(
-                "platform-absent", "platform", str(wanted), got=f"not among {names or 'none'}", want="one that is there"
+                "platform-absent", "platform", str(wanted), got=f"not among {names}", want="one that is there"
             )
 
 

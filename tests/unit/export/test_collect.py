@@ -212,6 +212,13 @@ def test_a_platform_that_is_not_there(tmp_path: Path, platform: str) -> None:
         assert error.value.code == "platform-absent"
 
 
+def test_platforms_that_are_there_are_told_where_none_was_asked_for(tmp_path: Path) -> None:
+    """Once: not among none."""
+    with pytest.raises(UsageError) as error:
+        collected(two_platforms(NAME)[0], tmp_path, "linux/s390x")
+    assert error.value.got == "not among linux/amd64, linux/arm64"
+
+
 def test_each_blob_removed_in_turn_is_named(tmp_path: Path) -> None:
     layout, top, _ = two_platforms(NAME)
     sign(layout, top)
