@@ -13,13 +13,13 @@ Rules of this module:
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from bundler import limits
 from bundler.deliver.holdings import Document, referrer_descriptor
 from bundler.digest import Digest, sha256_of
-from bundler.errors import MalformedError, RejectedError, UnsupportedError
+from bundler.errors import EnvError, MalformedError, RejectedError, UnsupportedError
 from bundler.network.push import Target
 from bundler.oci.annotations import format_fallback_tag
 from bundler.oci.manifest import OCI_INDEX, parse_manifest
@@ -50,7 +50,10 @@ class Fallback:
             RejectedError, EnvError: as `fallbacks_of`, or the registry refuses.
         """
         first = [self]
-        client.push_tag(self.tag, OCI_INDEX, lambda: (first.pop() if first else self.again(client)).raw)
+        send_twice(
+            client,
+            lambda: client.push_tag(self.tag, OCI_INDEX, lambda: (first.pop() if first else self.again(client)).raw),
+        )
 
     @property
     def is_done(self) -> bool:
@@ -94,6 +97,23 @@ def settle(fallback: Fallback, client: Target) -> Iterator[Fallback]:
         want="what was pushed, more than once",
         hints=["somebody else writes here, or the registry does not keep what it is given; no image's tag was moved"],
     )  # fmt: skip
+
+
+def send_twice(client: Target, send: Callable[[], object]) -> None:
+    """Send a manifest; once more after a wait where the registry lacks a part that is there.
+
+    docker-registry writes blobs and manifests anew when another load brings the same, and lacks them meanwhile.
+
+    Raises:
+        EnvError: what `send` raises, if it is something else, or again.
+    """
+    try:
+        send()
+    except EnvError as error:
+        if error.code != "push-blob-unknown":
+            raise
+        client.wait(0)
+        send()
 
 
 def _look(tag: str, subject: Digest, referrers: tuple[Document, ...], client: Target) -> Fallback:

@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterator
 from typing import TypeVar
 
 from bundler.deliver.holdings import Document
-from bundler.deliver.load_fallback import Fallback, fallbacks_of, settle
+from bundler.deliver.load_fallback import Fallback, fallbacks_of, send_twice, settle
 from bundler.deliver.load_plan import Plan, PlannedImage, PlannedTag
 from bundler.deliver.load_sparse import Derived, derive_indexes
 from bundler.deliver.verified import VerifiedBundle
@@ -193,16 +193,13 @@ def _push_document(document: Document, loaded: Loaded, client: Target, terms: Te
 
 
 def _push(document: Document, loaded: Loaded, client: Target) -> None:
-    def push() -> None:
+    def send() -> None:
         client.push_manifest(document.raw, document.media_type, document.digest)
 
-    try:
-        push()
-    except EnvError as error:
-        if error.code != "push-blob-unknown" or is_index(document.media_type):  # sparse, maybe
-            raise
-        client.wait(0)
-        push()
+    if is_index(document.media_type):
+        send()  # lacking parts are an answer: it may be sparse
+    else:
+        send_twice(client, send)
     loaded.count(document)
 
 

@@ -219,3 +219,25 @@ def test_what_is_not_there_for_a_moment(
                     load.run()
                 assert "1" not in registry.repository(REPOSITORY).tags
             assert len(registry.asked(method, pattern)) == before + 2
+
+
+def test_an_entry_that_is_not_there_for_a_moment(
+    small: VerifiedBundle, registry: Registry, connections: Registries, tag: str
+) -> None:
+    """docker-registry takes no index whose entries it lacks; what is sent then is made anew as well."""
+    store = registry.repository(REPOSITORY)
+
+    def lacking(exchange: Exchange) -> None:
+        put_other(store, tag, keeps=True)
+        status(400, "MANIFEST_BLOB_UNKNOWN")(exchange)
+
+    registry.on(f"/manifests/{tag}$", lacking, method="PUT", times=1)
+    Load(registry.host, small, connections=connections).run()
+    assert listed(store, tag) == ours(small) | {str(OTHER)}
+    registry.reform()
+    del store.tags[tag]
+    registry.on(f"/manifests/{tag}$", status(400, "MANIFEST_BLOB_UNKNOWN"), method="PUT")
+    with pytest.raises(SealiftError) as caught:
+        Load(registry.host, small, connections=connections).run()
+    assert caught.value.code == "push-blob-unknown"
+    assert len(registry.asked("PUT", f"/manifests/{tag}$")) == 2
