@@ -30,7 +30,7 @@ from tests.simulators.station import Station
 
 PLAIN = ("--tls-verify=false", "--retry-times", "0")
 LAYER_BYTES = 1_500_000
-PATIENCE = 30
+PATIENCE = 120
 
 
 @pytest.fixture(scope="module", autouse=True)

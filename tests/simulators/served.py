@@ -37,7 +37,7 @@ images = ["**"]
 require = ["sbom"]
 allow_unsigned = true
 """
-_SECONDS = 20
+_SECONDS = 60
 _SMALL_WINDOW_BYTES = 128 * 1024
 
 
