@@ -226,7 +226,6 @@ def _facts(verified: VerifiedBlob) -> dict[str, Any]:
         "logs": [{"log": fact.log_url, "log_index": fact.log_index, "kind": fact.entry_kind} for fact in verified.logs],
         "predicate_type": verified.statement.predicate_type if verified.statement else "",
         "weakened": list(verified.weakened),
-        "not_verified": list(verified.not_verified),
     }
 
 
@@ -245,5 +244,4 @@ def _as_text(verified: VerifiedBlob) -> str:
         lines.append(f"  statement {escape(facts['predicate_type'])}")
     lines += [f"  at {time['at']} by {escape(time['source'])}" for time in facts["times"]]
     lines += [f"  weaker: {phrase}" for phrase in facts["weakened"]]
-    lines += [f"  {phrase}" for phrase in facts["not_verified"]]
     return "\n".join(lines)

@@ -41,7 +41,6 @@ class VerifiedBlob:
         digest: SHA-256 of the file.
         statement: what was said about it, when it was said in an envelope.
         weakened: what was allowed that is refused otherwise, one phrase each.
-        not_verified: what the Sigstore bundle carries and was not judged, one phrase each.
     """
 
     digest: Digest
@@ -51,7 +50,6 @@ class VerifiedBlob:
     strength: Strength
     statement: Statement | None = field(repr=False)
     weakened: tuple[str, ...] = ()
-    not_verified: tuple[str, ...] = ()
 
 
 def hash_artifact(stream: BinaryIO) -> Content:
@@ -113,7 +111,6 @@ def verify_blob(
         vouched.strength,
         statement,
         (_ROOT_INSIDE,) if bundle.holds_root else (),
-        vouched.notes,
     )
 
 

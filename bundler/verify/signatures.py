@@ -168,7 +168,7 @@ def verify_against(item: Item, subject: Digest, trust: Trust, subject_raw: bytes
         scts=vouched.scts,
         statement=meaning.statement,
         claimed_reference=meaning.claimed_reference,
-        not_verified=(*notes, *_log_notes(signed, vouched), *vouched.notes),
+        not_verified=(*notes, *_log_notes(signed, vouched)),
     )
 
 

@@ -10,9 +10,7 @@ Rules of this module, in the order in which they are carried out:
 - Identity: at every one of these times the whole chain and the authority's window; and the certificate's SCTs. A
   certificate without a verified time is refused.
 - Log: every entry that is there must hold: its proof and checkpoint, its log's window, and it must be about this very
-  content, signature and signer. A broken entry beside a good one refuses both. One of a log that the trusted root does
-  not name cannot be judged: beside one of a known log it is passed over, counts for nothing, and is said; alone it
-  refuses (``log-unknown``). Signers may log in more logs than one site knows.
+  content, signature and signer. A broken entry beside a good one refuses both.
 - A certificate or a key, never both, never neither: a signature is verified the way the caller demanded.
 - A keyless signature must be logged, unless the trusted root holds no log at all (an instance that stamps times only);
   otherwise taking the log entry away would go unseen. One made with a key may be unlogged, and says so.
@@ -34,7 +32,6 @@ from bundler.identity.sct import VerifiedTimestamp as VerifiedSct
 from bundler.identity.sct import verify_embedded_scts
 from bundler.identity.timestamp import open_timestamp
 from bundler.transparency.checkpoint import Witness
-from bundler.transparency.log import TransparencyLog
 from bundler.transparency.log_entry import TransparencyLogEntry
 from bundler.value import dataclass
 from bundler.verify.logged import LogFact, PromisedEntry, open_promises, verify_entry
@@ -84,14 +81,12 @@ class Vouched:
         times: verified times; empty for a key without a log or timestamp.
         logs: the entries, the strongest first.
         scts: the certificate's promises by certificate logs.
-        not_judged: ids of logs that the trusted root does not name, whose entries were passed over.
     """
 
     signer: Signer
     times: tuple[VerifiedTime, ...]
     logs: tuple[LogFact, ...]
     scts: tuple[VerifiedSct, ...]
-    not_judged: tuple[bytes, ...] = ()
 
     @property
     def strength(self) -> Strength:
@@ -99,13 +94,6 @@ class Vouched:
         if self.logs:
             return "proof" if self.logs[0].proved else "promise"
         return "time" if self.times else "none"
-
-    @property
-    def notes(self) -> tuple[str, ...]:
-        """What was not judged, one phrase each."""
-        return tuple(
-            f"entry of log {log_id.hex()}: not checked, no log of the trusted root" for log_id in self.not_judged
-        )
 
     @property
     def log_count(self) -> int:
@@ -148,9 +136,7 @@ def _vouch(signed: Signed, key: PublicKey, trust: Trust) -> Vouched:
     material = trust.material
     stamped = _open_timestamps(signed, material)
     ignored = trust.ignore_log and trust.key is not None
-    logs = material.logs if material else ()
-    entries, not_judged = _judgeable(() if ignored else signed.entries, logs)
-    promised = open_promises(entries, trust.proofs, logs)
+    promised = open_promises(() if ignored else signed.entries, trust.proofs, material.logs if material else ())
     times = (*_promised_times(promised), *stamped)
     _check_not_future(times, trust.at)
     signer: Signer = KeyIdentity(key.fingerprint)
@@ -163,18 +149,7 @@ def _vouch(signed: Signed, key: PublicKey, trust: Trust) -> Vouched:
     ]
     if signed.certificate is not None and not facts and material is not None and material.logs:
         raise RejectedError("not-logged", "signature", got="no log entry", want="one, as the trusted root has logs")
-    return Vouched(signer, times, tuple(sorted(facts, key=lambda fact: fact.rank, reverse=True)), scts, not_judged)
-
-
-def _judgeable(
-    entries: Sequence[TransparencyLogEntry], logs: Sequence[TransparencyLog]
-) -> tuple[Sequence[TransparencyLogEntry], tuple[bytes, ...]]:
-    """The entries of known logs, and the ids of the other logs. Without any of a known log all stay, to be refused."""
-    known = {log.log_id for log in logs}
-    found = [entry for entry in entries if entry.log_id in known]
-    if not found:
-        return entries, ()
-    return found, tuple(dict.fromkeys(entry.log_id for entry in entries if entry.log_id not in known))
+    return Vouched(signer, times, tuple(sorted(facts, key=lambda fact: fact.rank, reverse=True)), scts)
 
 
 def _open_timestamps(signed: Signed, material: TrustedMaterial | None) -> tuple[VerifiedTime, ...]:

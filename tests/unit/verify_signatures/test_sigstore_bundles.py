@@ -232,33 +232,6 @@ def test_two_logs_count_as_two_and_one_as_one() -> None:
     assert code(twice) == "duplicate-evidence"
 
 
-def test_an_entry_of_a_log_that_the_site_does_not_know() -> None:
-    """Signers may log in more logs than one site knows: such an entry is passed over, said, and counts for nothing."""
-    both = replace(SECOND_LOG, entries=(FIRST.entries[0], *SECOND_LOG.entries))
-    value = SIGSTORE.trusted_root_value()
-    roots = [parse_trusted_root(json.dumps({**value, "tlogs": [log]}).encode()) for log in value["tlogs"]]
-    for material, unknown in zip(roots, (SIGSTORE.rekor_2.log_id, SIGSTORE.rekor.log_id), strict=True):
-        found = verified(both, material)
-        assert (found.log_count, strength_of(found)) == (1, PROVED)
-        assert unknown not in {fact.log_id for fact in found.logs}
-        assert [phrase for phrase in found.not_verified if unknown.hex() in phrase]
-    assert not verified(both).not_verified
-    without_time = replace(both, timestamps=())  # the unknown log's promise is no time either
-    assert code(without_time, roots[1]) == "no-signed-time"
-    assert code(FIRST, roots[1]) == "log-unknown"
-    assert code(replace(FIRST, entries=()), roots[1]) == "no-signed-time"
-    strange = replace(FIRST.entries[0], log_id=bytes(32), log_index=1)
-    broken = replace(SECOND_LOG.entries[0], log_index=0)
-    assert code(replace(both, entries=(strange, broken))) == "inclusion-proof"
-    assert code(replace(both, entries=(strange,))) == "log-unknown"
-    keyed = SIGSTORE.bundle(STATEMENT, KEYED)
-    assert code(replace(keyed, entries=(replace(keyed.entries[0], log_id=bytes(32)),)), key=KEY) == "log-unknown"
-    file = FILES["hashedrekord 0.0.1"]
-    more = replace(file.entries[0], log_id=bytes(32), log_index=1)
-    assert len(blob(replace(file, entries=(*file.entries, more))).not_verified) == 1
-    assert blob(file).not_verified == ()
-
-
 # -- by a key --------------------------------------------------------------------------------------------------------
 
 
