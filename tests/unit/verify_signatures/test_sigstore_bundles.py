@@ -232,6 +232,19 @@ def test_two_logs_count_as_two_and_one_as_one() -> None:
     assert code(twice) == "duplicate-evidence"
 
 
+def test_an_entry_of_a_log_that_the_site_does_not_know_refuses_a_good_one_too() -> None:
+    """All entries are checked; one whose log's name was changed would else go by unseen (THREATS I12)."""
+    both = replace(SECOND_LOG, entries=(FIRST.entries[0], *SECOND_LOG.entries))
+    assert verified(both).log_count == 2
+    value = SIGSTORE.trusted_root_value()
+    for log in value["tlogs"]:
+        assert code(both, parse_trusted_root(json.dumps({**value, "tlogs": [log]}).encode())) == "log-unknown"
+    strange = replace(FIRST.entries[0], log_id=bytes(32), log_index=1)
+    assert code(replace(both, entries=(*both.entries, strange))) == "log-unknown"
+    assert code(FIRST) == "held"
+    assert code(replace(FIRST, entries=(*FIRST.entries, strange))) == "log-unknown"
+
+
 # -- by a key --------------------------------------------------------------------------------------------------------
 
 
