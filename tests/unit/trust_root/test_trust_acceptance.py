@@ -15,6 +15,8 @@ from tests.simulators.tuf_repository import START, TufRepository
 from tests.simulators.tuf_site import Parcel, Place, but_for_the_log
 from trust_root.delivery import time_basis
 from trust_root.keys import generate_key
+from trust_root.metadata import parse_targets
+from trust_root.newest import accepted_targets
 from trust_root.pin import pin_root
 from trust_root.reanchor import reanchor
 from trust_root.refresh import refresh_roots, root_files
@@ -97,6 +99,14 @@ class TestSequence:
     def test_the_same_sequence_with_another_inventory(self, place: Place, repository: TufRepository) -> None:
         twin = repository.fork()
         place.take(place.make("main", b"one"))
+        assert code_of(place, place.make("main", b"stolen", repository=twin)) == "equivocation"
+
+    def test_the_same_sequence_under_a_later_version_of_the_stream(
+        self, place: Place, repository: TufRepository
+    ) -> None:
+        twin = repository.fork()
+        place.take(place.make("main", b"one"))
+        twin.streams["main"].version += 3
         assert code_of(place, place.make("main", b"stolen", repository=twin)) == "equivocation"
 
     def test_a_stolen_sequence_of_an_older_accepted_one(self, place: Place, repository: TufRepository) -> None:
@@ -302,6 +312,35 @@ class TestRotation:
         assert '"kind":"roots"' in site.loaded.log[-1]
         assert "other" not in site.loaded.pins[0].record.streams
         assert code_of(place, one) == "no-longer-accepted"
+
+    @pytest.mark.parametrize("stay", [0, 1])
+    def test_targets_by_holders_that_were_retired_are_of_no_use_any_more(
+        self, place: Place, repository: TufRepository, stay: int
+    ) -> None:
+        """Without a bundle at hand: all who signed them are gone, or too few of them are left."""
+        place.take(place.make("main", b"one"))
+        (pin,) = place.site().loaded.pins
+        assert accepted_targets(pin, START, timedelta(0)) == OLD_LOG
+        kept = repository.holders[:stay]
+        repository.add_root(holders=[*kept, *(generate_key() for _ in range(3 - stay))])
+        with pytest.raises(TrustError):
+            place.take(place.make("other", b"one", audience=("elsewhere",)))
+        (pin,) = place.site().loaded.pins
+        assert sorted(pin.roots) == [1, 2]
+        with pytest.raises(TrustError) as error:
+            accepted_targets(pin, START, timedelta(0))
+        assert error.value.code == "targets-retired"
+
+    @pytest.mark.parametrize("grace", [timedelta(0), 5 * DAY])
+    def test_targets_without_a_bundle_expire_to_the_second(self, place: Place, grace: timedelta) -> None:
+        place.take(place.make("main", b"one"))
+        (pin,) = place.site().loaded.pins
+        assert pin.targets_metadata is not None
+        end = parse_targets(pin.targets_metadata).signed.expires + grace
+        assert accepted_targets(pin, end - timedelta(seconds=1), grace) == OLD_LOG
+        with pytest.raises(TrustError) as error:
+            accepted_targets(pin, end, grace)
+        assert error.value.code == "expired"
 
     def test_newer_roots_land_even_if_the_rest_has_expired(self, place: Place, repository: TufRepository) -> None:
         repository.add_root(START + 360 * DAY)
