@@ -256,8 +256,11 @@ def without_twins(purls: Iterable[str]) -> list[str]:
     Those that differ behind the version alone (in the repositories in which one file lies) mean one thing, and a
     generic one beside others says nothing that they do not.
     """
+    listed = list(purls)
+    if len(listed) < 2:  # nearly always, and an SBOM has tens of thousands
+        return listed or [""]
     found: dict[str, str] = {}
-    for purl in purls:
+    for purl in listed:
         found.setdefault(purl.partition("?")[0], purl)
     telling = [purl for purl in found.values() if not _GENERIC_PURL.match(purl)]
     return telling or list(found.values()) or [""]
