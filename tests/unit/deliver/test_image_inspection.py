@@ -603,10 +603,11 @@ def test_below_a_pin_that_was_given_up_the_one_in_its_place_judges(tmp_path: Pat
     layout, _, _ = two_platforms(NAME)
     source = LayoutSource("oci", layout.write(tmp_path / "layout"), NAME)
     rules = 'format = 1\n[[rule]]\nimages = ["**"]\nrequire = ["sbom"]\nallow_unsigned = true\n'
-    state, accepted = None, []
+    state, accepted, exporters = None, [], []
     for name in (b"old", b"new"):
         repository = TufRepository("main", targets={"keys/vendor.pub": name})
-        bundle = Exporter(repository, tmp_path / name.decode()).deliver(source)
+        exporters.append(Exporter(repository, tmp_path / name.decode()))
+        bundle = exporters[-1].deliver(source)
         if state is None:
             state = make_site(tmp_path / "state", repository.pin)
         else:
@@ -618,3 +619,7 @@ def test_below_a_pin_that_was_given_up_the_one_in_its_place_judges(tmp_path: Pat
     with open_archive(accepted[0]) as archive:
         head = open_head(archive, load_site(state), time_basis(NOW, None), "old")
     assert (head.failure, dict(head.targets)) == (None, {"keys/vendor.pub": b"new"})
+    with open_archive(exporters[0].deliver(source)) as archive:  # what never was accepted there proves nothing
+        head = open_head(archive, load_site(state), time_basis(NOW, None), "thieves")
+    assert head.failure is not None
+    assert (head.failure.code, head.trust.pin) == ("pin-retired", None)
