@@ -114,7 +114,8 @@ def _load_site(options: _Options) -> Site | None:
     if not options.integrity_only:
         return judging.site(read_only=options.read_only)
     demands = (judging.require_inclusion_proof, judging.require_log_growth)
-    if any((judging.policy_file, options.at, judging.historic, *demands, options.explain)):
+    head = (options.at, judging.historic, judging.min_sequence > 1)
+    if any((judging.policy_file, *head, *demands, options.explain)):
         raise UsageError(
             "usage", "option", "--integrity-only", got="with an option about claims", want="alone",
             hints=["--integrity-only proves nothing about claims; leave it out to verify"],

@@ -128,6 +128,7 @@ def test_a_folder_is_no_bundle(delivered: Delivered, tmp_path: Path) -> None:
         (("--reason", "x"), "at-reason"),
         (("--policy", "absent.toml"), "file"),
         (("--integrity-only", "--historic"), "usage"),
+        (("--integrity-only", "--min-sequence", "7"), "usage"),
     ],
 )
 def test_options_that_do_not_fit(delivered: Delivered, options: tuple[str, ...], reason: str) -> None:
