@@ -93,7 +93,7 @@ def gather_papers(
                     )
                 )  # fmt: skip
     found += _holders(complete, signed)
-    return tuple(dict.fromkeys(found))[: limits.KEPT_PAPERS]
+    return tuple(dict.fromkeys(found))
 
 
 def _derived(proved: Proved) -> Iterator[Paper]:
@@ -208,7 +208,14 @@ class Keeper:
         if lost and self.settings.sboms:
             detail = f"{lost} of them went by in a pipe and are not kept at this site"
             notes.append(Note("sbom-not-kept", "SBOMs and VEX documents", detail))
+        cut = sum(len(papers) - len(self._kept(papers)) for papers in self.keepsakes.papers) - lost
+        if cut and self.settings.sboms:
+            detail = f"{cut} of them are more than a site keeps of one image, {limits.KEPT_PAPERS}"
+            notes.append(Note("sbom-not-kept", "SBOMs and VEX documents", detail))
         return (*notes, *self._told)
+
+    def _kept(self, papers: Sequence[Paper]) -> tuple[Paper, ...]:
+        return tuple(filter(self._has, papers))[: limits.KEPT_PAPERS]
 
     def _images(self) -> Iterator[RememberedImage]:
         for result, papers in zip(self.results, self.keepsakes.papers, strict=True):
@@ -219,7 +226,7 @@ class Keeper:
                 shown(result.rule),
                 tuple(dict.fromkeys(map(shown, signers))),
                 tuple((shown(platform), digest) for platform, digest in result.platforms),
-                tuple(filter(self._has, papers)) if self.settings.sboms else (),
+                self._kept(papers) if self.settings.sboms else (),
             )
 
     def _data(self) -> Iterator[RememberedData]:

@@ -217,6 +217,18 @@ def test_a_full_list_forgets_the_oldest_and_refuses_nothing(house: House, monkey
     assert house.kept() == {digest.hex for digest in house.recall().contents}
 
 
+def test_more_papers_of_one_image_than_a_site_keeps_are_told(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    bundle = house.exporter.deliver(house.image())
+    monkeypatch.setattr("bundler.limits.KEPT_PAPERS", 2)
+    assert codes(accepted(verify(bundle, house.state, POLICY))) == []
+    monkeypatch.setattr("bundler.limits.KEPT_PAPERS", 1)
+    run = accepted(verify(bundle, make_site(house.folder / "other", house.exporter.repository.pin), POLICY))
+    (told,) = (check for check in run.report.checks if check.name == "kept")
+    assert (told.code, told.detail) == ("sbom-not-kept", "1 of them are more than a site keeps of one image, 1")
+    (image,) = recall(load_site(house.folder / "other")).deliveries[0].images
+    assert len(image.papers) == 1
+
+
 def test_what_is_switched_off_goes_with_the_next_delivery(house: House) -> None:
     accepted(verify(house.exporter.deliver(house.image(), data=[house.data()]), house.state, POLICY))
     change_settings(house.state, 'site = "plant"\n[keep]\nsboms = false\n')
