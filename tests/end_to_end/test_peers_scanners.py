@@ -147,6 +147,8 @@ def shown(findings: Iterable[Finding]) -> set[tuple[str, str, str, str]]:
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> World:
+    if not any((FOLDER / name).exists() for name in NAMES):  # before a tree is made that nobody looks at
+        pytest.skip("trivy and grype are not built; `make peers` does that where Go is installed")
     return World(tmp_path_factory.mktemp("world"))
 
 

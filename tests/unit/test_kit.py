@@ -26,14 +26,20 @@ NAME = f"sealift-{VERSION}-kit"
 
 @pytest.fixture(scope="module")
 def kit(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A kit, made here; the downloaded wheels are kept for the next run."""
+    """A kit, made here, once for all test processes; the downloaded wheels are kept for the next run."""
+    own = tmp_path_factory.getbasetemp()
+    folder = (own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "kit"
     (root / "build").mkdir(exist_ok=True)
     with (root / "build" / "kit.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)  # another test process may be downloading the same wheels
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if folder.is_dir():
+            return next(folder.iterdir())
         try:
-            return make_kit.make_kit(tmp_path_factory.mktemp("dist"))
+            made = make_kit.make_kit(tmp_path_factory.mktemp("dist"))
         except make_kit.DownloadError as error:
             pytest.skip(f"the package client brought nothing: {error}")
+        folder.mkdir()
+        return made.rename(folder / made.name)
 
 
 @pytest.fixture
