@@ -19,6 +19,7 @@ from bundler.digest import Digest
 from bundler.errors import RejectedError
 from bundler.evidence.derivation import PREDICATE_TYPE, VEX_TYPE, Derivation, PatchedPlatform
 from bundler.value import dataclass, replace
+from bundler.verify.derivation import choose_original
 from bundler.verify.patch_vex import PatchVex
 from bundler.verify.patterns import ImagePattern
 from bundler.verify.policy import Policy
@@ -119,20 +120,7 @@ def _original(
         raise RejectedError(
             "derivation-platforms", "derivation", image.name, got=str(derivation.image), want="this image's platforms"
         )
-    digest = derivation.original.digest
-    found = [each for each in item.images if each.digest == digest]
-    if not found:
-        raise RejectedError(
-            "derivation-original", "original image", str(digest), got="not in this delivery",
-            want="beside the image that was made from it",
-        )  # fmt: skip
-    fitting = [each for each in found if not wanted or any(pattern.matches(each.name) for pattern in wanted)]
-    if not fitting:
-        raise RejectedError(
-            "derivation-name", "original image", str(digest), got=f"named {found[0].name}",
-            want=", ".join(pattern.text for pattern in wanted),
-        )  # fmt: skip
-    return fitting[0]
+    return choose_original(item.images, derivation, wanted)
 
 
 def _with_kept_vex(derivation: Derivation, image: RememberedImage) -> Derivation:

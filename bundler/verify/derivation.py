@@ -11,9 +11,9 @@ Rules of this module:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from bundler import limits
 from bundler.archive.inventory import Evidence, Inventory
@@ -163,7 +163,8 @@ def prove(claim: Claim, complete: CompleteImage, around: Surroundings, wanted: S
             ``scan-report-subject``, or a code of `verify_lineage` or of the parsers.
         DamagedError, UnsupportedError: the original cannot be read.
     """
-    original = _open_original(claim.derivation, around, wanted)
+    image = choose_original(around.inventory.images, claim.derivation, wanted)
+    original = open_image(image, around.inventory, around.read_blob)
     _check_platforms(claim.derivation, complete, original)
     proved = tuple(_prove_platform(each, complete, original, around) for each in claim.derivation.platforms)
     lost = lost_platforms(original, claim.derivation.platforms)
@@ -183,21 +184,46 @@ def lost_platforms(original: CompleteImage, kept: Sequence[PatchedPlatform]) -> 
     return tuple(sorted(lost - {UNKNOWN, _RUNS_NOWHERE}))
 
 
-def _open_original(derivation: Derivation, around: Surroundings, wanted: Sequence[ImagePattern]) -> CompleteImage:
+class Named(Protocol):
+    """An image by name: of an inventory, or as a site remembers it."""
+
+    @property
+    def name(self) -> str:
+        """Under which it was carried."""
+
+    @property
+    def digest(self) -> Digest:
+        """Of its index or manifest."""
+
+
+_Named = TypeVar("_Named", bound=Named)
+
+
+def choose_original(images: Iterable[_Named], derivation: Derivation, wanted: Sequence[ImagePattern]) -> _Named:
+    """The original among the images of the same delivery, under a name that it may have.
+
+    Args:
+        images: all of the delivery.
+        derivation: names the original by its digest.
+        wanted: names that an original may have; any when empty.
+
+    Raises:
+        RejectedError: ``derivation-original``, ``derivation-name``.
+    """
     digest = derivation.original.digest
-    images = [image for image in around.inventory.images if image.digest == digest]
-    if not images or digest == derivation.image:
+    found = [image for image in images if image.digest == digest]
+    if not found or digest == derivation.image:
         raise RejectedError(
-            "derivation-original", "original image", str(digest), got="not in this bundle",
+            "derivation-original", "original image", str(digest), got="not in the same delivery",
             want="carried beside the image that was made from it",
         )  # fmt: skip
-    fitting = [image for image in images if not wanted or any(pattern.matches(image.name) for pattern in wanted)]
+    fitting = [image for image in found if not wanted or any(pattern.matches(image.name) for pattern in wanted)]
     if not fitting:
         raise RejectedError(
-            "derivation-name", "original image", str(digest), got=f"named {images[0].name}",
+            "derivation-name", "original image", str(digest), got=f"named {found[0].name}",
             want=", ".join(pattern.text for pattern in wanted),
         )  # fmt: skip
-    return open_image(fitting[0], around.inventory, around.read_blob)
+    return fitting[0]
 
 
 def _check_platforms(derivation: Derivation, complete: CompleteImage, original: CompleteImage) -> None:

@@ -10,20 +10,13 @@ from bundler.deliver.load_registry import Terms
 from bundler.deliver.verified import VerifiedBundle
 from bundler.errors import EnvError
 from bundler.network.registry import Registries
-from tests.simulators.load_scene import QUICK, Delivery, Load, found, small_image
+from tests.simulators.load_scene import QUICK, Delivery, Load, found
 from tests.simulators.registry import Behaviour, Registry
 from tests.simulators.registry_lies import drop_unasked, drop_when_done, status
 from tests.simulators.registry_writes import Writes
 
 ONE_BY_ONE = Terms(jobs=1)
 REPOSITORY = "team/app"
-
-
-@pytest.fixture(scope="module")
-def small(tmp_path_factory: pytest.TempPathFactory) -> Iterator[VerifiedBundle]:
-    folder = tmp_path_factory.mktemp("small")
-    with Delivery.make(folder / "made", image=small_image()).opened(folder / "state") as bundle:
-        yield bundle
 
 
 @pytest.fixture(scope="module")

@@ -21,7 +21,7 @@ from bundler.network.registry import Registries
 from bundler.oci.annotations import format_fallback_tag
 from bundler.oci.descriptor import Platform
 from bundler.oci.manifest import DOCKER_LIST, DOCKER_MANIFEST, OCI_INDEX, OCI_MANIFEST, ImageIndex, parse_manifest
-from tests.simulators.load_scene import NAME, QUICK, Delivery, Load, found, small_image, untyped_image
+from tests.simulators.load_scene import NAME, QUICK, Delivery, Load, found, untyped_image
 from tests.simulators.registry import Exchange, Registry, Reply
 from tests.simulators.registry_lies import (
     absent_in_other_words,
@@ -53,13 +53,6 @@ Setup = Callable[[Registry, Writes], None]
 def connections() -> Iterator[Registries]:
     with Registries(QUICK) as opened:
         yield opened
-
-
-@pytest.fixture(scope="module")
-def small(tmp_path_factory: pytest.TempPathFactory) -> Iterator[VerifiedBundle]:
-    folder = tmp_path_factory.mktemp("small")
-    with Delivery.make(folder / "made", image=small_image()).opened(folder / "state") as bundle:
-        yield bundle
 
 
 @pytest.fixture(scope="module")

@@ -30,13 +30,6 @@ NOBODY = b'{"schemaVersion":2,"mediaType":"%s","manifests":[]}' % OCI_INDEX.enco
 
 
 @pytest.fixture(scope="module")
-def small(tmp_path_factory: pytest.TempPathFactory) -> Iterator[VerifiedBundle]:
-    folder = tmp_path_factory.mktemp("small")
-    with Delivery.make(folder / "made", image=small_image()).opened(folder / "state") as bundle:
-        yield bundle
-
-
-@pytest.fixture(scope="module")
 def more(tmp_path_factory: pytest.TempPathFactory) -> Iterator[VerifiedBundle]:
     """The same image with one more referrer, from another exporter."""
     folder = tmp_path_factory.mktemp("more")
