@@ -87,12 +87,15 @@ def connections() -> Iterator[Registries]:
         yield opened
 
 
-@pytest.mark.parametrize(
-    ("behaviour", "referrers_api", "step"),
-    [(drop_unasked, False, 1), (drop_when_done, True, 3), (drop_unasked, True, 7), (drop_when_done, False, 7)],
-    ids=["not-done-fallback", "done-api", "not-done-api", "done-fallback"],
-)
-def test_a_drop_at_every_request(
+DROPS = {
+    "not-done-fallback": (drop_unasked, False),
+    "done-api": (drop_when_done, True),
+    "not-done-api": (drop_unasked, True),
+    "done-fallback": (drop_when_done, False),
+}
+
+
+def drop(
     small: VerifiedBundle, connections: Registries, behaviour: Behaviour, step: int, *, referrers_api: bool
 ) -> None:
     cuts = Cuts(small, connections, referrers_api=referrers_api)
@@ -100,10 +103,23 @@ def test_a_drop_at_every_request(
     assert sum(failed) > len(failed) / 2
 
 
+@pytest.mark.parametrize(("kind", "step"), [*zip(DROPS, (3, 5, 7, 7), strict=True)])
+def test_a_drop_at_many_requests(small: VerifiedBundle, connections: Registries, kind: str, step: int) -> None:
+    behaviour, referrers_api = DROPS[kind]
+    drop(small, connections, behaviour, step, referrers_api=referrers_api)
+
+
+@pytest.mark.exhaustive
+@pytest.mark.parametrize("kind", DROPS)
+def test_a_drop_at_every_request(small: VerifiedBundle, connections: Registries, kind: str) -> None:
+    behaviour, referrers_api = DROPS[kind]
+    drop(small, connections, behaviour, 1, referrers_api=referrers_api)
+
+
 @pytest.mark.parametrize("referrers_api", [True, False], ids=["api", "fallback"])
 def test_an_error_at_requests_of_a_load_with_all_evidence(
     full: VerifiedBundle, connections: Registries, *, referrers_api: bool
 ) -> None:
     cuts = Cuts(full, connections, referrers_api=referrers_api)
-    for number in range(1, cuts.requests + 1, 29):
+    for number in range(1, cuts.requests + 1, 43):
         assert cuts.cut(number, status(500)), number
