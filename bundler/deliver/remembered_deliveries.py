@@ -20,7 +20,7 @@ from bundler.errors import RejectedError
 from bundler.evidence.sbom import Sbom
 from bundler.value import dataclass, field, replace
 from bundler.verify.policy import Policy
-from bundler.verify.vex_word import carried_vex, word_of
+from bundler.verify.vex_word import carried_vex, told_apart, word_of
 from bundler.vulnerability.findings import Note, ScanResult
 from bundler.vulnerability.history import DeliveredImage, Delivery
 from bundler.vulnerability.match import Matcher
@@ -142,8 +142,9 @@ class Memory:
         if origin is not None:
             old, derived = origin.original, word if origin.derived else word.shown_only
             said += recaller.attached(old, _vex_papers(old), derived)
-        gaps |= {each for each in said if isinstance(each, Note)}
-        yield from (each for each in said if isinstance(each, VexSource))
+        sources, notes = told_apart(said)
+        gaps.update(notes)
+        yield from sources
         yield from carried_vex(word, self.documents)
 
 

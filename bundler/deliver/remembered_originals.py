@@ -60,7 +60,7 @@ class RememberedOrigin:
 
     def finish(self, result: ScanResult, said: Note) -> ScanResult:
         """A result with statements beside its findings, and Copa's word too, and all notes about it."""
-        made = next(each for each in self.patch.derivation.platforms if each.patched == result.digest)
+        made = self._platform(result.digest)
         told = [said, *(note for note in self.patch.notes if note.subject == made.platform)]
         findings = self.patch.apply(made.original, result.findings)
         return replace(result, findings=findings, notes=tuple(sorted({*result.notes, *told})))
@@ -72,8 +72,10 @@ class RememberedOrigin:
 
     def digests(self, patched: Digest) -> frozenset[Digest]:
         """Everything that one of the platforms is known by."""
-        made = next(each for each in self.patch.derivation.platforms if each.patched == patched)
-        return self.patch.digests(made.original)
+        return self.patch.digests(self._platform(patched).original)
+
+    def _platform(self, patched: Digest) -> PatchedPlatform:
+        return next(each for each in self.patch.derivation.platforms if each.patched == patched)
 
 
 def is_about_patch(paper: Paper) -> bool:

@@ -38,7 +38,7 @@ from bundler.network.sbom_scanner import SbomScanner
 from bundler.value import dataclass, field, replace
 from bundler.verify.policy import Rule
 from bundler.verify.scan_facts import CarriedScan
-from bundler.verify.vex_word import attached_vex, carried_vex, word_of
+from bundler.verify.vex_word import attached_vex, carried_vex, told_apart, word_of
 from bundler.vulnerability.findings import Note, ScanResult
 from bundler.vulnerability.match import Matcher
 from bundler.vulnerability.scan import SbomPlace, data_notes, finding_order, scan_sbom, tell_apart
@@ -238,8 +238,9 @@ def _heard(
         old = origin.inspection.judged
         derived = word if rule is not None and rule.derived_from else word.shown_only
         said += attached_vex(derived, old.evidence, old.facts)
-    found.notes += [each for each in said if isinstance(each, Note)]
-    yield from (each for each in said if isinstance(each, VexSource))
+    sources, notes = told_apart(said)
+    found.notes += notes
+    yield from sources
     yield from carried_vex(word, hearing.documents)
 
 

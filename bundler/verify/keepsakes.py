@@ -204,18 +204,19 @@ class Keeper:
             if not self._can_keep(item):
                 detail = "not kept at this site: a pipe was read, or it is larger than a site keeps"
                 notes.append(Note("data-not-kept", item.data.source, detail))
-        lost = sum(not self._has(paper) for papers in self.keepsakes.papers for paper in papers)
-        if lost and self.settings.sboms:
-            detail = f"{lost} of them went by in a pipe and are not kept at this site"
-            notes.append(Note("sbom-not-kept", "SBOMs and VEX documents", detail))
-        cut = sum(len(papers) - len(self._kept(papers)) for papers in self.keepsakes.papers) - lost
-        if cut and self.settings.sboms:
-            detail = f"{cut} of them are more than a site keeps of one image, {limits.KEPT_PAPERS}"
-            notes.append(Note("sbom-not-kept", "SBOMs and VEX documents", detail))
+        notes += self._papers_left_out() if self.settings.sboms else ()
         return (*notes, *self._told)
 
-    def _kept(self, papers: Sequence[Paper]) -> tuple[Paper, ...]:
-        return tuple(filter(self._has, papers))[: limits.KEPT_PAPERS]
+    def _papers_left_out(self) -> Iterator[Note]:
+        there = [sum(map(self._has, papers)) for papers in self.keepsakes.papers]
+        lost = sum(map(len, self.keepsakes.papers)) - sum(there)
+        cut = sum(max(count - limits.KEPT_PAPERS, 0) for count in there)
+        for count, why in (
+            (lost, "went by in a pipe and are not kept at this site"),
+            (cut, f"are more than a site keeps of one image, {limits.KEPT_PAPERS}"),
+        ):
+            if count:
+                yield Note("sbom-not-kept", "SBOMs and VEX documents", f"{count} of them {why}")
 
     def _images(self) -> Iterator[RememberedImage]:
         for result, papers in zip(self.results, self.keepsakes.papers, strict=True):
@@ -226,7 +227,7 @@ class Keeper:
                 shown(result.rule),
                 tuple(dict.fromkeys(map(shown, signers))),
                 tuple((shown(platform), digest) for platform, digest in result.platforms),
-                self._kept(papers) if self.settings.sboms else (),
+                tuple(filter(self._has, papers))[: limits.KEPT_PAPERS] if self.settings.sboms else (),
             )
 
     def _data(self) -> Iterator[RememberedData]:

@@ -108,6 +108,18 @@ def attached_vex(
                 yield said
 
 
+def told_apart(said: Iterable[VexSource | Note]) -> tuple[list[VexSource], list[Note]]:
+    """The documents that were heard, and what is to be said about those that could not be, both in their order."""
+    sources: list[VexSource] = []
+    notes: list[Note] = []
+    for each in said:
+        if isinstance(each, Note):
+            notes.append(each)
+        else:
+            sources.append(each)
+    return sources, notes
+
+
 def carried_vex(word: VexWord, documents: Iterable[ShelfDocument]) -> Iterator[VexSource]:
     """VEX that travelled as data."""
     for item in documents:

@@ -27,7 +27,7 @@ from bundler.verify.policy import Rule
 from bundler.verify.policy_vulnerabilities import VulnerabilityRule
 from bundler.verify.requirements import SIGNED, UNSIGNED, Met, vouched_sboms
 from bundler.verify.result import Check, Outcome
-from bundler.verify.vex_word import attached_vex, carried_vex, word_of
+from bundler.verify.vex_word import attached_vex, carried_vex, told_apart, word_of
 from bundler.vulnerability.database import Database
 from bundler.vulnerability.findings import UNKNOWN_COUNTS_AS, Finding, Note, ScanResult
 from bundler.vulnerability.match import Matcher
@@ -263,11 +263,9 @@ class _Work:
         """VEX of the image itself, then what travels as data."""
         word = word_of(self.rule, self.data.owner)
         for evidence in (self.evidence, *self.further):
-            for said in attached_vex(word, evidence):
-                if isinstance(said, Note):
-                    self.unread.append(said)
-                else:
-                    yield said
+            sources, notes = told_apart(attached_vex(word, evidence))
+            self.unread += notes
+            yield from sources
         yield from carried_vex(word, self.data.documents)
 
     def _by(self) -> str:

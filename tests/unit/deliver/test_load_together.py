@@ -149,19 +149,23 @@ def test_nobody_goes_on_for_ever(small: VerifiedBundle, registry: Registry, conn
     assert "1" not in store.tags
 
 
+def others_add_at_first(registry: Registry, tag: str, answer_to_ours: Behaviour) -> None:
+    """Ours is not taken the first time, and meanwhile somebody else adds an entry."""
+
+    def behave(exchange: Exchange) -> None:
+        put_other(registry.repository(REPOSITORY), tag, keeps=True)
+        answer_to_ours(exchange)
+
+    registry.on(f"/manifests/{tag}$", behave, method="PUT", times=1)
+
+
 def test_what_others_add_while_a_registry_is_busy_stays(
     small: VerifiedBundle, registry: Registry, connections: Registries, tag: str
 ) -> None:
     """What is sent after a wait is made anew: the bytes from before would take the other's entry away for good."""
-    store = registry.repository(REPOSITORY)
-
-    def busy(exchange: Exchange) -> None:
-        put_other(store, tag, keeps=True)
-        status(429, "TOOMANYREQUESTS", Retry_After="0")(exchange)
-
-    registry.on(f"/manifests/{tag}$", busy, method="PUT", times=1)
+    others_add_at_first(registry, tag, status(429, "TOOMANYREQUESTS", Retry_After="0"))
     Load(registry.host, small, connections=connections).run()
-    assert listed(store, tag) == ours(small) | {str(OTHER)}
+    assert listed(registry.repository(REPOSITORY), tag) == ours(small) | {str(OTHER)}
     assert len(registry.asked("PUT", f"/manifests/{tag}$")) == 2
 
 
@@ -219,12 +223,7 @@ def test_an_entry_that_is_not_there_for_a_moment(
 ) -> None:
     """docker-registry takes no index whose entries it lacks; what is sent then is made anew as well."""
     store = registry.repository(REPOSITORY)
-
-    def lacking(exchange: Exchange) -> None:
-        put_other(store, tag, keeps=True)
-        status(400, "MANIFEST_BLOB_UNKNOWN")(exchange)
-
-    registry.on(f"/manifests/{tag}$", lacking, method="PUT", times=1)
+    others_add_at_first(registry, tag, status(400, "MANIFEST_BLOB_UNKNOWN"))
     Load(registry.host, small, connections=connections).run()
     assert listed(store, tag) == ours(small) | {str(OTHER)}
     registry.reform()

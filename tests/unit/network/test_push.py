@@ -88,17 +88,23 @@ def test_the_smallest_part_of_a_registry_is_kept() -> None:
         assert [len(part.body) for part in it.registry.asked("PATCH", "uploads")] == [5 * MIB, 5 * MIB, 2 * MIB]
 
 
+def pushed_through(wire: FlakyWire, item: Thing, access: Access = QUICK, part_bytes: int | None = None) -> int:
+    """Push over a line that breaks; how many bytes were shown in all."""
+    shown: list[int] = []
+    with Registries(access, {}) as registries:
+        target = Targets(registries).repository(parse_reference(f"127.0.0.1:{wire.port}/{NAME}"))
+        assert target.push_blob(item.descriptor, item.content, part_bytes=part_bytes, watch=shown.append) == "pushed"
+    return sum(shown)
+
+
 @pytest.mark.parametrize("part_bytes", [None, 4 * MIB])
 def test_a_line_that_breaks(part_bytes: int | None) -> None:
     """The session is asked how far it came, and the rest is sent; all bytes are hashed once more from a state on."""
     with push_scene() as it, FlakyWire(it.registry.port, [3 * MIB, 9 * MIB, 15 * MIB]) as wire:
-        with Registries(QUICK, {}) as registries:
-            target = Targets(registries).repository(parse_reference(f"127.0.0.1:{wire.port}/{NAME}"))
-            item, shown = thing(18 * MIB + 3), list[int]()
-            assert target.push_blob(item.descriptor, item.content, part_bytes=part_bytes, watch=shown.append)
+        item = thing(18 * MIB + 3)
+        assert pushed_through(wire, item, part_bytes=part_bytes) == item.descriptor.size_bytes
         assert wire.times_cut == 3
         assert it.holds(item)
-        assert sum(shown) == item.descriptor.size_bytes
         assert len(it.registry.asked("POST", "uploads")) == 1
         sent_bytes = sum(len(part.body) for part in it.registry.asked("PATCH", "uploads"))
         assert sent_bytes == item.descriptor.size_bytes
@@ -109,12 +115,9 @@ def test_a_line_that_breaks(part_bytes: int | None) -> None:
 @pytest.mark.parametrize("writes", [Writes(forgets_broken=True), Writes(has_status=False)])
 def test_a_registry_that_forgets_gets_a_new_session(writes: Writes) -> None:
     with push_scene(writes=writes) as it, FlakyWire(it.registry.port, [3 * MIB]) as wire:
-        with Registries(QUICK, {}) as registries:
-            target = Targets(registries).repository(parse_reference(f"127.0.0.1:{wire.port}/{NAME}"))
-            item, shown = thing(7 * MIB), list[int]()
-            target.push_blob(item.descriptor, item.content, watch=shown.append)
+        item = thing(7 * MIB)
+        assert pushed_through(wire, item) == 7 * MIB
         assert it.holds(item)
-        assert sum(shown) == 7 * MIB
         assert len(it.registry.asked("POST", "uploads")) == 2
         assert writes.sessions == {}
 
@@ -124,12 +127,9 @@ def test_a_registry_that_hears_late_that_a_line_broke(notices: tuple[float, ...]
     """It says 0, or takes in what is on its way: it is asked again, and nothing is sent twice. One retry is enough."""
     writes = Writes(notices=notices)
     with push_scene(writes=writes) as it, FlakyWire(it.registry.port, [9 * MIB]) as wire:
-        with Registries(replace(QUICK, retries=1), {}) as registries:
-            target = Targets(registries).repository(parse_reference(f"127.0.0.1:{wire.port}/{NAME}"))
-            item, shown = thing(12 * MIB), list[int]()
-            target.push_blob(item.descriptor, item.content, watch=shown.append)
+        item = thing(12 * MIB)
+        assert pushed_through(wire, item, replace(QUICK, retries=1)) == 12 * MIB
         assert it.holds(item)
-        assert sum(shown) == 12 * MIB
         assert len(it.registry.asked("POST", "uploads")) == 1
         assert sum(len(part.body) for part in it.registry.asked("PATCH", "uploads")) == 12 * MIB
         assert writes.sessions == {}
@@ -139,10 +139,8 @@ def test_a_part_of_which_a_registry_hears_nothing() -> None:
     """It is asked a few times, and believed at last; what it confirmed before is kept."""
     writes = Writes(notices=(0.0,) * limits.PUSH_LOOKS)
     with push_scene(writes=writes) as it, FlakyWire(it.registry.port, [9 * MIB]) as wire:
-        with Registries(replace(QUICK, retries=1), {}) as registries:
-            target = Targets(registries).repository(parse_reference(f"127.0.0.1:{wire.port}/{NAME}"))
-            item = thing(12 * MIB)
-            target.push_blob(item.descriptor, item.content)
+        item = thing(12 * MIB)
+        assert pushed_through(wire, item, replace(QUICK, retries=1)) == 12 * MIB
         assert it.holds(item)
         assert len(it.registry.asked("GET", "uploads")) == limits.PUSH_LOOKS
         assert len(it.registry.asked("POST", "uploads")) == 2
